@@ -1,0 +1,1 @@
+//! gRPC as every service speaks it: mutual TLS, deadlines, traces, health, reflection, field violations.

@@ -1,0 +1,1 @@
+//! Real topologies on one machine: namespaces, Open vSwitch, Postgres, our binaries.

@@ -1,0 +1,7 @@
+//! OpenFlow 1.3 codec and sans-IO control session.
+
+mod flow;
+mod matching;
+
+pub use flow::{Action, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, port};
+pub use matching::{Match, MatchField, RawField};

@@ -1,0 +1,1 @@
+//! OVSDB client (RFC 7047): transactions, monitors, waiting for Open vSwitch.

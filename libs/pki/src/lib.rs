@@ -1,0 +1,1 @@
+//! Certificates: a small authority, and the identity of every service.

@@ -1,0 +1,1 @@
+//! Postgres as every storing service uses it: pool, migrations, notifications.

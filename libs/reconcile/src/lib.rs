@@ -1,0 +1,1 @@
+//! Level-triggered work: a keyed queue with back-off, and workers.

@@ -1,0 +1,1 @@
+//! One bridge of a node's Open vSwitch, owned through OVSDB and served by gRPC.

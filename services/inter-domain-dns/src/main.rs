@@ -1,0 +1,3 @@
+//! Authoritative DNS for endpoints across clusters.
+
+fn main() {}

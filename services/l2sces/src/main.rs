@@ -1,0 +1,3 @@
+//! The command line of l2sces.
+
+fn main() {}

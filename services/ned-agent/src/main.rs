@@ -1,0 +1,3 @@
+//! The agent of a gateway's inter-cluster bridge.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The inter-cluster SDN controller.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The SDN controller of one cluster.

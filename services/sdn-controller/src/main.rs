@@ -1,0 +1,3 @@
+//! The SDN controller of one cluster.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The one entry point: slices, clusters, networks.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The agent of a node's cluster bridge.
+
+fn main() {}

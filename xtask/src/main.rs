@@ -1,0 +1,3 @@
+//! Tasks of the repository: demo, test, lab, bench.
+
+fn main() {}
