@@ -1,0 +1,1 @@
+//! The engine of both controllers: fabric, OpenFlow sessions and link discovery.
