@@ -2,6 +2,8 @@
 
 mod flow;
 mod matching;
+mod program;
 
 pub use flow::{Action, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, port};
 pub use matching::{Match, MatchField, RawField};
+pub use program::{Change, FlowBody, GroupBody, Program};
