@@ -50,6 +50,11 @@ impl InterfaceName {
         Self(format!("{prefix}{:011x}", bits >> 4))
     }
 
+    /// Whether it is of the form that we give to interfaces that we make: nobody may attach one.
+    pub fn is_reserved(&self) -> bool {
+        ["l2p-", "l2v-", "l2t-"].iter().any(|prefix| self.0.starts_with(prefix))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -119,6 +124,7 @@ mod tests {
         let name = InterfaceName::for_port("s", "n", "p");
         assert_eq!(name.as_str().parse(), Ok(name.clone()));
         assert_eq!(name.as_str().len(), 15);
+        assert!(name.is_reserved());
         assert_ne!(name, InterfaceName::for_port("s", "np", ""));
         assert_ne!(name, InterfaceName::for_port("sn", "", "p"));
     }

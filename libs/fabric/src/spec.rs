@@ -1,0 +1,134 @@
+//! What is wanted: the input of the compiler.
+
+use std::{fmt, sync::Arc};
+
+use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+
+/// A switch under control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchSpec {
+    /// Its datapath id.
+    pub id: DatapathId,
+    /// Names it in group numbers: from 1, unique among the switches, the same for life.
+    pub ordinal: u16,
+    /// Its name, for messages.
+    pub name: String,
+}
+
+/// A slice: the switches and links that its networks may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceSpec {
+    /// Its name.
+    pub name: Name,
+    /// Names it in group numbers: from 1 to 32,767, unique among the slices, the same for life.
+    pub ordinal: u16,
+    /// Its switches.
+    pub switches: Vec<DatapathId>,
+    /// Its links, each listed once.
+    pub links: Vec<LinkSpec>,
+}
+
+/// An undirected link between two switches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkSpec {
+    /// One end.
+    pub a: LinkEnd,
+    /// The other end.
+    pub b: LinkEnd,
+    /// What it costs to use it; paths of the least total cost are taken.
+    pub cost: u32,
+}
+
+/// One end of a link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkEnd {
+    /// The switch.
+    pub switch: DatapathId,
+    /// Its tunnel interface.
+    pub interface: InterfaceName,
+}
+
+/// An isolated layer-2 segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// Its identifier.
+    pub vni: Vni,
+    /// The slice whose links it may use.
+    pub slice: Name,
+}
+
+/// Names a port; unique among all ports, whatever their network.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(Arc<str>);
+
+impl PortId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for PortId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for PortId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Where a network meets a switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    /// Names it.
+    pub id: PortId,
+    /// The network.
+    pub vni: Vni,
+    /// The switch.
+    pub switch: DatapathId,
+    /// The interface on the switch.
+    pub interface: InterfaceName,
+    /// What is behind it.
+    pub role: PortRole,
+}
+
+/// What is behind a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortRole {
+    /// One endpoint of the network, and nothing else.
+    Access {
+        /// Its MAC address: no other source is let in.
+        mac: MacAddress,
+    },
+    /// The node's other switch. Many networks share the interface; the packet mark tells them
+    /// apart.
+    Trunk,
+}
+
+/// An endpoint behind a trunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// The network.
+    pub vni: Vni,
+    /// The endpoint's MAC address.
+    pub mac: MacAddress,
+    /// The switch that has the trunk.
+    pub switch: DatapathId,
+    /// The trunk's interface on the switch.
+    pub interface: InterfaceName,
+}
