@@ -1,0 +1,50 @@
+use std::collections::HashMap;
+
+use l2sces_pki::Role;
+use tonic::{Status, server::NamedService};
+
+use crate::Peer;
+
+/// Services that everybody with a certificate of the authority may call.
+const OPEN_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Which roles may call which services. What is not allowed is refused with PERMISSION_DENIED;
+/// health and reflection are open to every role.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    allowed: HashMap<&'static str, Vec<Role>>,
+}
+
+impl Access {
+    /// Nobody may call anything but health and reflection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets these roles call all methods of the service `S`, such as `FabricServiceServer<()>`.
+    #[must_use]
+    pub fn allow<S: NamedService>(mut self, roles: &[Role]) -> Self {
+        self.allowed.entry(S::NAME).or_default().extend_from_slice(roles);
+        self
+    }
+
+    /// Whether `peer` may call methods of `service`, by its full name.
+    pub(crate) fn check(&self, peer: &Peer, service: &str) -> Result<(), Status> {
+        // Plaintext is asked for explicitly, and then there is nobody to tell apart.
+        if !peer.is_authenticated() || OPEN_SERVICES.contains(&service) {
+            return Ok(());
+        }
+        let Some(identity) = peer.identity() else {
+            return Err(Status::permission_denied("the client's certificate has no identity"));
+        };
+        let roles = self.allowed.get(service).map(Vec::as_slice).unwrap_or_default();
+        if roles.contains(&identity.role) {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!("the role {} may not call {service}", identity.role)))
+    }
+}

@@ -1,0 +1,148 @@
+use std::{
+    any::Any,
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, body::Body, service::Routes};
+use tower::{Layer, Service};
+use tracing::Span;
+
+use crate::{Access, Peer, rpc_body::RpcBody, trace};
+
+/// What every RPC of a server passes through: span, access control, errors as gRPC wants them.
+#[derive(Clone)]
+pub(crate) struct RpcLayer {
+    pub(crate) access: Arc<Access>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Layer<Routes> for RpcLayer {
+    type Service = RpcService;
+
+    fn layer(&self, routes: Routes) -> RpcService {
+        RpcService { routes, layer: self.clone() }
+    }
+}
+
+/// See [`RpcLayer`].
+#[derive(Clone)]
+pub(crate) struct RpcService {
+    routes: Routes,
+    layer: RpcLayer,
+}
+
+impl Service<Request<Body>> for RpcService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = RpcFuture<<Routes as Service<Request<Body>>>::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<Body>>::poll_ready(&mut self.routes, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let peer = request.extensions().get::<Peer>();
+        let path = request.uri().path();
+        let span = trace::server_span(request.headers(), path, peer);
+        let shutdown = self.layer.shutdown.clone();
+        let (service, _) = trace::service_and_method(path);
+        let allowed = match peer {
+            Some(peer) => self.layer.access.check(peer, service),
+            None => Err(Status::internal("a connection without a peer")),
+        };
+        match allowed {
+            Ok(()) => {
+                let future = span.in_scope(|| self.routes.call(request));
+                RpcFuture { future: Some(future), refused: None, span, shutdown }
+            }
+            Err(status) => {
+                span.in_scope(|| tracing::warn!(reason = status.message(), "call refused"));
+                RpcFuture { future: None, refused: Some(status), span, shutdown }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The response of [`RpcService`].
+    pub(crate) struct RpcFuture<F> {
+        #[pin]
+        future: Option<F>,
+        refused: Option<Status>,
+        span: Span,
+        shutdown: CancellationToken,
+    }
+}
+
+impl<F> Future for RpcFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _entered = this.span.enter();
+        let response = match this.future.as_pin_mut() {
+            // A panic would take down the connection, with everybody else's calls on it.
+            Some(future) => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                Ok(polled) => {
+                    let Ok(response) = ready!(polled);
+                    response
+                }
+                Err(panic) => {
+                    tracing::error!(panic = panic_message(&*panic), "handler panicked");
+                    Status::internal("the server has a bug: the call was abandoned").into_http()
+                }
+            },
+            None => {
+                let refused = this.refused.take();
+                refused.unwrap_or_else(|| Status::internal("polled after completion")).into_http()
+            }
+        };
+        let response = blame_the_client(response);
+        if let Some(status) = Status::from_header_map(response.headers()) {
+            trace::record_status(this.span, status.code());
+            log(&status);
+        }
+        let (span, shutdown) = (this.span.clone(), this.shutdown.clone().cancelled_owned());
+        let response = response.map(|body| Body::new(RpcBody::new(body, span, Some(shutdown))));
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// tonic answers a request that is too large with OUT_OF_RANGE, and one that is no protobuf with
+/// INTERNAL; either is bad input, which repeating does not make better.
+fn blame_the_client(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let too_large = status.code() == Code::OutOfRange
+        && status.message().contains("decoded message length too large");
+    let garbled = status.code() == Code::Internal
+        && status.message().starts_with("failed to decode Protobuf message");
+    if too_large || garbled {
+        return Status::invalid_argument(status.message()).into_http();
+    }
+    response
+}
+
+fn log(status: &Status) {
+    let (code, message) = (status.code(), status.message());
+    match code {
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            tracing::error!(?code, message, "call failed");
+        }
+        _ => tracing::debug!(?code, message, "call answered"),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,128 @@
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use l2sces_proto::FILE_DESCRIPTOR_SET;
+use rustls::ServerConfig;
+use thiserror::Error;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::Server};
+
+use crate::{Access, ServerArgs, TlsArgs, TlsArgsError, incoming::incoming, rpc_layer::RpcLayer};
+
+/// How often a silent client is asked whether it is still there, and how long it may take to
+/// answer: a dead one is noticed within half a minute.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest that an RPC may take to begin its response, whatever the client says.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
+
+/// RPCs at a time on one connection.
+const MOST_STREAMS: u32 = 1_024;
+
+/// How long RPCs may go on once the shutdown was asked for.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// Why a server could not run.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsArgsError),
+    /// The address is in use, or is none of this host's.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Reflection cannot be served.
+    #[error("cannot serve reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// Serving ended.
+    #[error("gRPC server: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves `routes` until `shutdown` resolves, then lets running RPCs finish for up to 5 s; streams
+/// end with UNAVAILABLE. Adds health (always serving), reflection of all l2sces APIs, access
+/// control, and a span per RPC.
+///
+/// # Errors
+/// The address or the TLS files cannot be used.
+pub async fn serve(
+    args: &ServerArgs,
+    routes: Routes,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let address = args.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    serve_on(listener, &args.tls, routes, access, shutdown).await
+}
+
+/// The same as [`serve`], on a socket that listens already.
+///
+/// # Errors
+/// The TLS files cannot be used.
+pub async fn serve_on(
+    listener: TcpListener,
+    tls: &TlsArgs,
+    routes: Routes,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let credentials = tls.credentials()?;
+    let tls = credentials.as_ref().map(|credentials| http2(&credentials.server_config()));
+    match listener.local_addr() {
+        Ok(address) => tracing::info!(%address, tls = tls.is_some(), "listening"),
+        Err(error) => tracing::warn!(%error, "listening on an unknown address"),
+    }
+
+    let routes = with_health_and_reflection(routes)?;
+    let stopping = CancellationToken::new();
+    let layer = RpcLayer { access: Arc::new(access), shutdown: stopping.clone() };
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MOST_STREAMS)
+        .timeout(LONGEST_CALL)
+        .layer(layer)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming(listener, tls), stopping.clone().cancelled_owned());
+    tokio::pin!(served);
+    tokio::select! {
+        result = &mut served => return Ok(result?),
+        () = shutdown => stopping.cancel(),
+    }
+    match timeout(SHUTDOWN_GRACE, served).await {
+        Ok(result) => Ok(result?),
+        Err(_) => {
+            tracing::warn!("closing connections with calls that did not finish in time");
+            Ok(())
+        }
+    }
+}
+
+fn http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
+fn with_health_and_reflection(routes: Routes) -> Result<Routes, ServeError> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // The reporter starts with "" (the whole server) as SERVING, and dies with the server.
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    Ok(routes
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
