@@ -1,0 +1,263 @@
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt::Debug,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// Keys that wait for a worker. Cheap to clone; all clones are one queue.
+#[derive(Debug)]
+pub struct Queue<K> {
+    shared: Arc<Shared<K>>,
+}
+
+#[derive(Debug)]
+struct Shared<K> {
+    state: Mutex<State<K>>,
+    /// Told whenever a worker may have something to do, or has to look at the clock anew.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    keys: HashMap<K, Entry>,
+    /// Keys that may be taken, oldest first.
+    ready: VecDeque<K>,
+    /// Keys to be taken later, by time; the number makes equal times distinct.
+    delayed: BTreeMap<(Instant, u64), K>,
+    next_number: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    phase: Phase,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Ready,
+    Delayed((Instant, u64)),
+    Running(WhenDone),
+}
+
+/// What is to become of a running key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenDone {
+    /// What the run's outcome says.
+    Outcome,
+    /// Run again: it was woken meanwhile, so the run may have missed a change.
+    Again,
+    /// Nothing: it was forgotten meanwhile.
+    Forget,
+}
+
+impl<K> Clone for Queue<K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send> Default for Queue<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
+    /// An empty queue.
+    pub fn new() -> Self {
+        let state = State {
+            keys: HashMap::new(),
+            ready: VecDeque::new(),
+            delayed: BTreeMap::new(),
+            next_number: 0,
+        };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
+    }
+
+    /// Has `key` reconciled soon: once, however often it is woken before that. A key that runs is
+    /// run again; one that backs off or waits is run at once.
+    pub fn wake(&self, key: K) {
+        let mut state = self.state();
+        match state.keys.get_mut(&key) {
+            Some(Entry { phase: Phase::Ready, .. }) => return,
+            Some(Entry { phase: Phase::Running(when_done), .. }) => {
+                *when_done = WhenDone::Again;
+                return;
+            }
+            Some(Entry { phase, .. }) => {
+                if let Phase::Delayed(time) = *phase {
+                    *phase = Phase::Ready;
+                    state.delayed.remove(&time);
+                }
+            }
+            None => {
+                state.keys.insert(key.clone(), Entry { phase: Phase::Ready, failures: 0 });
+            }
+        }
+        state.ready.push_back(key);
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Drops a key whose object is gone: it is not run until it is woken again. A run that goes on
+    /// is not interrupted, but its outcome does not bring the key back.
+    pub fn forget(&self, key: &K) {
+        let mut state = self.state();
+        let Some(entry) = state.keys.get_mut(key) else { return };
+        match entry.phase {
+            Phase::Running(_) => entry.phase = Phase::Running(WhenDone::Forget),
+            Phase::Ready => {
+                state.keys.remove(key);
+                state.ready.retain(|ready| ready != key);
+            }
+            Phase::Delayed(time) => {
+                state.keys.remove(key);
+                state.delayed.remove(&time);
+            }
+        }
+    }
+
+    /// Waits for a key that may run, and marks it running.
+    pub(crate) async fn take(&self) -> Running<K> {
+        loop {
+            // Created before the look at the state, so that no change in between is missed.
+            let changed = self.shared.changed.notified();
+            let next = {
+                let mut state = self.state();
+                state.promote(Instant::now());
+                if let Some(key) = state.pop() {
+                    if !state.ready.is_empty() {
+                        // One permit may stand for several keys: pass it on.
+                        self.shared.changed.notify_one();
+                    }
+                    return Running { queue: self.clone(), key, finished: false };
+                }
+                state.delayed.keys().next().map(|(time, _)| *time)
+            };
+            match next {
+                Some(time) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(time) => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        // No code that holds the lock can leave the state half changed.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash> State<K> {
+    /// Moves keys whose time has come to those that may be taken.
+    fn promote(&mut self, now: Instant) {
+        while let Some(first) = self.delayed.first_entry() {
+            if first.key().0 > now {
+                return;
+            }
+            let key = first.remove();
+            if let Some(entry) = self.keys.get_mut(&key) {
+                entry.phase = Phase::Ready;
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<K> {
+        let key = self.ready.pop_front()?;
+        let entry = self.keys.get_mut(&key)?;
+        entry.phase = Phase::Running(WhenDone::Outcome);
+        Some(key)
+    }
+
+    fn delay(&mut self, key: &K, pause: Duration, failures: u32) {
+        let time = (Instant::now() + pause, self.next_number);
+        self.next_number += 1;
+        self.delayed.insert(time, key.clone());
+        self.keys.insert(key.clone(), Entry { phase: Phase::Delayed(time), failures });
+    }
+
+    fn again(&mut self, key: &K, failures: u32) {
+        self.keys.insert(key.clone(), Entry { phase: Phase::Ready, failures });
+        self.ready.push_back(key.clone());
+    }
+}
+
+/// A key that is being reconciled, by nobody else. Dropped before it is finished (the workers were
+/// stopped), it goes back to the queue.
+pub(crate) struct Running<K: Clone + Eq + Hash + Debug + Send> {
+    queue: Queue<K>,
+    key: K,
+    finished: bool,
+}
+
+/// How a run ended, for the queue.
+pub(crate) enum Finish {
+    Done,
+    After(Duration),
+    /// Failed; the function gives the pause after that many failures in a row.
+    Failed(fn(u32) -> Duration),
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// Gives the key back; the pause until its next run, if it failed and has one.
+    pub(crate) fn finish(mut self, finish: &Finish) -> Option<Duration> {
+        self.finished = true;
+        let mut state = self.queue.state();
+        let Entry { phase, failures } = state.keys.remove(&self.key)?;
+        let failures = match finish {
+            Finish::Failed(_) => failures.saturating_add(1),
+            Finish::Done | Finish::After(_) => 0,
+        };
+        let pause = match (phase, finish) {
+            (Phase::Running(WhenDone::Forget), _)
+            | (Phase::Running(WhenDone::Outcome), Finish::Done) => return None,
+            (Phase::Running(WhenDone::Outcome), Finish::After(pause)) => {
+                state.delay(&self.key, *pause, failures);
+                None
+            }
+            (Phase::Running(WhenDone::Outcome), Finish::Failed(pause)) => {
+                let pause = pause(failures);
+                state.delay(&self.key, pause, failures);
+                Some(pause)
+            }
+            (Phase::Running(WhenDone::Again) | Phase::Ready | Phase::Delayed(_), _) => {
+                state.again(&self.key, failures);
+                None
+            }
+        };
+        drop(state);
+        self.queue.shared.changed.notify_one();
+        pause
+    }
+}
+
+impl<K: Clone + Eq + Hash + Debug + Send> Drop for Running<K> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let mut state = self.queue.state();
+        if let Some(entry) = state.keys.remove(&self.key)
+            && entry.phase != Phase::Running(WhenDone::Forget)
+        {
+            state.again(&self.key, entry.failures);
+        }
+        drop(state);
+        self.queue.shared.changed.notify_one();
+    }
+}
