@@ -170,17 +170,18 @@ impl Fabric {
         self.switches.get(&id)?.interfaces.get(interface).copied()
     }
 
-    /// Tells whether discovery found a link broken, in the direction from one end to the other.
-    pub fn set_link_broken(&mut self, from: &LinkEnd, to: &LinkEnd, broken: bool) {
-        let direction = (from.clone(), to.clone());
-        let changed = if broken {
-            self.broken_links.insert(direction)
-        } else {
-            self.broken_links.remove(&direction)
-        };
-        if changed {
+    /// Tells which links discovery finds broken, each in the direction from one end to the other.
+    pub fn set_broken_links(&mut self, broken: BTreeSet<(LinkEnd, LinkEnd)>) {
+        let before = std::mem::replace(&mut self.broken_links, broken);
+        let changed: Vec<_> = before.symmetric_difference(&self.broken_links).cloned().collect();
+        for (from, _) in changed {
             self.touch_interface(from.switch, &from.interface);
         }
+    }
+
+    /// The links last told to be broken.
+    pub fn broken_links(&self) -> &BTreeSet<(LinkEnd, LinkEnd)> {
+        &self.broken_links
     }
 
     /// Adds a slice, or changes it.
@@ -332,6 +333,23 @@ impl Fabric {
             return Some(Problem::NoInterface);
         }
         (!self.owns_interface(port)).then_some(Problem::InterfaceTaken)
+    }
+
+    /// Everything that is compiled.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let switches = self.switches.keys().copied().map(Subject::Switch);
+        let slices = self.slices.keys().cloned().map(Subject::Slice);
+        switches.chain(slices).chain(self.networks.keys().copied().map(Subject::Network))
+    }
+
+    /// The slices that have a switch, and the networks with a port on it.
+    pub fn subjects_on(&self, id: DatapathId) -> BTreeSet<Subject> {
+        let slices = self.slices.iter().filter(|(_, slice)| slice.members.contains(&id));
+        let ports = self.ports.values().filter(|port| port.switch == id);
+        slices
+            .map(|(name, _)| Subject::Slice(name.clone()))
+            .chain(ports.map(|port| Subject::Network(port.vni)))
+            .collect()
     }
 
     /// Compiles what has changed since the last call.

@@ -1,0 +1,169 @@
+//! The handle of an engine.
+
+use std::net::SocketAddr;
+
+use l2sces_fabric::{EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec};
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_pki::Credentials;
+use l2sces_southbound::{ListenArgs, ListenError, Listener};
+use ring::rand::{SecureRandom, SystemRandom};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Event, LinkState, actor::Actor};
+
+/// How many commands may wait; more callers wait themselves.
+const COMMANDS: usize = 1024;
+/// How many events may wait for the owner, besides the latest one of each object.
+const EVENTS: usize = 256;
+
+/// How an engine talks to switches.
+pub struct EngineConfig {
+    /// Address and port to listen on for OpenFlow connections.
+    pub listen: SocketAddr,
+    /// With which certificate; `None`: plaintext, and any switch may connect.
+    pub credentials: Option<Credentials>,
+    /// Signs link discovery frames, so that nobody else can forge them.
+    pub discovery_key: [u8; 32],
+}
+
+/// Why an engine cannot start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// It cannot listen for switches.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers for the discovery key")]
+    Random,
+}
+
+impl EngineConfig {
+    /// A configuration with a discovery key of its own.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn new(listen: SocketAddr, credentials: Option<Credentials>) -> Result<Self, EngineError> {
+        let mut discovery_key = [0; 32];
+        SystemRandom::new().fill(&mut discovery_key).map_err(|_| EngineError::Random)?;
+        Ok(Self { listen, credentials, discovery_key })
+    }
+}
+
+/// What an engine is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    PutSwitch(SwitchSpec),
+    RemoveSwitch(DatapathId),
+    PutSlice(SliceSpec),
+    RemoveSlice(Name),
+    PutNetwork(NetworkSpec),
+    RemoveNetwork(Vni),
+    PutPort(PortSpec),
+    RemovePort(PortId),
+    PutEndpoint(EndpointSpec),
+    RemoveEndpoint(Vni, MacAddress),
+    SetComplete,
+    Links(oneshot::Sender<Vec<LinkState>>),
+}
+
+/// Handle of an engine. The engine ends when its last handle is dropped; the switches then keep
+/// what they have.
+///
+/// Putting the same thing again does nothing. Things may be put in any order: what lacks something
+/// else is just not ready yet. Every call that puts or removes returns when each connected switch
+/// that it concerns has confirmed the change; a switch that is not connected is brought up to date
+/// when it connects. Before [`set_complete`](Self::set_complete) calls return at once.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    commands: mpsc::Sender<(Command, oneshot::Sender<()>)>,
+}
+
+impl Engine {
+    /// Starts an engine: it listens for switches at once.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start(config: EngineConfig) -> Result<(Self, mpsc::Receiver<Event>), EngineError> {
+        let tls = config.credentials.as_ref().map(Credentials::server_config);
+        let checks_peers = tls.is_some();
+        let listener = Listener::bind(ListenArgs::new(config.listen, tls)).await?;
+        let (commands, commands_rx) = mpsc::channel(COMMANDS);
+        let (events_tx, events) = mpsc::channel(EVENTS);
+        let actor = Actor::new(&config.discovery_key, events_tx);
+        tokio::spawn(actor.run(listener, checks_peers, commands_rx));
+        Ok((Self { commands }, events))
+    }
+
+    /// Adds a switch, or changes it.
+    pub async fn put_switch(&self, spec: SwitchSpec) {
+        self.change(Command::PutSwitch(spec)).await;
+    }
+
+    /// Removes a switch: its flows go, and it is not controlled any more.
+    pub async fn remove_switch(&self, id: DatapathId) {
+        self.change(Command::RemoveSwitch(id)).await;
+    }
+
+    /// Adds a slice, or changes it.
+    pub async fn put_slice(&self, spec: SliceSpec) {
+        self.change(Command::PutSlice(spec)).await;
+    }
+
+    /// Removes a slice.
+    pub async fn remove_slice(&self, name: Name) {
+        self.change(Command::RemoveSlice(name)).await;
+    }
+
+    /// Adds a network, or changes it.
+    pub async fn put_network(&self, spec: NetworkSpec) {
+        self.change(Command::PutNetwork(spec)).await;
+    }
+
+    /// Removes a network.
+    pub async fn remove_network(&self, vni: Vni) {
+        self.change(Command::RemoveNetwork(vni)).await;
+    }
+
+    /// Adds a port, or changes it.
+    pub async fn put_port(&self, spec: PortSpec) {
+        self.change(Command::PutPort(spec)).await;
+    }
+
+    /// Removes a port.
+    pub async fn remove_port(&self, id: PortId) {
+        self.change(Command::RemovePort(id)).await;
+    }
+
+    /// Adds an endpoint behind a trunk, or moves it.
+    pub async fn put_endpoint(&self, spec: EndpointSpec) {
+        self.change(Command::PutEndpoint(spec)).await;
+    }
+
+    /// Removes an endpoint behind a trunk.
+    pub async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
+        self.change(Command::RemoveEndpoint(vni, mac)).await;
+    }
+
+    /// Says that all that is wanted has been put: from now on switches are brought to it, and what
+    /// is not wanted is deleted from them.
+    pub async fn set_complete(&self) {
+        self.change(Command::SetComplete).await;
+    }
+
+    /// Every wanted link in both directions, as discovered.
+    pub async fn links(&self) -> Vec<LinkState> {
+        let (sender, receiver) = oneshot::channel();
+        self.change(Command::Links(sender)).await;
+        receiver.await.unwrap_or_default()
+    }
+
+    /// Hands a command to the actor and waits until it is carried out. The actor lives as long as
+    /// a handle does, so that a failure can only mean that the process is ending.
+    async fn change(&self, command: Command) {
+        let (sender, receiver) = oneshot::channel();
+        if self.commands.send((command, sender)).await.is_ok() {
+            let _ = receiver.await;
+        }
+    }
+}

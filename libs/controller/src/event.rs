@@ -1,0 +1,135 @@
+//! What the engine tells its owner.
+
+use std::collections::BTreeMap;
+
+use l2sces_fabric::{LinkEnd, PortId};
+use l2sces_model::{DatapathId, Name, Vni};
+
+/// A change of state. Every event tells the whole state of its object, so that only the latest of
+/// an object matters: when the owner lags, older ones are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The switch is connected, and its flows are as wanted.
+    SwitchReady(DatapathId),
+    /// The switch is not connected, or its flows are not as wanted.
+    SwitchDown {
+        /// Which.
+        id: DatapathId,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// A port's state.
+    PortState {
+        /// Which.
+        id: PortId,
+        /// Whether frames are delivered to and from it.
+        ready: bool,
+        /// Why not, in one sentence; empty when ready.
+        message: String,
+    },
+    /// A network's state.
+    NetworkState {
+        /// Which.
+        vni: Vni,
+        /// Whether all of its flows are confirmed.
+        ready: bool,
+        /// Why not, in one sentence; empty when ready.
+        message: String,
+    },
+    /// A slice's state.
+    SliceState {
+        /// Which.
+        name: Name,
+        /// Whether every link was seen to work in both directions.
+        ready: bool,
+        /// Why not, in one sentence; empty when ready.
+        message: String,
+    },
+}
+
+/// One direction of a wanted link, as discovered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// The end that sends discovery frames.
+    pub from: LinkEnd,
+    /// The end where they should arrive.
+    pub to: LinkEnd,
+    /// Whether they do.
+    pub up: bool,
+    /// What is wrong, in one sentence; empty when up.
+    pub message: String,
+}
+
+/// What an event speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Switch(DatapathId),
+    Port(PortId),
+    Network(Vni),
+    Slice(Name),
+}
+
+impl Event {
+    fn key(&self) -> Key {
+        match self {
+            Self::SwitchReady(id) | Self::SwitchDown { id, .. } => Key::Switch(*id),
+            Self::PortState { id, .. } => Key::Port(id.clone()),
+            Self::NetworkState { vni, .. } => Key::Network(*vni),
+            Self::SliceState { name, .. } => Key::Slice(name.clone()),
+        }
+    }
+}
+
+/// Events on their way to the owner. Bounded by the number of objects.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// What the owner has been told, or will be.
+    told: BTreeMap<Key, Event>,
+    waiting: BTreeMap<Key, Event>,
+}
+
+impl Outbox {
+    /// Queues an event, unless the owner knows it already.
+    pub(crate) fn push(&mut self, event: Event) {
+        let key = event.key();
+        if self.told.get(&key) != Some(&event) {
+            self.told.insert(key.clone(), event.clone());
+            self.waiting.insert(key, event);
+        }
+    }
+
+    /// Whether the owner has last been told that the port is ready.
+    pub(crate) fn port_is_ready(&self, id: &PortId) -> bool {
+        matches!(self.told.get(&Key::Port(id.clone())), Some(Event::PortState { ready: true, .. }))
+    }
+
+    pub(crate) fn forget_port(&mut self, id: &PortId) {
+        self.forget(&Key::Port(id.clone()));
+    }
+
+    pub(crate) fn forget_network(&mut self, vni: Vni) {
+        self.forget(&Key::Network(vni));
+    }
+
+    pub(crate) fn forget_slice(&mut self, name: &Name) {
+        self.forget(&Key::Slice(name.clone()));
+    }
+
+    pub(crate) fn forget_switch(&mut self, id: DatapathId) {
+        self.forget(&Key::Switch(id));
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.told.remove(key);
+        self.waiting.remove(key);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The next event to send.
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.waiting.pop_first().map(|(_, event)| event)
+    }
+}
