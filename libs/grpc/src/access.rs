@@ -5,9 +5,12 @@ use tonic::{Status, server::NamedService};
 
 use crate::Peer;
 
+/// Full name of the health service.
+pub(crate) const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
+
 /// Services that everybody with a certificate of the authority may call.
 const OPEN_SERVICES: [&str; 3] = [
-    "grpc.health.v1.Health",
+    HEALTH_SERVICE,
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
@@ -30,6 +33,11 @@ impl Access {
     pub fn allow<S: NamedService>(mut self, roles: &[Role]) -> Self {
         self.allowed.entry(S::NAME).or_default().extend_from_slice(roles);
         self
+    }
+
+    /// The services that somebody may call: those that the server has.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'static str> {
+        self.allowed.keys().copied()
     }
 
     /// Whether `peer` may call methods of `service`, by its full name.

@@ -7,7 +7,10 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 
-use crate::{Access, ServerArgs, TlsArgs, TlsArgsError, incoming::incoming, rpc_layer::RpcLayer};
+use crate::{
+    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, incoming::incoming,
+    rpc_layer::RpcLayer,
+};
 
 /// How often a silent client is asked whether it is still there, and how long it may take to
 /// answer: a dead one is noticed within half a minute.
@@ -46,8 +49,8 @@ pub enum ServeError {
 }
 
 /// Serves `routes` until `shutdown` resolves, then lets running RPCs finish for up to 5 s; streams
-/// end with UNAVAILABLE. Adds health (always serving), reflection of all l2sces APIs, access
-/// control, and a span per RPC.
+/// end with UNAVAILABLE. Adds health (always serving), reflection of the services that `access`
+/// names, access control, and a span per RPC.
 ///
 /// # Errors
 /// The address or the TLS files cannot be used.
@@ -82,7 +85,7 @@ pub async fn serve_on(
         Err(error) => tracing::warn!(%error, "listening on an unknown address"),
     }
 
-    let routes = with_health_and_reflection(routes)?;
+    let routes = with_health_and_reflection(routes, &access)?;
     let stopping = CancellationToken::new();
     let layer = RpcLayer { access: Arc::new(access), shutdown: stopping.clone() };
     let served = Server::builder()
@@ -113,11 +116,14 @@ fn http2(config: &ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-fn with_health_and_reflection(routes: Routes) -> Result<Routes, ServeError> {
+fn with_health_and_reflection(routes: Routes, access: &Access) -> Result<Routes, ServeError> {
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(HEALTH_SERVICE);
+        // Only what is served is advertised; the descriptors have every l2sces API.
+        access.services().fold(builder, tonic_reflection::server::Builder::with_service_name)
     };
     // The reporter starts with "" (the whole server) as SERVING, and dies with the server.
     let (_reporter, health) = tonic_health::server::health_reporter();
