@@ -1,1 +1,43 @@
 //! Real topologies on one machine: namespaces, Open vSwitch, Postgres, our binaries.
+//!
+//! A [`Lab`] is made from a [`Topology`]: a network namespace for every node, with an Open vSwitch
+//! of its own in it; underlays between the nodes of a cluster and between the gateways, whose
+//! cables can be cut; a private Postgres; certificates; and our real binaries as processes. Pods
+//! are made on demand. Many labs can be up at once; each takes everything with it when it goes.
+//!
+//! Needs root, and the Debian packages that [`packages`] installs.
+
+mod certificates;
+mod channel;
+pub mod command;
+mod error;
+mod interrupt;
+mod lab;
+pub mod layout;
+mod namespace;
+mod openvswitch;
+pub mod packages;
+mod pod;
+mod postgres;
+pub mod probe;
+mod process;
+mod record;
+mod services;
+pub mod switch;
+mod teardown;
+mod topology;
+mod underlay;
+mod unit;
+pub mod wait;
+
+pub use error::{CommandError, LabError};
+pub use lab::{Lab, LabOptions};
+pub use layout::Layout;
+pub use namespace::Namespace;
+pub use pod::{Pod, PodRecord};
+pub use postgres::TableRows;
+pub use process::{ProcessIdentity, ProcessRecord, ProcessSpec};
+pub use record::Record;
+pub use teardown::residue;
+pub use topology::{ClusterTopology, NodeTopology, Topology, TopologyError};
+pub use unit::Unit;

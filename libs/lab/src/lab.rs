@@ -1,0 +1,495 @@
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use futures::future::{try_join, try_join_all};
+use nix::sys::signal::Signal;
+use tonic::transport::Channel;
+
+use crate::{
+    certificates, channel,
+    error::{Context, LabError},
+    interrupt,
+    layout::{Layout, Node},
+    namespace::Namespace,
+    openvswitch,
+    pod::{Pod, PodRecord},
+    postgres::{self, TableRows},
+    process::{ProcessIdentity, ProcessRecord, Supervisor},
+    record::{self, Record},
+    services::{self, Common},
+    teardown,
+    topology::Topology,
+    underlay,
+    unit::Unit,
+};
+
+/// How a lab is made.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// Directory of our binaries; none: where the running executable is, or the directory above.
+    pub binaries: Option<PathBuf>,
+    /// Whether to start our services; without them a lab is nodes, Open vSwitch and Postgres.
+    pub services: bool,
+    /// Whether the lab outlives the process that makes it.
+    pub detached: bool,
+    /// Where to put a symbolic link to `lab.json`; taken means that the lab is up.
+    pub link: Option<PathBuf>,
+    /// Filter of the services' logs, as in `RUST_LOG`.
+    pub log_filter: String,
+    /// Environment variables of the services, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for LabOptions {
+    fn default() -> Self {
+        Self {
+            binaries: None,
+            services: true,
+            detached: false,
+            link: None,
+            log_filter: "info".to_owned(),
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
+/// A lab that is up. Unless it is detached, it goes down when the value is dropped, on Ctrl-C and
+/// on SIGTERM; if its owner is killed, its processes end at once and the next lab to come up
+/// removes the rest.
+pub struct Lab {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    layout: Layout,
+    supervisor: Supervisor,
+    pods: Mutex<Vec<PodRecord>>,
+    /// Keeps two writers of the record apart.
+    writing: Mutex<()>,
+    detached: bool,
+    owner: Option<ProcessIdentity>,
+    link: Option<PathBuf>,
+    is_down: AtomicBool,
+}
+
+impl Lab {
+    /// Brings up a lab and waits until all of it works. On an error nothing is left of it.
+    ///
+    /// # Errors
+    /// Something could not be made or did not become healthy.
+    pub async fn up(topology: &Topology, options: LabOptions) -> Result<Self, LabError> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(LabError::NotRoot);
+        }
+        teardown::reap_abandoned();
+        let inner = Arc::new(Inner::claim(topology, &options)?);
+        interrupt::register(&inner);
+        let lab = Self { inner };
+        let result = lab.bring_up(&options).await;
+        match result {
+            Ok(()) => Ok(lab),
+            Err(error) => {
+                lab.inner.take_down()?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(&self, options: &LabOptions) -> Result<(), LabError> {
+        let Inner { layout, supervisor, .. } = &*self.inner;
+        certificates::issue_all(layout)?;
+        let nodes = async {
+            underlay::up(layout).await?;
+            try_join_all(layout.nodes().map(|node| openvswitch::up(layout, node, supervisor)))
+                .await?;
+            self.inner.write()?;
+            self.greet().await
+        };
+        try_join(nodes, postgres::up(layout, supervisor)).await?;
+        self.inner.write()?;
+        if options.services {
+            let common = Common {
+                log_filter: options.log_filter.clone(),
+                environment: options.environment.clone(),
+            };
+            services::up(layout, supervisor, &common).await?;
+            self.inner.write()?;
+        }
+        Ok(())
+    }
+
+    /// Sends a ping along every path of the underlays: it proves them, and fills the ARP tables,
+    /// without which a tunnel holds its first frames back for up to a second.
+    async fn greet(&self) -> Result<(), LabError> {
+        let layout = &self.inner.layout;
+        let mut paths = Vec::new();
+        for cluster in &layout.clusters {
+            let nodes = cluster.nodes.iter().map(|node| (node, node.underlay_address));
+            paths.extend(pairs(&nodes.collect::<Vec<_>>()));
+        }
+        let gateways =
+            layout.nodes().filter_map(|node| Some((node, node.gateway.as_ref()?.wan_address)));
+        paths.extend(pairs(&gateways.collect::<Vec<_>>()));
+        try_join_all(paths.into_iter().map(|(node, address)| async move {
+            let address = address.to_string();
+            Namespace::named(&node.namespace)
+                .run(["ping", "-n", "-q", "-c", "1", "-W", "10", &address])
+                .await
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// The lab that a record describes. It stays up when the value is dropped.
+    ///
+    /// # Errors
+    /// There is no record, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, LabError> {
+        let record = Record::read(path)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                supervisor: Supervisor::new(true, record.processes),
+                pods: Mutex::new(record.pods),
+                writing: Mutex::new(()),
+                layout: record.layout,
+                detached: true,
+                owner: record.owner,
+                link: record.link,
+                is_down: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// Takes the lab down, detached or not.
+    ///
+    /// # Errors
+    /// Something could not be removed, or is left.
+    pub async fn down(self) -> Result<(), LabError> {
+        let inner = Arc::clone(&self.inner);
+        let id = inner.layout.id.clone();
+        let join = tokio::task::spawn_blocking(move || inner.take_down());
+        join.await.map_err(io::Error::other).context(|| "take the lab down".to_owned())??;
+        let residue = teardown::residue(&id);
+        if residue.is_empty() { Ok(()) } else { Err(LabError::Residue(residue)) }
+    }
+
+    /// Where everything is.
+    pub fn layout(&self) -> &Layout {
+        &self.inner.layout
+    }
+
+    /// A node by name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node(&self, name: &str) -> Result<&Node, LabError> {
+        self.inner.layout.node(name)
+    }
+
+    /// The namespace of the control services.
+    pub fn control(&self) -> Namespace {
+        Namespace::named(&self.inner.layout.control.namespace)
+    }
+
+    /// A channel to a service, with the administrator's credentials. It connects when used, and
+    /// again after a failure.
+    ///
+    /// # Errors
+    /// There is no such service, or the credentials cannot be read.
+    pub fn channel(&self, unit: &Unit) -> Result<Channel, LabError> {
+        let layout = &self.inner.layout;
+        let service = layout.service(unit)?;
+        channel::connect(&self.control(), &service.endpoint, &certificates::admin(layout)?)
+    }
+
+    /// Environment variables that make the command line speak to this lab.
+    pub fn environment(&self) -> Result<Vec<(String, String)>, LabError> {
+        let layout = &self.inner.layout;
+        let endpoint = layout.service(&Unit::SliceManager)?.endpoint.clone();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let admin = &layout.admin;
+        Ok(vec![
+            ("L2SCES_ENDPOINT".to_owned(), endpoint),
+            ("L2SCES_TLS_CA".to_owned(), admin.ca.display().to_string()),
+            ("L2SCES_TLS_CERT".to_owned(), admin.cert.display().to_string()),
+            ("L2SCES_TLS_KEY".to_owned(), admin.key.display().to_string()),
+            ("PATH".to_owned(), format!("{}:{path}", layout.binaries.display())),
+        ])
+    }
+
+    /// Makes a pod on a node. Names of pods are unique in the lab.
+    ///
+    /// # Errors
+    /// There is no such node, or there is such a pod.
+    pub async fn pod(&self, node: &str, name: &str) -> Result<Pod, LabError> {
+        let node = self.node(node)?;
+        let namespace = format!("{}p-{name}", self.inner.layout.prefix());
+        let namespace = Namespace::create(&namespace).await?;
+        namespace.set_parameter("ipv4/icmp_echo_ignore_broadcasts", "0")?;
+        let record = PodRecord {
+            name: name.to_owned(),
+            node: node.name.clone(),
+            namespace: namespace.name().to_owned(),
+            path: namespace.path(),
+        };
+        self.inner.pods().push(record.clone());
+        self.inner.write()?;
+        Ok(Pod::of(record))
+    }
+
+    /// The pods.
+    pub fn pods(&self) -> Vec<Pod> {
+        self.inner.pods().iter().cloned().map(Pod::of).collect()
+    }
+
+    /// Removes a pod as a container engine does: the namespace is gone with all interfaces in it.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn delete_pod(&self, pod: &Pod) -> Result<(), LabError> {
+        pod.namespace().delete()?;
+        self.inner.pods().retain(|record| record != pod.record());
+        self.inner.write()
+    }
+
+    /// Kills a process (SIGKILL) and waits until it is gone.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub async fn kill(&self, unit: &Unit) -> Result<(), LabError> {
+        self.inner.supervisor.end(unit, Signal::SIGKILL).await?;
+        self.inner.write()
+    }
+
+    /// Asks a process to end (SIGTERM) and waits until it is gone.
+    ///
+    /// # Errors
+    /// There is no such process, or it does not end within 20 seconds.
+    pub async fn stop(&self, unit: &Unit) -> Result<(), LabError> {
+        self.inner.supervisor.end(unit, Signal::SIGTERM).await?;
+        self.inner.write()
+    }
+
+    /// Starts a process that was killed or stopped, and waits until it is healthy. An
+    /// ovs-vswitchd's node gets its underlay addresses back.
+    ///
+    /// # Errors
+    /// There is no such process, or it does not become healthy.
+    pub async fn start(&self, unit: &Unit) -> Result<(), LabError> {
+        let Inner { layout, supervisor, .. } = &*self.inner;
+        supervisor.start(unit).await?;
+        self.inner.write()?;
+        match unit {
+            Unit::OvsVswitchd(node) => openvswitch::restore_addresses(layout.node(node)?).await,
+            Unit::OvsdbServer(_) | Unit::Postgres => Ok(()),
+            _ => services::healthy(layout, supervisor, layout.service(unit)?).await,
+        }
+    }
+
+    /// Process id, if the process runs.
+    pub fn pid(&self, unit: &Unit) -> Option<i32> {
+        self.inner.supervisor.pid(unit)
+    }
+
+    /// What is known of every process.
+    pub fn processes(&self) -> Vec<ProcessRecord> {
+        self.inner.supervisor.records()
+    }
+
+    /// Whether a service answers that it serves; if not, why.
+    ///
+    /// # Errors
+    /// The reason, in one sentence.
+    pub async fn health(&self, unit: &Unit) -> Result<(), String> {
+        let layout = &self.inner.layout;
+        let service = layout.service(unit).map_err(|error| error.to_string())?;
+        services::health(layout, service).await
+    }
+
+    /// What a process has logged since the lab came up.
+    ///
+    /// # Errors
+    /// It has no log.
+    pub fn log(&self, unit: &Unit) -> Result<String, LabError> {
+        let path = self.inner.layout.log(unit);
+        fs::read_to_string(&path).context(|| format!("read {}", path.display()))
+    }
+
+    /// Cuts or heals a node's cable to its cluster's underlay.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub async fn set_underlay(&self, node: &str, up: bool) -> Result<(), LabError> {
+        let node = self.node(node)?;
+        let cluster = self.inner.layout.cluster(&node.cluster)?;
+        underlay::set_link(&cluster.underlay, node, up).await
+    }
+
+    /// Cuts or heals a gateway's cable to the WAN.
+    ///
+    /// # Errors
+    /// There is no such node, or it is no gateway.
+    pub async fn set_wan(&self, node: &str, up: bool) -> Result<(), LabError> {
+        let layout = &self.inner.layout;
+        let gateway = self.node(node).ok().filter(|node| node.gateway.is_some());
+        let node =
+            gateway.ok_or_else(|| LabError::Unknown { kind: "gateway", name: node.to_owned() })?;
+        underlay::set_link(&layout.wan, node, up).await
+    }
+
+    /// Counts the rows of every table of every service, without the migrations' own table.
+    ///
+    /// # Errors
+    /// Postgres does not answer.
+    pub async fn table_rows(&self) -> Result<Vec<TableRows>, LabError> {
+        postgres::table_rows(&self.inner.layout.postgres).await
+    }
+}
+
+/// The first part of every item with the second part of every other item.
+fn pairs<A: Copy, B: Copy>(items: &[(A, B)]) -> Vec<(A, B)> {
+    let mut pairs = Vec::new();
+    for (i, (first, _)) in items.iter().enumerate() {
+        let others = items.iter().enumerate().filter(|(j, _)| *j != i);
+        pairs.extend(others.map(|(_, (_, second))| (*first, *second)));
+    }
+    pairs
+}
+
+impl Inner {
+    /// Chooses an id that nobody has, and makes the lab's state directory, record and link: from
+    /// now on the lab can be taken down, by its owner or by whoever finds it.
+    fn claim(topology: &Topology, options: &LabOptions) -> Result<Self, LabError> {
+        let binaries = match &options.binaries {
+            Some(directory) => directory.clone(),
+            None => own_directory()?,
+        };
+        let layout = loop {
+            let id = format!("{:04x}", rand::random::<u16>());
+            let directory = teardown::state_directory(&id);
+            let layout = Layout::new(topology, &id, &directory, &binaries)?;
+            match fs::DirBuilder::new().mode(0o755).create(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => {
+                    created.context(|| format!("make {}", directory.display()))?;
+                    break layout;
+                }
+            }
+        };
+        let inner = Self {
+            supervisor: Supervisor::new(options.detached, Vec::new()),
+            pods: Mutex::default(),
+            writing: Mutex::default(),
+            detached: options.detached,
+            owner: ProcessIdentity::own(),
+            link: options.link.clone(),
+            is_down: AtomicBool::new(false),
+            layout,
+        };
+        let log = inner.layout.directory.join("log");
+        fs::create_dir(&log).context(|| format!("make {}", log.display()))?;
+        inner.write()?;
+        if let Some(link) = &inner.link {
+            make_link(&inner.layout.directory.join(record::FILE), link).inspect_err(|_| {
+                // The link is another lab's: it must not go with this one.
+                drop(fs::remove_dir_all(&inner.layout.directory));
+                inner.is_down.store(true, Ordering::SeqCst);
+            })?;
+        }
+        Ok(inner)
+    }
+
+    fn pods(&self) -> std::sync::MutexGuard<'_, Vec<PodRecord>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> Result<(), LabError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pods = self.pods().clone();
+        let record = Record {
+            detached: self.detached,
+            owner: self.owner,
+            link: self.link.clone(),
+            layout: self.layout.clone(),
+            pods,
+            processes: self.supervisor.records(),
+        };
+        record.write()
+    }
+
+    /// Takes the lab down, once.
+    pub(crate) fn take_down(&self) -> Result<(), LabError> {
+        if self.is_down.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        teardown::remove(&self.layout, self.link.as_deref(), &self.supervisor)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.detached || self.is_down.load(Ordering::SeqCst) {
+            return;
+        }
+        if thread::panicking() {
+            self.keep_logs();
+        }
+        if let Err(error) = self.take_down() {
+            tracing::warn!(lab = self.layout.id, %error, "the lab could not be taken down");
+        }
+    }
+}
+
+impl Inner {
+    /// Saves the logs of a lab whose test fails next to the binaries, in `lab-logs/<id>`.
+    fn keep_logs(&self) {
+        let kept = self.layout.binaries.join("lab-logs").join(&self.layout.id);
+        let copy = || -> io::Result<()> {
+            fs::create_dir_all(&kept)?;
+            for entry in fs::read_dir(self.layout.directory.join("log"))? {
+                let entry = entry?;
+                fs::copy(entry.path(), kept.join(entry.file_name()))?;
+            }
+            Ok(())
+        };
+        match copy() {
+            Ok(()) => tracing::error!("logs of the lab are kept in {}", kept.display()),
+            Err(error) => tracing::warn!(%error, "the lab's logs could not be kept"),
+        }
+    }
+}
+
+/// Makes a symbolic link in the place of a dangling one.
+fn make_link(target: &Path, link: &Path) -> Result<(), LabError> {
+    if link.exists() {
+        return Err(LabError::Exists(link.display().to_string()));
+    }
+    let make = || -> io::Result<()> {
+        if let Some(directory) = link.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        if link.is_symlink() {
+            fs::remove_file(link)?;
+        }
+        std::os::unix::fs::symlink(target, link)
+    };
+    make().context(|| format!("make {}", link.display()))
+}
+
+/// Where cargo put the running executable; tests and examples are in a directory below.
+fn own_directory() -> Result<PathBuf, LabError> {
+    let executable = std::env::current_exe().context(|| "find the own executable".to_owned())?;
+    let directory = executable.parent().unwrap_or(Path::new("/"));
+    let is_below = directory.ends_with("deps") || directory.ends_with("examples");
+    let directory = if is_below { directory.parent().unwrap_or(directory) } else { directory };
+    Ok(directory.to_owned())
+}

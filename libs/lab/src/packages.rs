@@ -1,0 +1,96 @@
+//! The Debian packages that labs need.
+
+use std::{fs, os::unix::fs::OpenOptionsExt, path::Path};
+
+use crate::{
+    command,
+    error::{Context, LabError},
+};
+
+/// What a lab needs.
+pub const LAB: &[&str] =
+    &["ethtool", "iproute2", "iputils-ping", "openvswitch-switch", "postgresql"];
+
+/// What the probes and the stories of the system need besides.
+pub const PROBES: &[&str] =
+    &["bind9-dnsutils", "iperf3", "nmap", "python3-scapy", "tcpdump", "tshark"];
+
+/// What the comparison with OVN needs besides.
+pub const OVN: &[&str] = &["ovn-central", "ovn-host"];
+
+/// Consulted by packages before they start their service (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs the packages that are missing, without starting their services. Returns their names.
+///
+/// # Errors
+/// Not root, or apt-get failed.
+pub async fn ensure(packages: &[&str]) -> Result<Vec<String>, LabError> {
+    let missing = missing(packages).await?;
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    // Labs run switches and databases of their own; the machine needs none.
+    let policy = Policy::forbid_services()?;
+    // The lists of a fresh machine or container are empty or stale.
+    apt_get(&["update".to_owned()]).await?;
+    let mut arguments = vec!["install".to_owned(), "--no-install-recommends".to_owned()];
+    arguments.extend(missing.iter().cloned());
+    let installed = apt_get(&arguments).await;
+    drop(policy);
+    installed.map(|()| missing)
+}
+
+async fn missing(packages: &[&str]) -> Result<Vec<String>, LabError> {
+    let mut missing = Vec::new();
+    for package in packages {
+        let mut query = command::command("dpkg-query");
+        query.args(["--show", "--showformat=${db:Status-Status}", package]);
+        let output = command::output(&mut query).await?;
+        if output.stdout != "installed" {
+            missing.push((*package).to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+async fn apt_get(arguments: &[String]) -> Result<(), LabError> {
+    let mut apt_get = command::command("apt-get");
+    apt_get
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["--yes", "--quiet=2", "-o", "DPkg::Lock::Timeout=120"])
+        .args(arguments);
+    command::run(&mut apt_get).await?;
+    Ok(())
+}
+
+/// Keeps packages from starting services for as long as it lives, unless the machine has a policy
+/// of its own.
+struct Policy {
+    is_ours: bool,
+}
+
+impl Policy {
+    fn forbid_services() -> Result<Self, LabError> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { is_ours: false });
+        }
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n"))
+            .context(|| format!("write {POLICY}"))?;
+        Ok(Self { is_ours: true })
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.is_ours
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            tracing::warn!(%error, "{POLICY} is left and keeps services from being started");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A private Postgres: a role and a schema for each service, reachable by a Unix socket only.
+
+use std::{
+    fs,
+    os::unix::fs::{OpenOptionsExt, chown},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, postgres::PgConnectOptions,
+};
+
+use crate::{
+    command,
+    error::{Context, LabError},
+    layout::{DATABASE, Layout, Postgres},
+    process::{ProcessSpec, Supervisor, user},
+    unit::Unit,
+    wait,
+};
+
+/// The user that Postgres runs as: it refuses to run as root.
+const USER: &str = "postgres";
+
+/// Makes the database cluster, starts it, and makes database, roles and schemas.
+pub(crate) async fn up(layout: &Layout, supervisor: &Supervisor) -> Result<(), LabError> {
+    let postgres = &layout.postgres;
+    let programs = programs()?;
+    initialize(postgres, &programs).await?;
+    let data = postgres.socket_directory.join("data");
+    supervisor
+        .add(ProcessSpec {
+            unit: Unit::Postgres,
+            program: programs.join("postgres"),
+            arguments: vec![
+                "-D".to_owned(),
+                data.display().to_string(),
+                "-k".to_owned(),
+                postgres.socket_directory.display().to_string(),
+                "-c".to_owned(),
+                "listen_addresses=".to_owned(),
+                "-c".to_owned(),
+                "max_connections=200".to_owned(),
+            ],
+            environment: [("LC_ALL".to_owned(), "C".to_owned())].into(),
+            namespace: None,
+            user: Some(USER.to_owned()),
+            log: layout.log(&Unit::Postgres),
+        })
+        .await?;
+    let options: PgConnectOptions = postgres.admin_url.parse()?;
+    let options = options.database("postgres").disable_statement_logging();
+    let mut connection = wait::holds("Postgres answers", Duration::from_secs(30), || async {
+        if let Err(error) = supervisor.check_alive(&Unit::Postgres) {
+            return Ok(Err(error));
+        }
+        options.connect().await.map(Ok).map_err(|error| error.to_string())
+    })
+    .await??;
+    execute(&mut connection, format!("CREATE DATABASE {DATABASE}")).await?;
+    connection.close().await?;
+
+    let mut connection = connect(postgres).await?;
+    let mut statements = format!(
+        "REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC;
+         REVOKE ALL ON SCHEMA public FROM PUBLIC;"
+    );
+    for role in &postgres.roles {
+        let (name, password) = (&role.name, &role.password);
+        statements += &format!(
+            "CREATE ROLE {name} LOGIN PASSWORD '{password}';
+             GRANT CONNECT ON DATABASE {DATABASE} TO {name};
+             CREATE SCHEMA {name} AUTHORIZATION {name};
+             ALTER ROLE {name} SET search_path = {name};"
+        );
+    }
+    execute(&mut connection, statements).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+async fn initialize(postgres: &Postgres, programs: &Path) -> Result<(), LabError> {
+    let directory = &postgres.socket_directory;
+    let (uid, gid) = user(USER)?;
+    fs::create_dir_all(directory)
+        .and_then(|()| chown(directory, Some(uid.as_raw()), Some(gid.as_raw())))
+        .context(|| format!("make {}", directory.display()))?;
+    let password_file = directory.join("password");
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&password_file)
+        .and_then(|mut file| {
+            std::io::Write::write_all(&mut file, postgres.admin_password.as_bytes())
+        })
+        .and_then(|()| chown(&password_file, Some(uid.as_raw()), Some(gid.as_raw())))
+        .context(|| format!("write {}", password_file.display()))?;
+    let mut initdb = command::command(programs.join("initdb"));
+    initdb
+        .uid(uid.as_raw())
+        .gid(gid.as_raw())
+        .current_dir(directory)
+        .arg("--pgdata")
+        .arg(directory.join("data"))
+        .arg("--pwfile")
+        .arg(&password_file)
+        // The files need to survive a crash of Postgres, not one of the machine before it runs.
+        .args(["--no-sync", "--auth=scram-sha-256", "--username=postgres"])
+        .args(["--encoding=UTF8", "--locale=C"]);
+    command::run(&mut initdb).await?;
+    fs::remove_file(&password_file).context(|| format!("remove {}", password_file.display()))
+}
+
+/// Directory of the newest installed Postgres's programs.
+fn programs() -> Result<PathBuf, LabError> {
+    let root = Path::new("/usr/lib/postgresql");
+    let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .max_by_key(version)
+        .map(|path| path.join("bin"))
+        .filter(|path| path.join("initdb").exists())
+        .ok_or_else(|| LabError::NoBinary(root.join("15/bin/initdb")))
+}
+
+/// Connects to the services' database as superuser.
+pub(crate) async fn connect(postgres: &Postgres) -> Result<PgConnection, LabError> {
+    let options: PgConnectOptions = postgres.admin_url.parse()?;
+    Ok(options.disable_statement_logging().connect().await?)
+}
+
+async fn execute(connection: &mut PgConnection, statements: String) -> Result<(), LabError> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
+}
+
+/// Number of rows in a table of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRows {
+    /// The service's schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// Its rows.
+    pub rows: i64,
+}
+
+/// Counts the rows of every table of every service, without the migrations' own table.
+pub(crate) async fn table_rows(postgres: &Postgres) -> Result<Vec<TableRows>, LabError> {
+    let mut connection = connect(postgres).await?;
+    let tables = sqlx::query(
+        "SELECT schemaname, tablename FROM pg_tables
+         WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'public')
+           AND tablename <> '_sqlx_migrations'
+         ORDER BY 1, 2",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let mut counts = Vec::new();
+    for row in tables {
+        let (schema, table): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let count = format!("SELECT count(*) FROM \"{schema}\".\"{table}\"");
+        let rows = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection).await?;
+        counts.push(TableRows { schema, table, rows });
+    }
+    connection.close().await?;
+    Ok(counts)
+}

@@ -1,0 +1,24 @@
+//! Finding out what a network does, from inside network namespaces: with ping, nmap and dig, and
+//! with sockets of our own.
+//!
+//! A probe that says "nothing arrived" is worth something only beside one that shows that the
+//! detector works: let every such check have a positive control.
+
+mod dns;
+mod frame;
+mod multicast;
+mod ping;
+mod scan;
+mod sniffer;
+
+pub use dns::{Answer, resolve, reverse};
+pub use frame::{Frame, send_frames};
+pub use multicast::{MulticastReceiver, send_multicast};
+pub use ping::{Ping, PingReport, RunningPing};
+pub use scan::{Host, scan_arp};
+pub use sniffer::Sniffer;
+
+/// 16 random bytes that tell a probe's own frames from all others.
+pub fn marker() -> [u8; 16] {
+    rand::random()
+}

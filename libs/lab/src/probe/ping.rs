@@ -1,0 +1,223 @@
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout},
+};
+
+use crate::{
+    error::{Context, LabError},
+    namespace::Namespace,
+};
+
+/// How to ping (ping(8)).
+#[derive(Clone, Debug)]
+pub struct Ping {
+    /// Whom; may be a broadcast or multicast address.
+    pub destination: IpAddr,
+    /// Number of requests.
+    pub count: u32,
+    /// Time between requests.
+    pub interval: Duration,
+    /// How long to wait for a reply after the last request.
+    pub patience: Duration,
+    /// Bytes of payload; with the headers of ICMP and IPv4, 28 more.
+    pub size: Option<u32>,
+    /// Forbid fragmentation.
+    pub dont_fragment: bool,
+}
+
+/// What came of a ping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PingReport {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered.
+    pub received: u64,
+    /// Replies beyond the first to a request.
+    pub duplicates: u64,
+    /// Who answered.
+    pub responders: BTreeSet<IpAddr>,
+}
+
+impl PingReport {
+    /// Every request was answered, once.
+    pub fn is_perfect(&self) -> bool {
+        self.sent > 0 && self.sent == self.received && self.duplicates == 0
+    }
+
+    /// Requests that were not answered.
+    pub fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.received)
+    }
+}
+
+impl Ping {
+    /// `count` pings, 10 ms apart, with one second of patience.
+    pub fn new(destination: impl Into<IpAddr>, count: u32) -> Self {
+        Self {
+            destination: destination.into(),
+            count,
+            interval: Duration::from_millis(10),
+            patience: Duration::from_secs(1),
+            size: None,
+            dont_fragment: false,
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "-n".to_owned(),
+            "-b".to_owned(),
+            "-O".to_owned(),
+            "-i".to_owned(),
+            self.interval.as_secs_f64().to_string(),
+            "-W".to_owned(),
+            self.patience.as_secs_f64().to_string(),
+        ];
+        if let Some(size) = self.size {
+            arguments.extend(["-s".to_owned(), size.to_string()]);
+        }
+        if self.dont_fragment {
+            arguments.extend(["-M".to_owned(), "do".to_owned()]);
+        }
+        arguments
+    }
+
+    /// Pings to the end.
+    ///
+    /// # Errors
+    /// `ping` could not be started. That nobody answers is no error.
+    pub async fn run(&self, namespace: &Namespace) -> Result<PingReport, LabError> {
+        let mut ping = namespace.command("ping")?;
+        ping.args(self.arguments()).arg("-c").arg(self.count.to_string());
+        let output = crate::command::output(ping.arg(self.destination.to_string())).await?;
+        Ok(parse(&output.stdout))
+    }
+
+    /// Pings until stopped, whatever `count` says.
+    ///
+    /// # Errors
+    /// `ping` could not be started.
+    pub fn start(&self, namespace: &Namespace) -> Result<RunningPing, LabError> {
+        let what = || "start ping".to_owned();
+        let mut ping = namespace.command("ping")?;
+        ping.args(self.arguments()).arg(self.destination.to_string()).stderr(Stdio::null());
+        let mut child = ping.spawn().context(what)?;
+        let stdout = child.stdout.take().ok_or(io::Error::from(io::ErrorKind::BrokenPipe));
+        let output = BufReader::new(stdout.context(what)?);
+        Ok(RunningPing { child, output, text: String::new() })
+    }
+}
+
+/// A ping that runs until it is stopped.
+pub struct RunningPing {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    text: String,
+}
+
+impl RunningPing {
+    /// Waits for the next reply and returns when it came.
+    ///
+    /// # Errors
+    /// None comes within `limit`.
+    pub async fn next_reply(&mut self, limit: Duration) -> Result<Instant, LabError> {
+        let read = async {
+            loop {
+                let start = self.text.len();
+                let length = self.output.read_line(&mut self.text).await?;
+                if length == 0 {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                }
+                if reply(&self.text[start..]).is_some() {
+                    return Ok(Instant::now());
+                }
+            }
+        };
+        match tokio::time::timeout(limit, read).await {
+            Ok(result) => result.context(|| "read from ping".to_owned()),
+            Err(_) => Err(LabError::Timeout {
+                what: "a ping is answered".to_owned(),
+                limit,
+                detail: String::new(),
+            }),
+        }
+    }
+
+    /// Stops it and returns what came of it. The last request may still be under way: then it
+    /// counts as lost, so give it a moment when it must not.
+    ///
+    /// # Errors
+    /// Its output could not be read.
+    pub async fn stop(mut self) -> Result<PingReport, LabError> {
+        let what = || "stop ping".to_owned();
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            kill(Pid::from_raw(pid), Signal::SIGINT).context(what)?;
+        }
+        while self.output.read_line(&mut self.text).await.context(what)? > 0 {}
+        self.child.wait().await.context(what)?;
+        Ok(parse(&self.text))
+    }
+}
+
+/// Who sent the reply that a line of `ping` tells of.
+fn reply(line: &str) -> Option<IpAddr> {
+    let (from, rest) = line.split_once(" bytes from ")?.1.split_once(": ")?;
+    rest.contains("icmp_seq=").then(|| from.parse().ok())?
+}
+
+fn parse(text: &str) -> PingReport {
+    let mut report =
+        PingReport { responders: text.lines().filter_map(reply).collect(), ..Default::default() };
+    // "3 packets transmitted, 3 received, +2 duplicates, 0% packet loss, time 2003ms"
+    let Some(summary) = text.lines().find(|line| line.contains(" packets transmitted")) else {
+        return report;
+    };
+    for part in summary.split(", ") {
+        let mut words = part.split(' ');
+        let number = words.next().and_then(|word| word.trim_start_matches('+').parse().ok());
+        let Some(number) = number else { continue };
+        match words.next() {
+            Some("packets") => report.sent = number,
+            Some("received") => report.received = number,
+            Some("duplicates") => report.duplicates = number,
+            _ => {}
+        }
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_ping_says() {
+        let text = "PING 10.1.0.255 (10.1.0.255) 56(84) bytes of data.\n\
+            64 bytes from 10.1.0.3: icmp_seq=1 ttl=64 time=0.5 ms\n\
+            64 bytes from 10.1.0.4: icmp_seq=1 ttl=64 time=0.6 ms (DUP!)\n\
+            no answer yet for icmp_seq=2\n\
+            From 10.1.0.9 icmp_seq=3 Destination Host Unreachable\n\n\
+            --- 10.1.0.255 ping statistics ---\n\
+            3 packets transmitted, 1 received, +1 duplicates, +1 errors, 66% packet loss, time 2ms\n";
+        let responders = ["10.1.0.3", "10.1.0.4"].map(|a| a.parse::<IpAddr>().unwrap());
+        let report = parse(text);
+        assert_eq!(
+            report,
+            PingReport { sent: 3, received: 1, duplicates: 1, responders: responders.into() }
+        );
+        assert_eq!(report.lost(), 2);
+        assert!(!report.is_perfect());
+    }
+}

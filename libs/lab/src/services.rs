@@ -1,0 +1,181 @@
+//! How our binaries are started, and when they are healthy.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use futures::future::try_join_all;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    channel,
+    error::LabError,
+    layout::{Cluster, Layout, Node, Service, UNDERLAY_MTU},
+    namespace::Namespace,
+    process::{ProcessSpec, Supervisor},
+    unit::Unit,
+    wait,
+};
+
+/// Port of the sdn-controllers' OpenFlow listener.
+const SDN_OPENFLOW_PORT: u16 = 6653;
+/// Port of the sco-provider's OpenFlow listener.
+const SCO_OPENFLOW_PORT: u16 = 6654;
+
+/// How long a service may take to become healthy; the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What all services are started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    /// Filter of their logs, as in `RUST_LOG`.
+    pub(crate) log_filter: String,
+    /// Environment variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// Starts every service. They need not be started in an order.
+pub(crate) async fn up(
+    layout: &Layout,
+    supervisor: &Supervisor,
+    common: &Common,
+) -> Result<(), LabError> {
+    let mut specs = control(layout)?;
+    for cluster in &layout.clusters {
+        specs.push(sdn_controller(layout, cluster)?);
+        for node in &cluster.nodes {
+            specs.push(agent(layout, node, &node.sps_agent, "br-sps"));
+            if let Some(gateway) = &node.gateway {
+                specs.push(agent(layout, node, &gateway.ned_agent, "br-ned"));
+            }
+        }
+    }
+    for mut spec in specs {
+        spec.arguments.extend(["--log-filter".to_owned(), common.log_filter.clone()]);
+        spec.environment.extend(common.environment.clone());
+        supervisor.add(spec).await?;
+    }
+    try_join_all(layout.services().map(|service| healthy(layout, supervisor, service))).await?;
+    Ok(())
+}
+
+fn control(layout: &Layout) -> Result<Vec<ProcessSpec>, LabError> {
+    let namespace = &layout.control.namespace;
+    let sco_provider = endpoint(layout, &Unit::ScoProvider)?;
+    let dns = endpoint(layout, &Unit::InterDomainDns)?;
+    layout
+        .control
+        .services
+        .iter()
+        .map(|service| {
+            let arguments = match service.unit {
+                Unit::SliceManager => flags([("--sco-provider", sco_provider.clone())]),
+                Unit::ScoProvider => {
+                    let address = layout.control.address;
+                    flags([
+                        ("--dns", dns.clone()),
+                        ("--openflow-listen", format!("{address}:{SCO_OPENFLOW_PORT}")),
+                        ("--openflow-advertise", format!("ssl:{address}:{SCO_OPENFLOW_PORT}")),
+                        ("--underlay-mtu", UNDERLAY_MTU.to_string()),
+                    ])
+                }
+                _ => flags([("--dns-listen", layout.control.dns.to_string())]),
+            };
+            let spec = spec(layout, service, namespace, arguments);
+            with_database(layout, spec)
+        })
+        .collect()
+}
+
+fn sdn_controller(layout: &Layout, cluster: &Cluster) -> Result<ProcessSpec, LabError> {
+    let address = cluster.controller_address;
+    let arguments = flags([
+        ("--cluster", cluster.name.clone()),
+        ("--sco-provider", endpoint(layout, &Unit::ScoProvider)?),
+        ("--openflow-listen", format!("{address}:{SDN_OPENFLOW_PORT}")),
+        ("--openflow-advertise", format!("ssl:{address}:{SDN_OPENFLOW_PORT}")),
+    ]);
+    let namespace = &layout.control.namespace;
+    with_database(layout, spec(layout, &cluster.controller, namespace, arguments))
+}
+
+fn agent(layout: &Layout, node: &Node, service: &Service, bridge: &str) -> ProcessSpec {
+    let arguments = flags([
+        ("--ovsdb", format!("unix:{}", node.ovsdb.display())),
+        ("--bridge", bridge.to_owned()),
+        ("--datapath-type", "netdev".to_owned()),
+    ]);
+    spec(layout, service, &node.namespace, arguments)
+}
+
+fn spec(
+    layout: &Layout,
+    service: &Service,
+    namespace: &str,
+    arguments: Vec<String>,
+) -> ProcessSpec {
+    let listen = service.endpoint.trim_start_matches("https://").to_owned();
+    let mut all = flags([("--listen", listen)]);
+    all.extend(service.credentials.flags());
+    all.extend(arguments);
+    ProcessSpec {
+        program: binary(&layout.binaries, &service.unit),
+        arguments: all,
+        environment: BTreeMap::new(),
+        namespace: Some(namespace.to_owned()),
+        user: None,
+        log: layout.log(&service.unit),
+        unit: service.unit.clone(),
+    }
+}
+
+/// The database's URL has a password, which does not belong on a command line.
+fn with_database(layout: &Layout, mut spec: ProcessSpec) -> Result<ProcessSpec, LabError> {
+    let url = layout.role(&spec.unit)?.url.clone();
+    spec.environment.insert("L2SCES_DATABASE_URL".to_owned(), url);
+    Ok(spec)
+}
+
+fn flags<const N: usize>(flags: [(&str, String); N]) -> Vec<String> {
+    flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+}
+
+fn endpoint(layout: &Layout, unit: &Unit) -> Result<String, LabError> {
+    Ok(layout.service(unit)?.endpoint.clone())
+}
+
+/// Path of a service's binary.
+pub(crate) fn binary(binaries: &Path, unit: &Unit) -> std::path::PathBuf {
+    binaries.join(unit.program())
+}
+
+/// Waits until a service answers that it serves.
+pub(crate) async fn healthy(
+    layout: &Layout,
+    supervisor: &Supervisor,
+    service: &Service,
+) -> Result<(), LabError> {
+    wait::holds(&format!("{} is healthy", service.unit), PATIENCE, || async {
+        if let Err(error) = supervisor.check_alive(&service.unit) {
+            return Ok(Err(error));
+        }
+        health(layout, service).await.map(Ok)
+    })
+    .await?
+}
+
+/// Asks a service whether it serves; says why not.
+pub(crate) async fn health(layout: &Layout, service: &Service) -> Result<(), String> {
+    let credentials = crate::certificates::admin(layout).map_err(|error| error.to_string())?;
+    let namespace = Namespace::named(&layout.control.namespace);
+    let channel = channel::connect(&namespace, &service.endpoint, &credentials)
+        .map_err(|error| error.to_string())?;
+    let request = HealthCheckRequest::default();
+    let check = async { HealthClient::new(channel).check(request).await };
+    match tokio::time::timeout(Duration::from_secs(5), check).await {
+        Err(_) => Err("no answer in 5 s".to_owned()),
+        Ok(Err(status)) => Err(format!("{:?}: {}", status.code(), status.message())),
+        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+        Ok(Ok(answer)) => Err(answer.get_ref().status().as_str_name().to_owned()),
+    }
+}

@@ -1,0 +1,145 @@
+//! Taking a lab down, and seeing that nothing is left.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    error::{Context, LabError},
+    layout::Layout,
+    namespace::Namespace,
+    process::{ProcessIdentity, Supervisor},
+    record::{self, Record},
+};
+
+/// Where labs keep their state. Not the temporary directory of the environment: paths of Unix
+/// sockets have at most 107 bytes.
+pub(crate) const STATE_ROOT: &str = "/tmp";
+
+/// State directory of the lab with an id.
+pub(crate) fn state_directory(id: &str) -> PathBuf {
+    Path::new(STATE_ROOT).join(format!("l2s-{id}"))
+}
+
+/// Removes everything: processes, namespaces, files. Goes on after an error and returns the first.
+pub(crate) fn remove(
+    layout: &Layout,
+    link: Option<&Path>,
+    supervisor: &Supervisor,
+) -> Result<(), LabError> {
+    supervisor.end_all();
+    end_inhabitants(&layout.prefix());
+    let mut result = Ok(());
+    for name in Namespace::list(&layout.prefix()) {
+        result = result.and(Namespace::named(&name).delete());
+    }
+    if let Some(link) = link {
+        result = result.and(gone(fs::remove_file(link), link));
+    }
+    result.and(gone(fs::remove_dir_all(&layout.directory), &layout.directory))
+}
+
+/// Takes something that is not there for removed.
+fn gone(removed: io::Result<()>, path: &Path) -> Result<(), LabError> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+    .context(|| format!("remove {}", path.display()))
+}
+
+/// Ends what people and tests left running in the namespaces.
+fn end_inhabitants(prefix: &str) {
+    let start = Instant::now();
+    loop {
+        let inhabitants = inhabitants(prefix);
+        if inhabitants.is_empty() || start.elapsed() > Duration::from_secs(5) {
+            return;
+        }
+        for process in inhabitants {
+            // One that has just ended by itself is as good; anything else is reported as residue.
+            drop(process.signal(Signal::SIGKILL));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The processes in namespaces whose names begin with `prefix`.
+fn inhabitants(prefix: &str) -> Vec<ProcessIdentity> {
+    let namespaces: HashSet<_> = Namespace::list(prefix)
+        .iter()
+        .filter_map(|name| inode(&Namespace::named(name).path()))
+        .collect();
+    processes()
+        .filter(|pid| {
+            inode(Path::new(&format!("/proc/{pid}/ns/net")))
+                .is_some_and(|inode| namespaces.contains(&inode))
+        })
+        .filter_map(ProcessIdentity::of)
+        .collect()
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// What is there of the lab with an id: namespaces, directories, and processes that run in its
+/// namespaces or were started with a path of it. Nothing, once it has been taken down.
+pub fn residue(id: &str) -> Vec<String> {
+    let prefix = format!("l2s-{id}-");
+    let directory = state_directory(id);
+    let mut residue: Vec<_> =
+        Namespace::list(&prefix).iter().map(|name| format!("namespace {name}")).collect();
+    if directory.exists() {
+        residue.push(format!("directory {}", directory.display()));
+    }
+    let own = std::process::id();
+    let mark = directory.display().to_string();
+    let started_with_path =
+        processes().filter(|pid| i64::from(*pid) != i64::from(own)).filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&mark))
+        });
+    let pids: HashSet<_> =
+        inhabitants(&prefix).iter().map(|process| process.pid).chain(started_with_path).collect();
+    residue.extend(pids.into_iter().filter_map(ProcessIdentity::of).map(|process| {
+        let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+        format!("process {} ({})", process.pid, name.trim())
+    }));
+    residue
+}
+
+/// Takes down every lab that was to end with its owner, who was killed before it could do so.
+pub(crate) fn reap_abandoned() {
+    for entry in fs::read_dir(STATE_ROOT).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("l2s-") {
+            continue;
+        }
+        let Ok(record) = Record::read(&entry.path().join(record::FILE)) else { continue };
+        if !record.is_abandoned() {
+            continue;
+        }
+        let id = record.layout.id.clone();
+        let supervisor = Supervisor::new(true, record.processes);
+        match remove(&record.layout, record.link.as_deref(), &supervisor) {
+            Ok(()) => tracing::info!(lab = id, "removed an abandoned lab"),
+            Err(error) => tracing::warn!(lab = id, %error, "an abandoned lab cannot be removed"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The networks between the hosts of a lab: namespaces, bridges and the cables between them.
+
+use std::fmt::Write as _;
+
+use futures::future::try_join_all;
+
+use crate::{
+    error::LabError,
+    layout::{Layout, MANAGEMENT_PREFIX, Node, UNDERLAY_MTU, Underlay},
+    namespace::Namespace,
+    openvswitch::{UNDERLAY_INTERFACE, WAN_INTERFACE},
+};
+
+/// Bridge of the management network, in the control services' namespace.
+const MANAGEMENT_BRIDGE: &str = "br-mgmt";
+/// A node's interface to the management network.
+const MANAGEMENT_INTERFACE: &str = "eth-mgmt";
+/// Bridge of an underlay, in its namespace.
+const CABLES: &str = "br-net";
+
+/// Makes every namespace, and every network.
+pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
+    let underlays = || layout.clusters.iter().map(|c| &c.underlay).chain([&layout.wan]);
+    let names = underlays()
+        .map(|underlay| &underlay.namespace)
+        .chain([&layout.control.namespace])
+        .chain(layout.nodes().map(|node| &node.namespace));
+    try_join_all(names.map(|name| Namespace::create(name))).await?;
+    try_join_all(underlays().map(make_bridge)).await?;
+    make_management(layout).await?;
+    try_join_all(layout.clusters.iter().map(|cluster| async {
+        for node in &cluster.nodes {
+            plug(&cluster.underlay, node, UNDERLAY_INTERFACE).await?;
+        }
+        Ok::<_, LabError>(())
+    }))
+    .await?;
+    for node in layout.nodes().filter(|node| node.gateway.is_some()) {
+        plug(&layout.wan, node, WAN_INTERFACE).await?;
+    }
+    Ok(())
+}
+
+async fn make_bridge(underlay: &Underlay) -> Result<(), LabError> {
+    let namespace = Namespace::named(&underlay.namespace);
+    // Nothing but frames of the nodes: the bridge itself has nothing to say.
+    namespace.set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
+    // Snooping would hold multicast back until it has seen a querier.
+    let lines = format!("link add {CABLES} type bridge mcast_snooping 0\nlink set {CABLES} up\n");
+    namespace.ip_batch(&lines).await
+}
+
+async fn make_management(layout: &Layout) -> Result<(), LabError> {
+    let namespace = Namespace::named(&layout.control.namespace);
+    let mut lines = format!("link add {MANAGEMENT_BRIDGE} type bridge\n");
+    let addresses = std::iter::once(layout.control.address)
+        .chain(layout.clusters.iter().map(|cluster| cluster.controller_address));
+    for address in addresses {
+        writeln!(lines, "address add {address}/{MANAGEMENT_PREFIX} dev {MANAGEMENT_BRIDGE}")
+            .unwrap_or_else(|_| unreachable!("a String takes any text"));
+    }
+    lines += &format!("link set {MANAGEMENT_BRIDGE} up\n");
+    for node in layout.nodes() {
+        let port = port(node);
+        lines += &format!(
+            "link add {port} type veth peer name {MANAGEMENT_INTERFACE} netns {}\n\
+             link set {port} master {MANAGEMENT_BRIDGE} up\n",
+            node.namespace
+        );
+    }
+    namespace.ip_batch(&lines).await?;
+    try_join_all(layout.nodes().map(|node| async {
+        let address = node.management_address;
+        Namespace::named(&node.namespace)
+            .ip_batch(&format!(
+                "address add {address}/{MANAGEMENT_PREFIX} dev {MANAGEMENT_INTERFACE}\n\
+                 link set {MANAGEMENT_INTERFACE} up\n"
+            ))
+            .await
+    }))
+    .await?;
+    Ok(())
+}
+
+/// Connects a node's interface to an underlay.
+async fn plug(underlay: &Underlay, node: &Node, interface: &str) -> Result<(), LabError> {
+    let port = port(node);
+    let lines = format!(
+        "link add {port} mtu {UNDERLAY_MTU} type veth \
+         peer name {interface} mtu {UNDERLAY_MTU} netns {}\n\
+         link set {port} master {CABLES} up\n",
+        node.namespace
+    );
+    Namespace::named(&underlay.namespace).ip_batch(&lines).await?;
+    let namespace = Namespace::named(&node.namespace);
+    // The interface belongs to a bridge: the kernel must not speak for it.
+    namespace.set_parameter(&format!("ipv6/conf/{interface}/disable_ipv6"), "1")?;
+    namespace.ip(["link", "set", interface, "up"]).await?;
+    Ok(())
+}
+
+/// Cuts or heals a node's cable to an underlay.
+pub(crate) async fn set_link(underlay: &Underlay, node: &Node, up: bool) -> Result<(), LabError> {
+    let state = if up { "up" } else { "down" };
+    Namespace::named(&underlay.namespace).ip(["link", "set", &port(node), state]).await?;
+    Ok(())
+}
+
+/// The far end of a node's cable, on the bridge.
+fn port(node: &Node) -> String {
+    format!("p-{}", node.name)
+}
