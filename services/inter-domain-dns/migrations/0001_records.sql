@@ -12,7 +12,7 @@ CREATE TABLE records (
 -- The number of the state of all records: one row. Every change adds 1 in its own transaction, so
 -- that changes get their numbers in the order in which they become visible.
 CREATE TABLE revision (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     number bigint NOT NULL
 );
 
