@@ -1,1 +1,106 @@
 //! The inter-cluster SDN controller.
+//!
+//! ```text
+//!  ScoService, ExchangeService --> store (what is wanted) --wakes--> workers --> switches (engine)
+//!         ^                                                            |  |----> ned-agents
+//!         |                                                            |  |----> DNS
+//!         +---- boards: states of objects, what clusters are told <----+
+//! ```
+//!
+//! A call stores what is wanted and wakes a worker; workers bring it about. Watchers are shown the
+//! boards, which are rebuilt from the store after a restart, before anybody is served.
+
+pub mod board;
+mod clients;
+mod config;
+pub mod domain;
+pub mod downstream;
+pub mod exchange;
+pub mod grpc;
+pub mod reconcile;
+pub mod status;
+pub mod store;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use l2sces_controller::{Engine, EngineConfig};
+use l2sces_grpc::{Access, Dialer, serve, shutdown_signal};
+use l2sces_pki::Role;
+use l2sces_proto::sco::v1::{
+    exchange_service_server::ExchangeServiceServer, sco_service_server::ScoServiceServer,
+};
+use tokio::sync::mpsc;
+use tonic::service::Routes;
+
+use clients::{GrpcAgents, GrpcNames};
+pub use config::Config;
+use grpc::{ExchangeApi, ScoApi};
+use reconcile::{Parts, Queues, Reconciler};
+use status::StatusBoard;
+use store::{MIGRATIONS, Store};
+
+/// Runs the service until the process is told to end.
+///
+/// # Errors
+/// Something that it cannot do without is missing: the database, a certificate, an address.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let credentials = config.server.tls.credentials()?;
+    let dialer = Dialer::new(&config.server.tls)?;
+    let dns = dialer.channel(&config.dns).context("--dns")?;
+    let pool = l2sces_postgres::connect(&config.postgres, &MIGRATIONS).await?;
+    let store = Store::new(pool, Store::all_vnis(), config.underlay_mtu);
+
+    let (engine, events) = Engine::start(EngineConfig {
+        listen: config.openflow_listen,
+        credentials,
+        discovery_key: store.discovery_key().await?,
+    })
+    .await?;
+    let queues = Queues::default();
+    let exchange = Arc::new(exchange::board());
+    let status = Arc::new(StatusBoard::default());
+    let reconciler = Reconciler::new(Parts {
+        store: store.clone(),
+        queues: queues.clone(),
+        fabric: engine.clone(),
+        agents: GrpcAgents::new(dialer),
+        names: GrpcNames::new(dns),
+        exchange: exchange.clone(),
+        status: status.clone(),
+        controllers: vec![config.openflow_advertise],
+    })?;
+
+    let routes = Routes::new(ScoServiceServer::new(ScoApi::new(
+        store.clone(),
+        queues.clone(),
+        status.clone(),
+        engine,
+    )))
+    .add_service(ExchangeServiceServer::new(ExchangeApi::new(store, queues, exchange)));
+    let access = Access::new()
+        .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Operator, Role::Admin])
+        .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);
+
+    let observing = observe(events, &status);
+    let working = async {
+        reconciler.restore().await.context("cannot read what is wanted")?;
+        let serving = serve(&config.server, routes, access, shutdown_signal());
+        tokio::select! {
+            served = serving => Ok::<_, anyhow::Error>(served?),
+            () = reconciler.run() => Ok(()),
+        }
+    };
+    tokio::select! {
+        result = working => result,
+        () = observing => anyhow::bail!("the engine has ended"),
+    }
+}
+
+/// Takes note of what the engine says, until it ends.
+async fn observe(mut events: mpsc::Receiver<l2sces_controller::Event>, status: &StatusBoard) {
+    while let Some(event) = events.recv().await {
+        tracing::debug!(?event, "switches");
+        status.observe(event);
+    }
+}

@@ -1,0 +1,48 @@
+use std::net::SocketAddr;
+
+use clap::Parser;
+use l2sces_grpc::ServerArgs;
+use l2sces_postgres::PostgresArgs;
+use l2sces_telemetry::TelemetryArgs;
+
+/// The inter-cluster SDN controller.
+///
+/// Controls the bridges between clusters (br-ned) with OpenFlow and through their ned-agents, gives
+/// networks their identity and clusters their address blocks, tells clusters of each other's
+/// endpoints, and registers names at inter-domain-dns.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "sco-provider", version)]
+pub struct Config {
+    /// How gRPC is served.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Where the tables are.
+    #[command(flatten)]
+    pub postgres: PostgresArgs,
+    /// Endpoint of inter-domain-dns
+    #[arg(long, env = "L2SCES_DNS", value_name = "https://HOST:PORT")]
+    pub dns: String,
+    /// Address and port that switches connect to
+    #[arg(
+        long,
+        env = "L2SCES_OPENFLOW_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "0.0.0.0:6654"
+    )]
+    pub openflow_listen: SocketAddr,
+    /// The same as switches are told, in Open vSwitch's notation (tcp: with --insecure-plaintext)
+    #[arg(long, env = "L2SCES_OPENFLOW_ADVERTISE", value_name = "ssl:ADDRESS:PORT")]
+    pub openflow_advertise: String,
+    /// MTU of the network that tunnels between gateways run over, in bytes
+    #[arg(
+        long,
+        env = "L2SCES_UNDERLAY_MTU",
+        value_name = "BYTES",
+        default_value_t = 1500,
+        value_parser = clap::value_parser!(u32).range(1350..=65535)
+    )]
+    pub underlay_mtu: u32,
+    /// What is logged and traced.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+}

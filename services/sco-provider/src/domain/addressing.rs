@@ -1,0 +1,225 @@
+//! How a network's addresses are cut into blocks, and how large its frames may be.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+/// A network is cut into this many blocks, within the limits of a block's size.
+const BLOCKS_LOG2: u8 = 4;
+/// A block has at most this many addresses (256), so that a large network serves many clusters.
+const LARGEST_BLOCK_LOG2: u8 = 8;
+/// VXLAN over IPv4: outer Ethernet 14, IPv4 20, UDP 8 and VXLAN 8 bytes (RFC 7348, section 5).
+const VXLAN_OVERHEAD_IPV4: u32 = 50;
+/// VXLAN over IPv6, whose header has 40 bytes.
+const VXLAN_OVERHEAD_IPV6: u32 = 70;
+
+/// Why a text is no network's CIDR.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CidrError {
+    /// It is no address and prefix length.
+    #[error("must be an address and a prefix length, such as 10.1.0.0/24")]
+    Syntax,
+    /// Bits beyond the prefix are set.
+    #[error("has bits set beyond its prefix; {0} was perhaps meant")]
+    HostBits(IpNet),
+    /// It has fewer than two addresses for endpoints.
+    #[error("is too small: the prefix length must be at most {0}")]
+    TooSmall(u8),
+    /// It is larger than any network needs.
+    #[error("is too large: the prefix length must be at least {0}")]
+    TooLarge(u8),
+    /// Its addresses cannot be endpoints'.
+    #[error("must consist of unicast addresses other than loopback")]
+    NotUnicast,
+}
+
+/// Parses the CIDR of a network.
+///
+/// # Errors
+/// The text is no CIDR, or no network can have it.
+pub fn parse_cidr(text: &str) -> Result<IpNet, CidrError> {
+    let cidr: IpNet = text.parse().map_err(|_| CidrError::Syntax)?;
+    if cidr.trunc() != cidr {
+        return Err(CidrError::HostBits(cidr.trunc()));
+    }
+    let (longest, shortest) = match cidr {
+        IpNet::V4(_) => (30, 8),
+        IpNet::V6(_) => (126, 32),
+    };
+    if cidr.prefix_len() > longest {
+        return Err(CidrError::TooSmall(longest));
+    }
+    if cidr.prefix_len() < shortest {
+        return Err(CidrError::TooLarge(shortest));
+    }
+    let first = cidr.network();
+    let unusable = first.is_loopback()
+        || first.is_multicast()
+        || matches!(first, IpAddr::V4(address) if address.is_broadcast() || address.octets()[0] == 0);
+    if unusable { Err(CidrError::NotUnicast) } else { Ok(cidr) }
+}
+
+/// Prefix length of a network's blocks. All blocks of a network have the same, so two of them are
+/// either equal or disjoint: that is what lets a unique key keep leases apart.
+pub fn block_prefix(cidr: IpNet) -> u8 {
+    let bits = cidr.max_prefix_len();
+    (cidr.prefix_len() + BLOCKS_LOG2).max(bits - LARGEST_BLOCK_LOG2).min(bits)
+}
+
+/// The block of a network that contains an address.
+pub fn block_of(cidr: IpNet, address: IpAddr) -> Option<IpNet> {
+    if !cidr.contains(&address) {
+        return None;
+    }
+    IpNet::new(address, block_prefix(cidr)).ok().map(|block| block.trunc())
+}
+
+/// Whether an endpoint may have an address of a network: it is not the first, which names the
+/// network (IPv6: its routers, RFC 4291, section 2.6.1), nor, with IPv4, the broadcast address.
+pub fn is_assignable(cidr: IpNet, address: IpAddr) -> bool {
+    let broadcast = matches!(cidr, IpNet::V4(_)) && address == cidr.broadcast();
+    cidr.contains(&address) && address != cidr.network() && !broadcast
+}
+
+/// The lowest block at or above `from` that is not among `leased` and has an assignable address.
+/// `leased` are the network's leased blocks at or above `from`, in order.
+pub fn first_free(
+    cidr: IpNet,
+    from: IpNet,
+    leased: impl IntoIterator<Item = IpNet>,
+) -> Option<IpNet> {
+    let mut leased = leased.into_iter().peekable();
+    let mut candidate = Some(from);
+    while let Some(block) = candidate {
+        if leased.next_if_eq(&block).is_none() && has_assignable(cidr, block) {
+            return Some(block);
+        }
+        candidate = following(cidr, block);
+    }
+    None
+}
+
+/// The block after this one in its network.
+pub fn following(cidr: IpNet, block: IpNet) -> Option<IpNet> {
+    let next = match block.broadcast() {
+        IpAddr::V4(last) => IpAddr::V4(Ipv4Addr::from(u32::from(last).checked_add(1)?)),
+        IpAddr::V6(last) => IpAddr::V6(Ipv6Addr::from(u128::from(last).checked_add(1)?)),
+    };
+    block_of(cidr, next)
+}
+
+fn has_assignable(cidr: IpNet, block: IpNet) -> bool {
+    block.prefix_len() < block.max_prefix_len() || is_assignable(cidr, block.addr())
+}
+
+/// MTU of a network's ports, in bytes, given the underlay's MTU and whether a tunnel may run over
+/// IPv6.
+pub fn network_mtu(underlay_mtu: u32, over_ipv6: bool) -> u32 {
+    underlay_mtu.saturating_sub(if over_ipv6 { VXLAN_OVERHEAD_IPV6 } else { VXLAN_OVERHEAD_IPV4 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    /// All that a network leases when blocks are asked for one after the other.
+    fn leases(cidr: &str) -> Vec<IpNet> {
+        let cidr = net(cidr);
+        let first = block_of(cidr, cidr.network()).unwrap();
+        let mut leased = Vec::new();
+        while let Some(block) = first_free(cidr, first, leased.iter().copied()) {
+            leased.push(block);
+        }
+        leased
+    }
+
+    #[test]
+    fn blocks_are_a_sixteenth_within_limits() {
+        for (cidr, prefix) in [
+            ("10.0.0.0/8", 24),
+            ("10.1.0.0/16", 24),
+            ("10.1.0.0/20", 24),
+            ("10.1.0.0/24", 28),
+            ("10.1.0.0/27", 31),
+            ("10.1.0.0/28", 32),
+            ("10.1.0.0/30", 32),
+            ("fd00::/64", 120),
+            ("fd00::/120", 124),
+            ("fd00::/126", 128),
+        ] {
+            assert_eq!(block_prefix(net(cidr)), prefix, "{cidr}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_24_bits_is_leased_whole_in_16_blocks() {
+        let leased = leases("10.1.0.0/24");
+        assert_eq!(leased.len(), 16);
+        assert_eq!(leased[0], net("10.1.0.0/28"));
+        assert_eq!(leased[15], net("10.1.0.240/28"));
+    }
+
+    #[test]
+    fn a_small_network_leases_single_addresses_but_not_its_ends() {
+        assert_eq!(leases("10.1.0.0/30"), [net("10.1.0.1/32"), net("10.1.0.2/32")]);
+        assert_eq!(leases("fd00::/126").len(), 3);
+    }
+
+    #[test]
+    fn a_gap_is_filled_first() {
+        let cidr = net("10.1.0.0/24");
+        let leased = ["10.1.0.0/28", "10.1.0.32/28"].map(net);
+        assert_eq!(first_free(cidr, leased[0], leased), Some(net("10.1.0.16/28")));
+        assert_eq!(first_free(cidr, leased[1], [leased[1]]), Some(net("10.1.0.48/28")));
+    }
+
+    #[test]
+    fn the_last_network_of_the_address_space_ends() {
+        let cidr = net("223.255.255.252/30");
+        assert_eq!(following(cidr, net("223.255.255.255/32")), None);
+        assert_eq!(following(net("255.255.255.252/30"), net("255.255.255.255/32")), None);
+    }
+
+    #[test]
+    fn a_cidr_is_refused_with_a_reason() {
+        for (text, error) in [
+            ("", CidrError::Syntax),
+            ("10.1.0.0", CidrError::Syntax),
+            ("10.1.0.0/33", CidrError::Syntax),
+            ("10.1.0.1/24", CidrError::HostBits(net("10.1.0.0/24"))),
+            ("10.1.0.0/31", CidrError::TooSmall(30)),
+            ("0.0.0.0/0", CidrError::TooLarge(8)),
+            ("127.0.0.0/24", CidrError::NotUnicast),
+            ("239.0.0.0/24", CidrError::NotUnicast),
+            ("0.0.0.0/24", CidrError::NotUnicast),
+            ("ff02::/64", CidrError::NotUnicast),
+            ("fd00::/127", CidrError::TooSmall(126)),
+        ] {
+            assert_eq!(parse_cidr(text), Err(error), "{text:?}");
+        }
+        assert_eq!(parse_cidr("10.1.0.0/24"), Ok(net("10.1.0.0/24")));
+    }
+
+    #[test]
+    fn the_ends_of_a_network_are_nobodys() {
+        let cidr = net("10.1.0.0/24");
+        for (address, assignable) in
+            [("10.1.0.0", false), ("10.1.0.1", true), ("10.1.0.255", false), ("10.2.0.1", false)]
+        {
+            assert_eq!(is_assignable(cidr, address.parse().unwrap()), assignable, "{address}");
+        }
+        assert!(is_assignable(net("fd00::/64"), "fd00::ffff:ffff:ffff:ffff".parse().unwrap()));
+        assert!(!is_assignable(net("fd00::/64"), "fd00::".parse().unwrap()));
+    }
+
+    #[test]
+    fn tunnels_take_their_share_of_the_mtu() {
+        assert_eq!(network_mtu(1500, false), 1450);
+        assert_eq!(network_mtu(1500, true), 1430);
+    }
+}

@@ -1,0 +1,16 @@
+//! What the sco-provider knows: gateways, slices, networks, endpoints, and the rules between them.
+//! No I/O.
+
+pub mod addressing;
+mod key;
+mod object;
+mod topology;
+mod version;
+
+pub use key::{EndpointKey, GatewayKey, Key, Kind, NetworkKey, ObjectKey};
+pub use object::{
+    ClusterLink, Endpoint, Gateway, Identity, Network, Slice, SliceGateway, StoredEndpoint,
+    StoredGateway, StoredNetwork, StoredSlice,
+};
+pub use topology::{links, tunnel_interface};
+pub use version::{Precedence, Version};

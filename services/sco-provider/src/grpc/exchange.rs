@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use l2sces_grpc::peer;
+use l2sces_model::Name;
+use l2sces_pki::{Identity, Role};
+use l2sces_proto::sco::v1::{
+    ApplyEndpointRequest, ApplyEndpointResponse, DeleteEndpointRequest, DeleteEndpointResponse,
+    LeaseBlockRequest, LeaseBlockResponse, WatchClusterRequest, WatchClusterResponse,
+    exchange_service_server::ExchangeService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Messages, parse, present, status::refusal, watch::watch};
+use crate::{
+    domain::Key,
+    exchange::{ExchangeBoard, seen_by},
+    reconcile::Queues,
+    store::Store,
+};
+
+/// Serves ExchangeService.
+pub struct ExchangeApi {
+    store: Store,
+    queues: Queues,
+    exchange: Arc<ExchangeBoard>,
+}
+
+impl ExchangeApi {
+    /// The service over these parts.
+    pub fn new(store: Store, queues: Queues, exchange: Arc<ExchangeBoard>) -> Self {
+        Self { store, queues, exchange }
+    }
+}
+
+#[tonic::async_trait]
+impl ExchangeService for ExchangeApi {
+    async fn lease_block(
+        &self,
+        request: Request<LeaseBlockRequest>,
+    ) -> Result<Response<LeaseBlockResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let lease = parse::request(|found| parse::lease(found, &message))?;
+        authorize(caller.as_ref(), &lease.cluster)?;
+        let block = self.store.lease_block(&lease).await.map_err(|error| refusal("", error))?;
+        Ok(Response::new(LeaseBlockResponse { block: block.to_string() }))
+    }
+
+    async fn apply_endpoint(
+        &self,
+        request: Request<ApplyEndpointRequest>,
+    ) -> Result<Response<ApplyEndpointResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner().endpoint;
+        let endpoint = parse::request(|found| parse::endpoint(found, message.as_ref()))?;
+        authorize(caller.as_ref(), &endpoint.key.cluster)?;
+        self.store.apply_endpoint(&endpoint).await.map_err(|error| refusal("endpoint.", error))?;
+        self.queues.wake(Key::Endpoint(endpoint.key));
+        Ok(Response::new(ApplyEndpointResponse {}))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        request: Request<DeleteEndpointRequest>,
+    ) -> Result<Response<DeleteEndpointResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner().key;
+        let key = parse::request(|found| parse::endpoint_key(found, "key", message.as_ref()))?;
+        authorize(caller.as_ref(), &key.cluster)?;
+        self.store.delete_endpoint(&key).await.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Endpoint(key));
+        Ok(Response::new(DeleteEndpointResponse {}))
+    }
+
+    type WatchClusterStream = Messages<WatchClusterResponse>;
+
+    async fn watch_cluster(
+        &self,
+        request: Request<WatchClusterRequest>,
+    ) -> Result<Response<Self::WatchClusterStream>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let cluster = parse::request(|found| parse::name(found, "cluster", &message.cluster))?;
+        authorize(caller.as_ref(), &cluster)?;
+        let messages = watch(&self.exchange, present::cluster_synced(), move |change| {
+            seen_by(&cluster, change).map(|change| present::cluster_change(&change))
+        });
+        Ok(Response::new(messages))
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Option<Identity> {
+    peer(request)?.identity().cloned()
+}
+
+/// An sdn-controller's identity is named after its cluster, and it speaks for no other. (Without
+/// TLS nobody has an identity, and everybody may do everything.)
+fn authorize(caller: Option<&Identity>, cluster: &Name) -> Result<(), Status> {
+    match caller {
+        Some(Identity { role: Role::SdnController, name }) if name != cluster.as_str() => {
+            Err(Status::permission_denied(format!(
+                "the sdn-controller of cluster {name} does not speak for cluster {cluster}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_controller_speaks_for_its_own_cluster_only() {
+        let a: Name = "a".parse().unwrap();
+        let identity = |role, name: &str| Identity { role, name: name.to_owned() };
+        assert!(authorize(Some(&identity(Role::SdnController, "a")), &a).is_ok());
+        assert!(authorize(Some(&identity(Role::Admin, "root")), &a).is_ok());
+        assert!(authorize(None, &a).is_ok());
+        let refused = authorize(Some(&identity(Role::SdnController, "b")), &a).unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+}

@@ -1,0 +1,166 @@
+use std::sync::Arc;
+
+use l2sces_controller::LinkState;
+use l2sces_proto::sco::v1::{
+    ApplyGatewayRequest, ApplyGatewayResponse, ApplyNetworkRequest, ApplyNetworkResponse,
+    ApplySliceRequest, ApplySliceResponse, DeleteGatewayRequest, DeleteGatewayResponse,
+    DeleteNetworkRequest, DeleteNetworkResponse, DeleteSliceRequest, DeleteSliceResponse, Link,
+    ListLinksRequest, ListLinksResponse, ObjectState as StateMessage, WatchRequest, WatchResponse,
+    sco_service_server::ScoService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Messages, parse, present, status::refusal, watch::watch};
+use crate::{
+    board::Change,
+    domain::{GatewayKey, Identity, Key, ObjectKey, Version},
+    downstream::Fabric,
+    reconcile::Queues,
+    status::{ObjectState, Problem, StatusBoard},
+    store::{Deletion, Store},
+};
+
+/// Serves ScoService.
+pub struct ScoApi<F> {
+    store: Store,
+    queues: Queues,
+    status: Arc<StatusBoard>,
+    fabric: F,
+}
+
+impl<F> ScoApi<F> {
+    /// The service over these parts.
+    pub fn new(store: Store, queues: Queues, status: Arc<StatusBoard>, fabric: F) -> Self {
+        Self { store, queues, status, fabric }
+    }
+
+    /// How an object that has just been applied fares.
+    fn state(
+        &self,
+        key: &ObjectKey,
+        version: &Version,
+        identity: Option<Identity>,
+    ) -> Option<StateMessage> {
+        let state = self.status.state(key, version).map_or_else(
+            || ObjectState {
+                version: version.clone(),
+                identity,
+                problem: Some(Problem::pending()),
+            },
+            |state| ObjectState::clone(&state),
+        );
+        Some(present::object_state(key, &state))
+    }
+}
+
+#[tonic::async_trait]
+impl<F: Fabric> ScoService for ScoApi<F> {
+    async fn apply_gateway(
+        &self,
+        request: Request<ApplyGatewayRequest>,
+    ) -> Result<Response<ApplyGatewayResponse>, Status> {
+        let message = request.into_inner().gateway;
+        let gateway = parse::request(|found| parse::gateway(found, message.as_ref()))?;
+        self.store.apply_gateway(&gateway).await.map_err(|error| refusal("gateway.", error))?;
+        self.queues.wake(Key::Gateway(gateway.key.clone()));
+        let state = self.state(&ObjectKey::Gateway(gateway.key), &gateway.version, None);
+        Ok(Response::new(ApplyGatewayResponse { state }))
+    }
+
+    async fn delete_gateway(
+        &self,
+        request: Request<DeleteGatewayRequest>,
+    ) -> Result<Response<DeleteGatewayResponse>, Status> {
+        let message = request.into_inner().key;
+        let key = parse::request(|found| parse::gateway_key(found, "key", message.as_ref()))?;
+        let deletion = self.store.delete_gateway(&key).await.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Gateway(key));
+        Ok(Response::new(DeleteGatewayResponse { gone: deletion == Deletion::Gone }))
+    }
+
+    async fn apply_slice(
+        &self,
+        request: Request<ApplySliceRequest>,
+    ) -> Result<Response<ApplySliceResponse>, Status> {
+        let message = request.into_inner().slice;
+        let slice = parse::request(|found| parse::slice(found, message.as_ref()))?;
+        self.store.apply_slice(&slice).await.map_err(|error| refusal("slice.", error))?;
+        self.queues.wake(Key::Slice(slice.name.clone()));
+        let state = self.state(&ObjectKey::Slice(slice.name), &slice.version, None);
+        Ok(Response::new(ApplySliceResponse { state }))
+    }
+
+    async fn delete_slice(
+        &self,
+        request: Request<DeleteSliceRequest>,
+    ) -> Result<Response<DeleteSliceResponse>, Status> {
+        let message = request.into_inner();
+        let name = parse::request(|found| parse::name(found, "name", &message.name))?;
+        let deletion = self.store.delete_slice(&name).await.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Slice(name));
+        Ok(Response::new(DeleteSliceResponse { gone: deletion == Deletion::Gone }))
+    }
+
+    async fn apply_network(
+        &self,
+        request: Request<ApplyNetworkRequest>,
+    ) -> Result<Response<ApplyNetworkResponse>, Status> {
+        let message = request.into_inner().network;
+        let network = parse::request(|found| parse::network(found, message.as_ref()))?;
+        let applied = self.store.apply_network(&network).await;
+        // A refused call too may have begun something: the removal of a former network.
+        self.queues.wake(Key::Network(network.key.clone()));
+        let (_, identity) = applied.map_err(|error| refusal("network.", error))?;
+        let key = ObjectKey::Network(network.key);
+        let state = self.state(&key, &network.version, Some(identity));
+        Ok(Response::new(ApplyNetworkResponse { state }))
+    }
+
+    async fn delete_network(
+        &self,
+        request: Request<DeleteNetworkRequest>,
+    ) -> Result<Response<DeleteNetworkResponse>, Status> {
+        let message = request.into_inner().key;
+        let key = parse::request(|found| parse::network_key(found, "key", message.as_ref()))?;
+        let deletion = self.store.delete_network(&key).await.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Network(key));
+        Ok(Response::new(DeleteNetworkResponse { gone: deletion == Deletion::Gone }))
+    }
+
+    async fn list_links(
+        &self,
+        _request: Request<ListLinksRequest>,
+    ) -> Result<Response<ListLinksResponse>, Status> {
+        let links = self.fabric.links().await;
+        let gateways = self.store.gateways().await.map_err(|error| refusal("", error))?;
+        let gateways: Vec<_> = gateways.into_iter().map(|stored| stored.gateway.key).collect();
+        let links = links.into_iter().filter_map(|link| present_link(link, &gateways)).collect();
+        Ok(Response::new(ListLinksResponse { links }))
+    }
+
+    type WatchStream = Messages<WatchResponse>;
+
+    async fn watch(
+        &self,
+        _request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let show = |change: &Change<ObjectKey, ObjectState>| match (&change.before, &change.after) {
+            (_, Some(after)) => Some(present::state_put(&change.key, after)),
+            (Some(before), None) => Some(present::state_deleted(&change.key, before)),
+            (None, None) => None,
+        };
+        let messages = watch(self.status.board(), present::states_synced(), show);
+        Ok(Response::new(messages))
+    }
+}
+
+/// A link whose ends are known gateways, as watchers know them.
+fn present_link(link: LinkState, gateways: &[GatewayKey]) -> Option<Link> {
+    let gateway = |id| gateways.iter().find(|key| key.datapath_id() == id);
+    Some(Link {
+        source: Some(present::gateway_key(gateway(link.from.switch)?)),
+        target: Some(present::gateway_key(gateway(link.to.switch)?)),
+        up: link.up,
+        message: link.message,
+    })
+}

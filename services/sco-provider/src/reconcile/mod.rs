@@ -1,0 +1,154 @@
+//! Workers: for each object, what is stored is brought about in the switches, the agents, the DNS,
+//! and what the clusters are told. There is one function per kind of object, for making, repairing
+//! and removing alike.
+
+mod attendance;
+mod endpoint;
+mod gateway;
+mod known;
+mod name;
+mod network;
+mod queues;
+mod restore;
+mod slice;
+
+use std::sync::Arc;
+
+use l2sces_model::{InterfaceName, NED_TRUNK_INTERFACE, Name};
+use l2sces_reconcile::Outcome;
+use thiserror::Error;
+
+pub use queues::Queues;
+
+use crate::{
+    domain::{EndpointKey, GatewayKey, Key, NetworkKey},
+    downstream::{Agents, DownstreamError, Fabric, Names},
+    exchange::ExchangeBoard,
+    status::{Problem, StatusBoard},
+    store::{Store, StoreError},
+};
+use attendance::Attendance;
+use endpoint::AnnouncedEndpoint;
+use gateway::AppliedSwitch;
+use known::Known;
+use network::KnownNetwork;
+
+/// Why a run failed. It is repeated.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The gateway's agent failed.
+    #[error("ned-agent {0}")]
+    Agent(#[source] DownstreamError),
+    /// The DNS failed.
+    #[error("DNS {0}")]
+    Names(#[source] DownstreamError),
+}
+
+impl ReconcileError {
+    fn problem(&self) -> Problem {
+        let reason = match self {
+            Self::Store(_) => "StoreFailed",
+            Self::Agent(_) => "AgentFailed",
+            Self::Names(_) => "NamesFailed",
+        };
+        Problem::new(reason, self.to_string())
+    }
+}
+
+/// What the workers have in common.
+pub struct Reconciler<F, A, N> {
+    store: Store,
+    queues: Queues,
+    fabric: F,
+    agents: Arc<A>,
+    names: N,
+    exchange: Arc<ExchangeBoard>,
+    status: Arc<StatusBoard>,
+    controllers: Vec<String>,
+    trunk: InterfaceName,
+    attendance: Attendance,
+    // What this process has brought about, to tell what has changed. Nothing is lost with it: after
+    // a restart everything is brought about again.
+    gateways: Known<GatewayKey, AppliedSwitch>,
+    slices: Known<Name, Vec<GatewayKey>>,
+    networks: Known<NetworkKey, Arc<KnownNetwork>>,
+    endpoints: Known<EndpointKey, AnnouncedEndpoint>,
+    records: Known<EndpointKey, std::net::IpAddr>,
+}
+
+/// What a [`Reconciler`] works with.
+pub struct Parts<F, A, N> {
+    /// What is wanted.
+    pub store: Store,
+    /// What waits to be done.
+    pub queues: Queues,
+    /// The switches' flows.
+    pub fabric: F,
+    /// The agents.
+    pub agents: A,
+    /// The DNS.
+    pub names: N,
+    /// What the clusters are told.
+    pub exchange: Arc<ExchangeBoard>,
+    /// How objects fare.
+    pub status: Arc<StatusBoard>,
+    /// The OpenFlow controllers that bridges are given, in Open vSwitch's notation.
+    pub controllers: Vec<String>,
+}
+
+impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
+    /// A reconciler that has done nothing yet.
+    ///
+    /// # Errors
+    /// Never with the trunk's name as it is: it is checked here, once.
+    pub fn new(parts: Parts<F, A, N>) -> Result<Self, l2sces_model::InterfaceNameError> {
+        Ok(Self {
+            store: parts.store,
+            queues: parts.queues,
+            fabric: parts.fabric,
+            agents: Arc::new(parts.agents),
+            names: parts.names,
+            exchange: parts.exchange,
+            status: parts.status,
+            controllers: parts.controllers,
+            trunk: NED_TRUNK_INTERFACE.parse()?,
+            attendance: Attendance::default(),
+            gateways: Known::default(),
+            slices: Known::default(),
+            networks: Known::default(),
+            endpoints: Known::default(),
+            records: Known::default(),
+        })
+    }
+
+    /// Works for ever.
+    pub async fn run(&self) {
+        self.queues.run(|key| self.reconcile(key)).await;
+    }
+
+    /// Brings about what is stored of one object, and says how it went.
+    ///
+    /// # Errors
+    /// Something that it depends on failed.
+    pub async fn reconcile(&self, key: Key) -> Result<Outcome, ReconcileError> {
+        let object = key.object();
+        let result = match key {
+            Key::Gateway(key) => self.reconcile_gateway(&key).await,
+            Key::Slice(name) => self.reconcile_slice(&name).await,
+            Key::Network(key) => self.reconcile_network(&key).await,
+            Key::Endpoint(key) => self.reconcile_endpoint(&key).await.map(|()| None),
+            Key::Name(key) => self.reconcile_name(&key).await.map(|()| None),
+        };
+        if let Some(object) = object {
+            let problem = match &result {
+                Ok(problem) => problem.clone(),
+                Err(error) => Some(error.problem()),
+            };
+            self.status.report(&object, problem);
+        }
+        result.map(|_| Outcome::Done)
+    }
+}

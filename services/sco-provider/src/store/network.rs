@@ -1,0 +1,308 @@
+use ipnet::IpNet;
+use l2sces_model::Name;
+use sqlx::PgConnection;
+
+use super::{
+    Applied, Deletion, Store, StoreError, is_newer,
+    row::{NetworkRow, texts, vni},
+};
+use crate::domain::{
+    Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing,
+};
+
+/// How often to ask for a VNI when other transactions are faster: each time, another network got
+/// one, so this many must be made in the same instant for the last to be refused.
+const VNI_ATTEMPTS: usize = 64;
+
+macro_rules! select_networks {
+    ($rest:literal) => {
+        concat!(
+            "SELECT slice.name AS slice, network.name, network.uid, network.generation,
+                    network.vni, network.mtu, network.clusters, network.cidr, network.deleting,
+                    ARRAY(SELECT gateway.cluster FROM slice_gateway
+                          JOIN gateway ON gateway.id = gateway_id
+                          WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
+                    ARRAY(SELECT gateway.node FROM slice_gateway
+                          JOIN gateway ON gateway.id = gateway_id
+                          WHERE slice_id = slice.id ORDER BY position) AS gateway_nodes
+             FROM network JOIN slice ON slice.id = slice_id ",
+            $rest
+        )
+    };
+}
+
+/// What became of a network whose removal is complete but for its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkRemoval {
+    /// It is forgotten.
+    Gone,
+    /// Endpoints of it are still being removed.
+    HasEndpoints,
+}
+
+impl Store {
+    /// Stores a network, unless a newer version is known, and answers with its identity.
+    ///
+    /// # Errors
+    /// Its slice is unknown or lacks a cluster of the network; its CIDR is not the one that it was
+    /// made with; it loses a cluster that has endpoints; a network of its name and a former life
+    /// is in the way, whose removal is now asked for; no VNI is left; the database failed.
+    pub async fn apply_network(
+        &self,
+        network: &Network,
+    ) -> Result<(Applied, Identity), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let slice = lock_slice(&mut tx, &network.key.slice).await?;
+        check_clusters(&slice.clusters, network)?;
+        for _ in 0..VNI_ATTEMPTS {
+            if let Some(stored) = lock(&mut tx, &network.key).await? {
+                let applied = update(&mut tx, &stored, network).await?;
+                tx.commit().await?;
+                return applied.map(|applied| (applied, stored.identity));
+            }
+            let mtu = addressing::network_mtu(self.underlay_mtu, slice.over_ipv6);
+            if let Some(identity) = self.insert(&mut tx, slice.id, network, mtu).await? {
+                tx.commit().await?;
+                return Ok((Applied::Stored, identity));
+            }
+        }
+        Err(StoreError::Exhausted("VXLAN network identifier"))
+    }
+
+    /// Inserts the network with a new VNI; `None` if another transaction was faster.
+    async fn insert(
+        &self,
+        tx: &mut PgConnection,
+        slice: i64,
+        network: &Network,
+        mtu: u32,
+    ) -> Result<Option<Identity>, StoreError> {
+        let bound = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let free: Option<i32> = sqlx::query_scalar("SELECT allocate_vni($1, $2)")
+            .bind(bound(*self.vnis.start()))
+            .bind(bound(*self.vnis.end()))
+            .fetch_one(&mut *tx)
+            .await?;
+        let free = free.ok_or(StoreError::Exhausted("VXLAN network identifier"))?;
+        let first_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.network()));
+        let inserted = sqlx::query(
+            "INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
+                                  block_prefix, next_block)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(slice)
+        .bind(network.key.name.as_str())
+        .bind(&network.version.uid)
+        .bind(network.version.generation)
+        .bind(free)
+        .bind(bound(mtu))
+        .bind(texts(&network.clusters))
+        .bind(network.cidr)
+        .bind(network.cidr.map(|cidr| i16::from(addressing::block_prefix(cidr))))
+        .bind(first_block)
+        .execute(tx)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Identity { vni: vni(free)?, mtu }))
+    }
+
+    /// Asks for the removal of a network.
+    ///
+    /// # Errors
+    /// It has endpoints that are to stay; the database failed.
+    pub async fn delete_network(&self, key: &NetworkKey) -> Result<Deletion, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(stored) = lock(&mut tx, key).await? else { return Ok(Deletion::Gone) };
+        let endpoint: Option<(String, String)> = sqlx::query_as(
+            "SELECT cluster, port FROM endpoint WHERE network_id = $1 AND NOT deleting LIMIT 1",
+        )
+        .bind(stored.id)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if !stored.deleting
+            && let Some((cluster, port)) = endpoint
+        {
+            let reason = format!("has endpoints, such as {port} in cluster {cluster}");
+            return Err(StoreError::precondition(Kind::Network, key, reason));
+        }
+        sqlx::query("UPDATE network SET deleting = true WHERE id = $1 AND NOT deleting")
+            .bind(stored.id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Deletion::Underway)
+    }
+
+    /// Forgets a network whose removal was asked for and is complete, unless endpoints of it are
+    /// still to go. (A network on its way out is never wanted again: another must wait for it.)
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_network(&self, key: &NetworkKey) -> Result<NetworkRemoval, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(stored) = lock(&mut tx, key).await? else { return Ok(NetworkRemoval::Gone) };
+        let done = sqlx::query(
+            "DELETE FROM network WHERE id = $1 AND deleting
+             AND NOT EXISTS (SELECT FROM endpoint WHERE network_id = $1)",
+        )
+        .bind(stored.id)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let is_gone = done.rows_affected() > 0;
+        Ok(if is_gone { NetworkRemoval::Gone } else { NetworkRemoval::HasEndpoints })
+    }
+
+    /// Reads a network.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn network(&self, key: &NetworkKey) -> Result<Option<StoredNetwork>, StoreError> {
+        let row: Option<NetworkRow> =
+            sqlx::query_as(select_networks!("WHERE slice.name = $1 AND network.name = $2"))
+                .bind(key.slice.as_str())
+                .bind(key.name.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(StoredNetwork::try_from).transpose()
+    }
+
+    /// Reads every network.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn networks(&self) -> Result<Vec<StoredNetwork>, StoreError> {
+        let rows: Vec<NetworkRow> =
+            sqlx::query_as(select_networks!("ORDER BY network.id")).fetch_all(&self.pool).await?;
+        rows.into_iter().map(StoredNetwork::try_from).collect()
+    }
+}
+
+struct LockedSlice {
+    id: i64,
+    clusters: Vec<String>,
+    over_ipv6: bool,
+}
+
+/// Keeps a network's slice from being changed or deleted until the transaction ends.
+async fn lock_slice(tx: &mut PgConnection, slice: &Name) -> Result<LockedSlice, StoreError> {
+    let row: Option<(i64, Vec<String>, bool, bool)> = sqlx::query_as(
+        "SELECT id, clusters, deleting,
+                EXISTS (SELECT FROM slice_gateway JOIN gateway ON gateway.id = gateway_id
+                        WHERE slice_id = slice.id AND family(underlay_address) = 6)
+         FROM slice WHERE name = $1 FOR SHARE",
+    )
+    .bind(slice.as_str())
+    .fetch_optional(tx)
+    .await?;
+    match row {
+        None => Err(StoreError::precondition(Kind::Slice, slice, "is unknown")),
+        Some((_, _, true, _)) => {
+            Err(StoreError::precondition(Kind::Slice, slice, "is being deleted"))
+        }
+        Some((id, clusters, false, over_ipv6)) => Ok(LockedSlice { id, clusters, over_ipv6 }),
+    }
+}
+
+fn check_clusters(slice: &[String], network: &Network) -> Result<(), StoreError> {
+    let stranger = network
+        .clusters
+        .iter()
+        .position(|cluster| !slice.iter().any(|known| known == cluster.as_str()));
+    match stranger {
+        Some(index) => Err(StoreError::invalid(
+            format!("clusters[{index}]"),
+            format!("must be a cluster of slice {}", network.key.slice),
+        )),
+        None => Ok(()),
+    }
+}
+
+struct Locked {
+    id: i64,
+    version: Version,
+    identity: Identity,
+    cidr: Option<IpNet>,
+    deleting: bool,
+}
+
+/// Keeps a network as it is until the transaction ends: nobody can give it an endpoint, or delete it.
+async fn lock(tx: &mut PgConnection, key: &NetworkKey) -> Result<Option<Locked>, StoreError> {
+    type Row = (i64, String, i64, i32, i32, Option<IpNet>, bool);
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT network.id, network.uid, network.generation, vni, mtu, cidr, network.deleting
+         FROM network JOIN slice ON slice.id = slice_id
+         WHERE slice.name = $1 AND network.name = $2 FOR UPDATE OF network",
+    )
+    .bind(key.slice.as_str())
+    .bind(key.name.as_str())
+    .fetch_optional(tx)
+    .await?;
+    let Some((id, uid, generation, number, mtu, cidr, deleting)) = row else {
+        return Ok(None);
+    };
+    Ok(Some(Locked {
+        id,
+        version: Version { uid, generation },
+        identity: Identity { vni: vni(number)?, mtu: mtu.unsigned_abs() },
+        cidr,
+        deleting,
+    }))
+}
+
+/// The outer result is of the transaction, which is to be committed; the inner one is the caller's.
+async fn update(
+    tx: &mut PgConnection,
+    stored: &Locked,
+    network: &Network,
+) -> Result<Result<Applied, StoreError>, StoreError> {
+    let precedence = network.version.precedence(&stored.version);
+    if precedence == Precedence::Replaces {
+        // Its identity is not the new one's, and what its endpoints' clusters have installed is.
+        retire(tx, stored.id).await?;
+        let reason = "has a former life, which is being removed";
+        return Ok(Err(StoreError::precondition(Kind::Network, &network.key, reason)));
+    }
+    if !is_newer(precedence, stored.deleting) {
+        return Ok(Ok(Applied::Unchanged));
+    }
+    if stored.cidr != network.cidr {
+        return Err(StoreError::invalid("cidr", "cannot be changed"));
+    }
+    let clusters = texts(&network.clusters);
+    let stranded: Option<String> = sqlx::query_scalar(
+        "SELECT cluster FROM endpoint
+         WHERE network_id = $1 AND NOT deleting AND cluster <> ALL ($2) LIMIT 1",
+    )
+    .bind(stored.id)
+    .bind(&clusters)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(cluster) = stranded {
+        let reason = format!("has endpoints in cluster {cluster}, which it is to lose");
+        return Err(StoreError::precondition(Kind::Network, &network.key, reason));
+    }
+    sqlx::query("UPDATE network SET uid = $2, generation = $3, clusters = $4 WHERE id = $1")
+        .bind(stored.id)
+        .bind(&network.version.uid)
+        .bind(network.version.generation)
+        .bind(&clusters)
+        .execute(tx)
+        .await?;
+    Ok(Ok(Applied::Stored))
+}
+
+async fn retire(tx: &mut PgConnection, network: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE endpoint SET deleting = true WHERE network_id = $1 AND NOT deleting")
+        .bind(network)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE network SET deleting = true WHERE id = $1 AND NOT deleting")
+        .bind(network)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+use std::net::IpAddr;
+
+use l2sces_model::Name;
+use sqlx::PgConnection;
+
+use super::{
+    Applied, Deletion, Store, StoreError, is_newer, one_at_a_time,
+    row::{SliceRow, name, texts},
+};
+use crate::domain::{ClusterLink, GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Version};
+
+macro_rules! select_slices {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, uid, generation, ordinal, clusters, deleting,
+                    ARRAY(SELECT gateway.cluster FROM slice_gateway
+                          JOIN gateway ON gateway.id = gateway_id
+                          WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
+                    ARRAY(SELECT gateway.node FROM slice_gateway
+                          JOIN gateway ON gateway.id = gateway_id
+                          WHERE slice_id = slice.id ORDER BY position) AS gateway_nodes,
+                    ARRAY(SELECT cluster_a FROM slice_link
+                          WHERE slice_id = slice.id ORDER BY cluster_a, cluster_b) AS links_a,
+                    ARRAY(SELECT cluster_b FROM slice_link
+                          WHERE slice_id = slice.id ORDER BY cluster_a, cluster_b) AS links_b
+             FROM slice ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// Stores a slice, unless a newer version is known.
+    ///
+    /// # Errors
+    /// A gateway is unknown, or the tunnels would mix IP versions; a network spans a cluster that
+    /// the slice is to lose; no ordinal is left; the database failed.
+    pub async fn apply_slice(&self, slice: &Slice) -> Result<Applied, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let mut stored = lock(&mut tx, &slice.name).await?;
+        if stored.is_none() {
+            one_at_a_time(&mut tx, Kind::Slice).await?;
+            stored = lock(&mut tx, &slice.name).await?;
+        }
+        let id = match stored {
+            None => insert(&mut tx, slice).await?,
+            Some(stored) => {
+                if !is_newer(slice.version.precedence(&stored.version), stored.deleting) {
+                    return Ok(Applied::Unchanged);
+                }
+                refuse_to_strand_networks(&mut tx, stored.id, slice).await?;
+                update(&mut tx, stored.id, slice).await?;
+                stored.id
+            }
+        };
+        replace_gateways(&mut tx, id, &slice.gateways).await?;
+        replace_links(&mut tx, id, &slice.links).await?;
+        tx.commit().await?;
+        Ok(Applied::Stored)
+    }
+
+    /// Asks for the removal of a slice.
+    ///
+    /// # Errors
+    /// It has networks; the database failed.
+    pub async fn delete_slice(&self, name: &Name) -> Result<Deletion, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(stored) = lock(&mut tx, name).await? else { return Ok(Deletion::Gone) };
+        let network: Option<String> =
+            sqlx::query_scalar("SELECT name FROM network WHERE slice_id = $1 LIMIT 1")
+                .bind(stored.id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some(network) = network {
+            let reason = format!("has networks, such as {network}");
+            return Err(StoreError::precondition(Kind::Slice, name, reason));
+        }
+        sqlx::query("UPDATE slice SET deleting = true WHERE id = $1 AND NOT deleting")
+            .bind(stored.id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Deletion::Underway)
+    }
+
+    /// Forgets a slice whose removal was asked for and is complete. False: it is wanted again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_slice(&self, name: &Name) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM slice WHERE name = $1 AND deleting")
+            .bind(name.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Reads a slice.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn slice(&self, name: &Name) -> Result<Option<StoredSlice>, StoreError> {
+        let row: Option<SliceRow> = sqlx::query_as(select_slices!("WHERE name = $1"))
+            .bind(name.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(StoredSlice::try_from).transpose()
+    }
+
+    /// Reads every slice.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn slices(&self) -> Result<Vec<StoredSlice>, StoreError> {
+        let rows: Vec<SliceRow> =
+            sqlx::query_as(select_slices!("ORDER BY id")).fetch_all(&self.pool).await?;
+        rows.into_iter().map(StoredSlice::try_from).collect()
+    }
+
+    /// Names the networks of a slice.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn networks_of(&self, slice: &Name) -> Result<Vec<NetworkKey>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT network.name FROM network JOIN slice ON slice.id = slice_id
+             WHERE slice.name = $1",
+        )
+        .bind(slice.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        names
+            .iter()
+            .map(|text| Ok(NetworkKey { slice: slice.clone(), name: name(text)? }))
+            .collect()
+    }
+}
+
+struct Locked {
+    id: i64,
+    version: Version,
+    deleting: bool,
+}
+
+/// Keeps a slice as it is until the transaction ends: nobody can give it a network, or delete it.
+async fn lock(tx: &mut PgConnection, name: &Name) -> Result<Option<Locked>, StoreError> {
+    let row: Option<(i64, String, i64, bool)> = sqlx::query_as(
+        "SELECT id, uid, generation, deleting FROM slice WHERE name = $1 FOR UPDATE",
+    )
+    .bind(name.as_str())
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|(id, uid, generation, deleting)| Locked {
+        id,
+        version: Version { uid, generation },
+        deleting,
+    }))
+}
+
+async fn refuse_to_strand_networks(
+    tx: &mut PgConnection,
+    id: i64,
+    slice: &Slice,
+) -> Result<(), StoreError> {
+    let stranded: Option<String> = sqlx::query_scalar(
+        "SELECT name FROM network WHERE slice_id = $1 AND NOT clusters <@ $2 LIMIT 1",
+    )
+    .bind(id)
+    .bind(texts(&slice.clusters))
+    .fetch_optional(tx)
+    .await?;
+    match stranded {
+        Some(network) => Err(StoreError::precondition(
+            Kind::Network,
+            &format!("{}/{network}", slice.name),
+            "spans a cluster that its slice is to lose",
+        )),
+        None => Ok(()),
+    }
+}
+
+async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError> {
+    let id: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO slice (name, uid, generation, ordinal, clusters)
+         SELECT $1, $2, $3, min(candidate), $4
+         FROM (SELECT 1 AS candidate UNION ALL SELECT ordinal + 1 FROM slice) AS candidates
+         WHERE candidate <= 32767
+         AND NOT EXISTS (SELECT FROM slice WHERE ordinal = candidate)
+         HAVING min(candidate) IS NOT NULL
+         RETURNING id",
+    )
+    .bind(slice.name.as_str())
+    .bind(&slice.version.uid)
+    .bind(slice.version.generation)
+    .bind(texts(&slice.clusters))
+    .fetch_optional(tx)
+    .await?;
+    id.ok_or(StoreError::Exhausted("number for a slice"))
+}
+
+async fn update(tx: &mut PgConnection, id: i64, slice: &Slice) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE slice SET uid = $2, generation = $3, clusters = $4, deleting = false WHERE id = $1",
+    )
+    .bind(id)
+    .bind(&slice.version.uid)
+    .bind(slice.version.generation)
+    .bind(texts(&slice.clusters))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks the gateways against deletion in the order of their ids, so that two transactions that
+/// share some do not wait for each other.
+async fn replace_gateways(
+    tx: &mut PgConnection,
+    slice: i64,
+    gateways: &[GatewayKey],
+) -> Result<(), StoreError> {
+    let clusters: Vec<&str> = gateways.iter().map(|key| key.cluster.as_str()).collect();
+    let nodes: Vec<&str> = gateways.iter().map(|key| key.node.as_str()).collect();
+    let found: Vec<(i64, String, String, IpAddr)> = sqlx::query_as(
+        "SELECT id, cluster, node, underlay_address FROM gateway
+         WHERE (cluster, node) IN (SELECT * FROM unnest($1, $2)) AND NOT deleting
+         ORDER BY id FOR SHARE",
+    )
+    .bind(&clusters)
+    .bind(&nodes)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut ids = Vec::with_capacity(gateways.len());
+    for key in gateways {
+        let gateway = found.iter().find(|(_, cluster, node, _)| {
+            cluster == key.cluster.as_str() && node == key.node.as_str()
+        });
+        let Some((id, ..)) = gateway else {
+            return Err(StoreError::precondition(Kind::Gateway, key, "is unknown"));
+        };
+        ids.push(*id);
+    }
+    let addresses = || found.iter().map(|(.., address)| address);
+    if addresses().any(IpAddr::is_ipv4)
+        && let Some((_, cluster, node, _)) = found.iter().find(|(.., address)| address.is_ipv6())
+    {
+        return Err(StoreError::precondition(
+            Kind::Gateway,
+            &format!("{cluster}/{node}"),
+            "has an IPv6 underlay address and others of the slice IPv4 ones",
+        ));
+    }
+    sqlx::query("DELETE FROM slice_gateway WHERE slice_id = $1")
+        .bind(slice)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO slice_gateway (slice_id, gateway_id, position)
+         SELECT $1, id, position FROM unnest($2) WITH ORDINALITY AS listed (id, position)",
+    )
+    .bind(slice)
+    .bind(&ids)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn replace_links(
+    tx: &mut PgConnection,
+    slice: i64,
+    links: &[ClusterLink],
+) -> Result<(), StoreError> {
+    let a: Vec<&str> = links.iter().map(|link| link.a().as_str()).collect();
+    let b: Vec<&str> = links.iter().map(|link| link.b().as_str()).collect();
+    sqlx::query("DELETE FROM slice_link WHERE slice_id = $1").bind(slice).execute(&mut *tx).await?;
+    sqlx::query(
+        "INSERT INTO slice_link (slice_id, cluster_a, cluster_b)
+         SELECT $1, * FROM unnest($2, $3)",
+    )
+    .bind(slice)
+    .bind(&a)
+    .bind(&b)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
