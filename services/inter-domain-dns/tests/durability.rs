@@ -6,7 +6,15 @@ mod support;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use support::{dig::Dig, eventually, postgres::Postgres, server::Server};
+use l2sces_proto::dns::v1::{
+    ApplyRecordRequest, DeleteRecordRequest, record_service_client::RecordServiceClient,
+};
+use support::{
+    dig::{Dig, question},
+    eventually,
+    postgres::Postgres,
+    server::Server,
+};
 
 #[tokio::test]
 async fn records_survive_a_kill_and_a_shutdown() {
@@ -67,9 +75,6 @@ async fn write(
     writer: u8,
     stopped: tokio::sync::watch::Receiver<bool>,
 ) -> BTreeMap<String, Vec<String>> {
-    use l2sces_proto::dns::v1::{
-        ApplyRecordRequest, DeleteRecordRequest, record_service_client::RecordServiceClient,
-    };
     let channel = tonic::transport::Endpoint::try_from(endpoint).unwrap().connect_lazy();
     let mut client = RecordServiceClient::new(channel);
     let mut possible = BTreeMap::<String, Vec<String>>::new();
@@ -99,6 +104,32 @@ async fn write(
         }
     }
     possible
+}
+
+/// Asks before a notification could have come, as dig is too slow to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_answered_when_the_call_returns() {
+    let postgres = Postgres::start().await;
+    let server = Server::start(&postgres).await;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server.dns).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let question = question(1, "web.blue.inter.l2sces");
+    let mut answer = [0; 512];
+    let mut client = server.client().await;
+    for n in 1..=100 {
+        let record = Some(support::record("web.a.blue.s1", &[&format!("10.1.0.{n}")]));
+        client.apply_record(ApplyRecordRequest { record }).await.unwrap();
+        socket.send(&question).unwrap();
+        let length = socket.recv(&mut answer).unwrap();
+        assert!(answer[..length].ends_with(&[10, 1, 0, n]), "round {n}");
+
+        let key = Some(support::key("web.a.blue.s1"));
+        client.delete_record(DeleteRecordRequest { key }).await.unwrap();
+        socket.send(&question).unwrap();
+        socket.recv(&mut answer).unwrap();
+        assert_eq!(answer[3] & 0xf, 3, "NXDOMAIN in round {n}");
+    }
 }
 
 #[tokio::test]

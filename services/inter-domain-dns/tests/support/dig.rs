@@ -77,3 +77,14 @@ fn run(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     }
     Some(text)
 }
+
+/// The message that asks for the IPv4 addresses of a name.
+pub(crate) fn question(id: u8, name: &str) -> Vec<u8> {
+    let mut message = vec![0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).unwrap());
+        message.extend(label.bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message
+}

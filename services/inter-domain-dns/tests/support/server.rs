@@ -64,7 +64,9 @@ impl Server {
 
     /// Starts it.
     pub(crate) fn spawn(&mut self) {
-        let process = Command::new(env!("CARGO_BIN_EXE_inter-domain-dns"))
+        // Few files, so that one who takes all that he can get is noticed.
+        let process = Command::new("prlimit")
+            .args(["--nofile=320", env!("CARGO_BIN_EXE_inter-domain-dns")])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .spawn()
