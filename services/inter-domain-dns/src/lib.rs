@@ -50,8 +50,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let store = Store::new(pool);
     let memory = Memory::load(store.clone(), notifications).await?;
 
-    let responder = Responder::new(authority.clone(), config.ttl);
-    let dns = Server::bind(&config.dns_listen, responder, memory.index()).await?;
+    let responder = Responder::new(authority.clone(), memory.index(), config.ttl);
+    let dns = Server::bind(&config.dns_listen, responder).await?;
     tracing::info!(addresses = ?dns.addresses(), zones = ?config.zones, "answering DNS");
 
     let records = RecordServiceServer::new(Records::new(store, memory, authority));

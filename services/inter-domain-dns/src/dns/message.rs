@@ -1,6 +1,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use hickory_proto::{
@@ -31,6 +31,7 @@ const UDP_SIZE_WITHOUT_EDNS: u16 = 512;
 #[derive(Debug)]
 pub struct Responder {
     authority: Arc<Authority>,
+    index: Arc<RwLock<Index>>,
     /// How long, in seconds, anything that is answered may be believed.
     ttl: u32,
 }
@@ -52,9 +53,9 @@ impl Reply {
 }
 
 impl Responder {
-    /// Answers for `authority`; what is said holds for `ttl` seconds.
-    pub fn new(authority: Arc<Authority>, ttl: u32) -> Self {
-        Self { authority, ttl }
+    /// Answers for `authority` from `index`; what is said holds for `ttl` seconds.
+    pub fn new(authority: Arc<Authority>, index: Arc<RwLock<Index>>, ttl: u32) -> Self {
+        Self { authority, index, ttl }
     }
 
     /// The response to a message, if there is to be one. Whatever the bytes are, this neither
@@ -64,7 +65,6 @@ impl Responder {
     /// two servers talk forever.
     pub(super) fn respond(
         &self,
-        index: &Index,
         message: Vec<u8>,
         from: SocketAddr,
         protocol: Protocol,
@@ -74,13 +74,13 @@ impl Responder {
             return None;
         }
         let response = match Request::from_bytes(message, from, protocol) {
-            Ok(request) => self.respond_to(index, &request),
+            Ok(request) => self.respond_to(&request),
             Err(_) => without_question(&header.metadata, ResponseCode::FormErr),
         };
         response.or_else(|_| without_question(&header.metadata, ResponseCode::ServFail)).ok()
     }
 
-    fn respond_to(&self, index: &Index, request: &Request) -> Result<Vec<u8>, ProtoError> {
+    fn respond_to(&self, request: &Request) -> Result<Vec<u8>, ProtoError> {
         let edns = request.edns.as_ref().map(|asked| {
             let mut edns = Edns::new();
             edns.set_max_payload(UDP_SIZE);
@@ -88,7 +88,7 @@ impl Responder {
             edns.flags_mut().dnssec_ok = asked.flags().dnssec_ok;
             edns
         });
-        let reply = self.reply(index, request)?;
+        let reply = self.reply(request)?;
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = reply.code;
         metadata.authoritative = reply.authoritative;
@@ -113,7 +113,7 @@ impl Responder {
             .ok_or(ProtoError::Message("a question that does not fit in its own answer"))
     }
 
-    fn reply(&self, index: &Index, request: &Request) -> Result<Reply, ProtoError> {
+    fn reply(&self, request: &Request) -> Result<Reply, ProtoError> {
         if request.version() > 0 {
             return Ok(Reply::code(ResponseCode::BADVERS));
         }
@@ -140,7 +140,7 @@ impl Responder {
             }
             _ => QuestionType::Other,
         };
-        match self.authority.lookup(index, &text(query.name()), question) {
+        match self.lookup(&text(query.name()), question) {
             Lookup::Refused => Ok(Reply::code(ResponseCode::Refused)),
             Lookup::Found(data) => {
                 // As it was asked, upper and lower case alike.
@@ -162,6 +162,12 @@ impl Responder {
                 })
             }
         }
+    }
+
+    fn lookup(&self, name: &str, question: QuestionType) -> Lookup {
+        // The index is whole after every change, so it is even if a writer panicked.
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        self.authority.lookup(&index, name, question)
     }
 
     fn record(&self, owner: &Name, data: Data) -> Result<Record, ProtoError> {
@@ -246,7 +252,7 @@ mod tests {
     fn responder() -> Responder {
         let zone = "inter.l2sces".parse().unwrap();
         let authority = Authority::new(vec![zone], &[], None, Vec::new()).unwrap();
-        Responder::new(Arc::new(authority), 5)
+        Responder::new(Arc::new(authority), Arc::new(RwLock::new(index())), 5)
     }
 
     /// `web.blue` has 64 addresses.
@@ -271,7 +277,7 @@ mod tests {
     }
 
     fn send_bytes(bytes: Vec<u8>, protocol: Protocol) -> Option<Vec<u8>> {
-        responder().respond(&index(), bytes, ([127, 0, 0, 1], 5353).into(), protocol)
+        responder().respond(bytes, ([127, 0, 0, 1], 5353).into(), protocol)
     }
 
     fn send(message: &Message, protocol: Protocol) -> Message {

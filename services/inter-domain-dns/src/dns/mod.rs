@@ -6,25 +6,18 @@ mod message;
 mod tcp;
 mod udp;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
-use hickory_server::net::xfer::Protocol;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 
 pub use message::Responder;
 
-use crate::zone::Index;
-
 /// A DNS server: its sockets are bound, but answer nothing until it [runs](Server::run).
 #[derive(Debug)]
 pub struct Server {
     sockets: Vec<(UdpSocket, TcpListener)>,
-    service: Arc<Service>,
+    responder: Arc<Responder>,
 }
 
 /// Why a DNS server cannot serve.
@@ -37,37 +30,18 @@ pub struct ServerError {
     pub source: io::Error,
 }
 
-/// What every socket answers with.
-#[derive(Debug)]
-struct Service {
-    responder: Responder,
-    index: Arc<RwLock<Index>>,
-}
-
-impl Service {
-    fn respond(&self, message: Vec<u8>, from: SocketAddr, protocol: Protocol) -> Option<Vec<u8>> {
-        // The index is whole after every change, so it is even if a writer panicked.
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        self.responder.respond(&index, message, from, protocol)
-    }
-}
-
 impl Server {
     /// Binds UDP and TCP on each address.
     ///
     /// # Errors
     /// An address cannot be bound.
-    pub async fn bind(
-        addresses: &[SocketAddr],
-        responder: Responder,
-        index: Arc<RwLock<Index>>,
-    ) -> Result<Self, ServerError> {
+    pub async fn bind(addresses: &[SocketAddr], responder: Responder) -> Result<Self, ServerError> {
         let mut sockets = Vec::new();
         for &address in addresses {
             let bound = bind(address).await.map_err(|source| ServerError { address, source })?;
             sockets.push(bound);
         }
-        Ok(Self { sockets, service: Arc::new(Service { responder, index }) })
+        Ok(Self { sockets, responder: Arc::new(responder) })
     }
 
     /// The addresses that are bound, in the order given.
@@ -78,9 +52,9 @@ impl Server {
     /// Answers until dropped.
     pub async fn run(self) {
         let serve = self.sockets.into_iter().map(|(udp, tcp)| {
-            let service = self.service.clone();
+            let responder = self.responder.clone();
             async move {
-                tokio::join!(udp::serve(udp, &service), tcp::serve(tcp, service.clone()));
+                tokio::join!(udp::serve(udp, &responder), tcp::serve(tcp, responder.clone()));
             }
         });
         futures::future::join_all(serve).await;

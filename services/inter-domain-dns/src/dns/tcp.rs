@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::Service;
+use super::Responder;
 
 /// Most connections at once. One more takes the place of the oldest, so connections that only
 /// sit there keep nobody out.
@@ -23,11 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on connections.
-pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
+pub(super) async fn serve(listener: TcpListener, responder: Arc<Responder>) {
     let mut connections = Connections::default();
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => connections.add(converse(stream, from, service.clone())),
+            Ok((stream, from)) => connections.add(converse(stream, from, responder.clone())),
             Err(error) => {
                 warn!(%error, "cannot accept a DNS connection");
                 sleep(PAUSE).await;
@@ -58,7 +58,7 @@ impl Connections {
     }
 }
 
-async fn converse(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>) {
+async fn converse(mut stream: TcpStream, from: SocketAddr, responder: Arc<Responder>) {
     let end = loop {
         let request = match timeout(PATIENCE, read(&mut stream)).await {
             Ok(Ok(request)) => request,
@@ -66,7 +66,7 @@ async fn converse(mut stream: TcpStream, from: SocketAddr, service: Arc<Service>
             Err(elapsed) => break elapsed.into(),
         };
         // Over a connection every request is answered or the last.
-        let Some(response) = service.respond(request, from, Protocol::Tcp) else { return };
+        let Some(response) = responder.respond(request, from, Protocol::Tcp) else { return };
         match timeout(PATIENCE, write(&mut stream, &response)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => break error,
