@@ -18,6 +18,15 @@ pub mod port {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
+impl GroupId {
+    /// All groups, in a deletion.
+    pub const ALL: Self = Self(0xffff_fffc);
+    /// No group; any group in a request.
+    pub const ANY: Self = Self(0xffff_ffff);
+    /// The largest number of a group.
+    pub const MAX: Self = Self(0xffff_ff00);
+}
+
 /// An entry of a flow table, without counters and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -27,6 +36,11 @@ pub struct Flow {
     pub cookie: u64,
     /// What happens to a frame, in the order of execution.
     pub instructions: Vec<Instruction>,
+}
+
+impl Flow {
+    /// Stands for all tables in a request or a deletion.
+    pub const ALL_TABLES: u8 = 0xff;
 }
 
 /// What identifies a flow in a switch.
@@ -63,6 +77,23 @@ pub enum Instruction {
         /// What follows the length.
         body: Vec<u8>,
     },
+}
+
+impl Instruction {
+    /// Ascends in the order in which a switch executes instructions, whatever their order in a
+    /// message, and in which it lists them.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self {
+            Self::Meter(_) => 0,
+            Self::ApplyActions(_) => 1,
+            // Clear-actions, write-actions, then what experimenters have.
+            Self::Raw { kind: 5, .. } => 2,
+            Self::Raw { kind: 3, .. } => 3,
+            Self::WriteMetadata { .. } => 4,
+            Self::Raw { .. } => 5,
+            Self::GotoTable(_) => 6,
+        }
+    }
 }
 
 /// An action (OpenFlow 1.3.5, section 7.2.5).
@@ -127,4 +158,21 @@ impl Bucket {
     pub const fn new(actions: Vec<Action>) -> Self {
         Self { weight: 0, watch_port: None, watch_group: None, actions }
     }
+}
+
+/// A flow as the switch reports it (OpenFlow 1.3.5, section 7.3.5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStats {
+    /// The flow.
+    pub flow: Flow,
+    /// How long it has been there, in seconds.
+    pub duration: u32,
+    /// After how many seconds without a frame it goes; 0 for never. 0 in every flow that we send.
+    pub idle_timeout: u16,
+    /// After how many seconds it goes; 0 for never. 0 in every flow that we send.
+    pub hard_timeout: u16,
+    /// Frames that it took.
+    pub packets: u64,
+    /// Bytes of these frames.
+    pub bytes: u64,
 }

@@ -1,9 +1,41 @@
 //! OpenFlow 1.3 codec and sans-IO control session.
+//!
+//! [`Message`] and [`Change`] are what goes over the wire, [`Frames`] cuts a stream into messages,
+//! and [`Session`] is the controller's side of a connection: bytes in, bytes out. No I/O and no
+//! clock. Section numbers are those of the OpenFlow Switch Specification 1.3.5.
 
+mod action;
+mod bundle;
+mod display;
+mod error;
 mod flow;
+mod frame;
+mod hello;
 mod matching;
+mod message;
+mod modify;
+mod multipart;
+mod oxm;
+mod packet;
 mod program;
+mod session;
+mod switch;
+mod wire;
 
-pub use flow::{Action, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, port};
+pub use bundle::{BundleAdd, BundleControl, BundleControlKind, BundleFlags};
+pub use error::{DecodeError, EncodeError, OpenFlowError};
+pub use flow::{
+    Action, Bucket, Flow, FlowKey, FlowStats, Group, GroupId, GroupKind, Instruction, port,
+};
+pub use frame::{Frame, Frames, Header, VERSION};
+pub use hello::Hello;
 pub use matching::{Match, MatchField, RawField};
+pub use message::Message;
+pub use modify::{FlowMod, FlowModCommand, GroupMod, GroupModCommand};
+pub use multipart::{FlowFilter, MultipartBody, MultipartReply, MultipartRequest};
+pub use packet::{PacketIn, PacketInReason, PacketOut};
 pub use program::{Change, FlowBody, GroupBody, Program};
+pub use session::{Event, Reply, Request, Session, SessionConfig, SessionError};
+pub use switch::{
+    Description, Features, PortCounters, PortDescription, PortReason, PortStatus, Role, RoleState,
+};

@@ -60,8 +60,43 @@ pub struct RawField {
     pub payload: Vec<u8>,
 }
 
-/// Which frames a flow takes: those that have every field. Kept sorted, so that equal matches are
-/// equal values whatever the order in which a switch lists their fields.
+impl MatchField {
+    /// The field as a switch tells it: value bits that are not compared are 0. `None` if no bit is
+    /// compared, so that the field says nothing.
+    fn normalised(self) -> Option<Self> {
+        let (field, compares) = match self {
+            Self::InPort(_) | Self::EthType(_) => (self, true),
+            Self::Metadata { value, mask } => {
+                (Self::Metadata { value: value & mask, mask }, mask != 0)
+            }
+            Self::TunnelId { value, mask } => {
+                (Self::TunnelId { value: value & mask, mask }, mask != 0)
+            }
+            Self::PktMark { value, mask } => {
+                (Self::PktMark { value: value & mask, mask }, mask != 0)
+            }
+            Self::EthDst { value, mask } => {
+                (Self::EthDst { value: masked(value, mask), mask }, mask.bytes() != [0; 6])
+            }
+            Self::EthSrc { value, mask } => {
+                (Self::EthSrc { value: masked(value, mask), mask }, mask.bytes() != [0; 6])
+            }
+            // Comes from a switch, which keeps to this itself.
+            Self::Raw(_) => (self, true),
+        };
+        compares.then_some(field)
+    }
+}
+
+fn masked(value: MacAddress, mask: MacAddress) -> MacAddress {
+    let mut bytes = value.bytes();
+    bytes.iter_mut().zip(mask.bytes()).for_each(|(byte, mask)| *byte &= mask);
+    MacAddress::new(bytes)
+}
+
+/// Which frames a flow takes: those that have every field. Kept in a normal form (sorted, no value
+/// bits outside a mask, no mask of zeros), so that equal matches are equal values whatever the
+/// order in which a switch lists their fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match(Vec<MatchField>);
 
@@ -74,8 +109,10 @@ impl Match {
     /// Adds a field. A match has each field at most once.
     #[must_use]
     pub fn with(mut self, field: MatchField) -> Self {
-        let at = self.0.binary_search(&field).unwrap_or_else(|at| at);
-        self.0.insert(at, field);
+        if let Some(field) = field.normalised() {
+            let at = self.0.binary_search(&field).unwrap_or_else(|at| at);
+            self.0.insert(at, field);
+        }
         self
     }
 
@@ -135,7 +172,7 @@ impl Match {
 
 impl FromIterator<MatchField> for Match {
     fn from_iter<I: IntoIterator<Item = MatchField>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().collect();
+        let mut fields: Vec<_> = fields.into_iter().filter_map(MatchField::normalised).collect();
         fields.sort_unstable();
         Self(fields)
     }

@@ -45,9 +45,13 @@ pub enum Change {
 }
 
 impl Program {
-    /// Adds a flow, or replaces the one with the same key.
+    /// Adds a flow, or replaces the one with the same key. Brings its instructions into the order
+    /// of execution and leaves out what does nothing, as a switch does, so that flows that do the
+    /// same are equal.
     pub fn put_flow(&mut self, flow: Flow) {
-        let Flow { key, cookie, instructions } = flow;
+        let Flow { key, cookie, mut instructions } = flow;
+        instructions.retain(|it| !matches!(it, Instruction::ApplyActions(list) if list.is_empty()));
+        instructions.sort_by_key(Instruction::rank);
         self.flows.insert(key, FlowBody { cookie, instructions });
     }
 
