@@ -1,0 +1,532 @@
+//! The gRPC services as clients see them.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
+
+use futures::future::join_all;
+use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, serve_on};
+use l2sces_pki::{Authority, Identity, Role};
+use l2sces_proto::{
+    resource::v1::ChangeKind,
+    sco::v1::{
+        self as proto, exchange_service_client::ExchangeServiceClient,
+        exchange_service_server::ExchangeServiceServer, sco_service_client::ScoServiceClient,
+        sco_service_server::ScoServiceServer, watch_cluster_response::Change,
+    },
+};
+use sco_provider::grpc::{ExchangeApi, ScoApi};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tonic::{Code, Status, service::Routes};
+use tonic_types::StatusExt;
+
+use crate::support::{Process, World, eventually, gateway, slice};
+
+/// A process that serves.
+struct Server {
+    world: World,
+    process: Process,
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Server {
+    async fn start(tls: TlsArgs) -> Self {
+        let world = World::new().await;
+        let process = world.start().await;
+        let (store, queues) = (process.store.clone(), process.queues.clone());
+        let sco = ScoApi::new(
+            store.clone(),
+            queues.clone(),
+            process.status.clone(),
+            process.fabric.clone(),
+        );
+        let exchange = ExchangeApi::new(store, queues, process.exchange.clone());
+        let routes = Routes::new(ScoServiceServer::new(sco))
+            .add_service(ExchangeServiceServer::new(exchange));
+        let access = Access::new()
+            .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Admin])
+            .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            serve_on(listener, &tls, routes, access, std::future::pending()).await.unwrap();
+        });
+        Self { world, process, address, serving }
+    }
+
+    async fn plaintext() -> Self {
+        Self::start(plaintext()).await
+    }
+
+    fn channel(&self) -> Channel {
+        let endpoint = format!("http://{}", self.address);
+        Dialer::new(&plaintext()).unwrap().channel(&endpoint).unwrap()
+    }
+
+    fn sco(&self) -> ScoServiceClient<Channel> {
+        ScoServiceClient::new(self.channel())
+    }
+
+    fn exchange(&self) -> ExchangeServiceClient<Channel> {
+        ExchangeServiceClient::new(self.channel())
+    }
+
+    /// Clusters a and b, slice s.
+    async fn furnish(&self) {
+        self.process.apply_gateway(&gateway("a/a1", "192.0.2.11")).await;
+        self.process.apply_gateway(&gateway("b/b1", "192.0.2.21")).await;
+        self.process.apply_slice(&slice("s", &["a", "b"], &["a/a1", "b/b1"])).await;
+    }
+}
+
+fn plaintext() -> TlsArgs {
+    TlsArgs { insecure_plaintext: true, ..TlsArgs::default() }
+}
+
+fn version(generation: i64) -> Option<proto::Version> {
+    Some(proto::Version { uid: "u".to_owned(), generation })
+}
+
+fn gateway_message() -> proto::Gateway {
+    proto::Gateway {
+        key: Some(proto::GatewayKey { cluster: "a".to_owned(), node: "a9".to_owned() }),
+        version: version(1),
+        agent_endpoint: "https://192.0.2.9:50054".to_owned(),
+        underlay_address: "192.0.2.9".to_owned(),
+    }
+}
+
+fn slice_message() -> proto::Slice {
+    proto::Slice {
+        name: "t".to_owned(),
+        version: version(1),
+        clusters: vec!["a".to_owned(), "b".to_owned()],
+        ..proto::Slice::default()
+    }
+}
+
+fn network_message(name: &str) -> proto::Network {
+    proto::Network {
+        key: Some(proto::NetworkKey { slice: "s".to_owned(), name: name.to_owned() }),
+        version: version(1),
+        clusters: vec!["a".to_owned(), "b".to_owned()],
+        cidr: "10.1.0.0/24".to_owned(),
+    }
+}
+
+fn endpoint_message(cluster: &str, port: &str, mac: usize) -> proto::Endpoint {
+    proto::Endpoint {
+        key: Some(proto::EndpointKey {
+            slice: "s".to_owned(),
+            network: "n".to_owned(),
+            cluster: cluster.to_owned(),
+            port: port.to_owned(),
+        }),
+        mac: format!("02:00:00:00:{:02x}:{:02x}", mac / 256, mac % 256),
+        address: String::new(),
+    }
+}
+
+fn lease_message(cluster: &str, address: &str) -> proto::LeaseBlockRequest {
+    proto::LeaseBlockRequest {
+        network: network_message("n").key,
+        cluster: cluster.to_owned(),
+        known_blocks: Vec::new(),
+        address: address.to_owned(),
+    }
+}
+
+/// The fields that a refused request violates.
+#[track_caller]
+fn violated(status: &Status) -> Vec<String> {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    let details = status.get_details_bad_request().expect("a bad request says which fields");
+    details.field_violations.into_iter().map(|violation| violation.field).collect()
+}
+
+#[tokio::test]
+async fn a_network_is_given_its_identity_at_once() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
+    let first = server.sco().apply_network(request.clone()).await.unwrap().into_inner();
+    let state = first.state.unwrap();
+    let identity = state.network.unwrap();
+    assert!(identity.vni > 0);
+    assert_eq!(identity.mtu, 1450);
+    assert!(!state.ready);
+    let again = server.sco().apply_network(request).await.unwrap().into_inner();
+    assert_eq!(again.state.unwrap().network, Some(identity));
+}
+
+#[tokio::test]
+async fn bad_gateways_are_refused_field_by_field() {
+    let server = Server::plaintext().await;
+    type Spoil = fn(&mut proto::Gateway);
+    let cases: [(&str, Spoil); 12] = [
+        ("gateway.key", |gateway| gateway.key = None),
+        ("gateway.key.cluster", |gateway| gateway.key.as_mut().unwrap().cluster = "A".into()),
+        ("gateway.key.node", |gateway| gateway.key.as_mut().unwrap().node = "a_b".into()),
+        ("gateway.version", |gateway| gateway.version = None),
+        ("gateway.version.uid", |gateway| gateway.version.as_mut().unwrap().uid.clear()),
+        ("gateway.version.uid", |gateway| gateway.version.as_mut().unwrap().uid = "x".repeat(65)),
+        ("gateway.version.generation", |gateway| {
+            gateway.version.as_mut().unwrap().generation = 0;
+        }),
+        ("gateway.agent_endpoint", |gateway| gateway.agent_endpoint.clear()),
+        ("gateway.agent_endpoint", |gateway| gateway.agent_endpoint = "192.0.2.9:50054".into()),
+        ("gateway.agent_endpoint", |gateway| gateway.agent_endpoint = "https://h/path".into()),
+        ("gateway.underlay_address", |gateway| gateway.underlay_address = "h".into()),
+        ("gateway.underlay_address", |gateway| gateway.underlay_address = "224.0.0.1".into()),
+    ];
+    for (field, spoil) in cases {
+        let mut gateway = gateway_message();
+        spoil(&mut gateway);
+        let request = proto::ApplyGatewayRequest { gateway: Some(gateway) };
+        let refused = server.sco().apply_gateway(request).await.unwrap_err();
+        assert_eq!(violated(&refused), [field]);
+    }
+    let refused =
+        server.sco().apply_gateway(proto::ApplyGatewayRequest { gateway: None }).await.unwrap_err();
+    assert_eq!(violated(&refused), ["gateway"]);
+    assert!(server.process.store.gateways().await.unwrap().is_empty(), "nothing was changed");
+
+    let request = proto::ApplyGatewayRequest { gateway: Some(gateway_message()) };
+    server.sco().apply_gateway(request).await.expect("what the cases spoil is good");
+}
+
+#[tokio::test]
+async fn bad_slices_are_refused_field_by_field() {
+    let server = Server::plaintext().await;
+    type Spoil<'a> = Box<dyn Fn(&mut proto::Slice) + 'a>;
+    let link = |a: &str, b: &str| proto::ClusterLink { cluster_a: a.into(), cluster_b: b.into() };
+    let a1 = proto::GatewayKey { cluster: "a".into(), node: "a1".into() };
+    let (link, a1) = (&link, &a1);
+    let cases: Vec<(&str, Spoil)> = vec![
+        ("slice.name", Box::new(|slice| slice.name = "x".repeat(64))),
+        ("slice.clusters", Box::new(|slice| slice.clusters.clear())),
+        ("slice.clusters[1]", Box::new(|slice| slice.clusters[1] = "a".into())),
+        ("slice.clusters[0]", Box::new(|slice| slice.clusters[0] = "-".into())),
+        ("slice.gateways[1]", Box::new(|slice| slice.gateways = vec![a1.clone(), a1.clone()])),
+        (
+            "slice.gateways[0].cluster",
+            Box::new(|slice| {
+                slice.gateways = vec![proto::GatewayKey { cluster: "c".into(), node: "c1".into() }];
+            }),
+        ),
+        ("slice.links[0]", Box::new(|slice| slice.links = vec![link("a", "a")])),
+        ("slice.links[1]", Box::new(|slice| slice.links = vec![link("a", "b"), link("b", "a")])),
+        ("slice.links[0].cluster_b", Box::new(|slice| slice.links = vec![link("a", "c")])),
+    ];
+    for (field, spoil) in cases {
+        let mut slice = slice_message();
+        spoil(&mut slice);
+        let request = proto::ApplySliceRequest { slice: Some(slice) };
+        let refused = server.sco().apply_slice(request).await.unwrap_err();
+        assert_eq!(violated(&refused), [field]);
+    }
+    assert!(server.process.store.slices().await.unwrap().is_empty(), "nothing was changed");
+
+    let request = proto::ApplySliceRequest { slice: Some(slice_message()) };
+    server.sco().apply_slice(request).await.expect("what the cases spoil is good");
+}
+
+#[tokio::test]
+async fn bad_networks_are_refused_field_by_field() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    type Spoil = fn(&mut proto::Network);
+    let cases: [(&str, Spoil); 10] = [
+        ("network.key.name", |network| network.key.as_mut().unwrap().name.clear()),
+        ("network.key.slice", |network| network.key.as_mut().unwrap().slice = "S".into()),
+        ("network.clusters", |network| network.clusters.clear()),
+        ("network.clusters[1]", |network| network.clusters[1] = "c".into()),
+        ("network.cidr", |network| network.cidr = "10.1.0.0".into()),
+        ("network.cidr", |network| network.cidr = "10.1.0.1/24".into()),
+        ("network.cidr", |network| network.cidr = "10.1.0.0/31".into()),
+        ("network.cidr", |network| network.cidr = "0.0.0.0/0".into()),
+        ("network.cidr", |network| network.cidr = "224.0.0.0/24".into()),
+        ("network.version", |network| network.version = None),
+    ];
+    for (field, spoil) in cases {
+        let mut network = network_message("n");
+        spoil(&mut network);
+        let request = proto::ApplyNetworkRequest { network: Some(network) };
+        let refused = server.sco().apply_network(request).await.unwrap_err();
+        assert_eq!(violated(&refused), [field]);
+    }
+    // All that is wrong is said at once.
+    let mut network = network_message("N");
+    network.cidr = "x".to_owned();
+    let request = proto::ApplyNetworkRequest { network: Some(network) };
+    let refused = server.sco().apply_network(request).await.unwrap_err();
+    assert_eq!(violated(&refused), ["network.key.name", "network.cidr"]);
+    assert!(server.process.store.networks().await.unwrap().is_empty(), "nothing was changed");
+}
+
+#[tokio::test]
+async fn bad_calls_of_clusters_are_refused() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
+    server.sco().apply_network(request).await.unwrap();
+    let mut client = server.exchange();
+
+    let mut lease = lease_message("A", "x");
+    lease.known_blocks = vec!["10.1.0.0/28".to_owned(), "10.1".to_owned()];
+    let refused = client.lease_block(lease).await.unwrap_err();
+    assert_eq!(violated(&refused), ["cluster", "known_blocks[1]", "address"]);
+    let refused = client.lease_block(lease_message("a", "10.9.0.1")).await.unwrap_err();
+    assert_eq!(violated(&refused), ["address"]);
+    let mut unknown = lease_message("a", "");
+    unknown.network.as_mut().unwrap().name = "none".to_owned();
+    assert_eq!(client.lease_block(unknown).await.unwrap_err().code(), Code::NotFound);
+    client.lease_block(lease_message("b", "10.1.0.1")).await.unwrap();
+    let taken = client.lease_block(lease_message("a", "10.1.0.2")).await.unwrap_err();
+    assert_eq!(taken.code(), Code::FailedPrecondition);
+    assert!(taken.get_details_precondition_failure().is_some());
+
+    let mut endpoint = endpoint_message("a", "p", 1);
+    endpoint.mac = "01:00:5e:00:00:01".to_owned();
+    endpoint.address = "10.1.0.300".to_owned();
+    endpoint.key.as_mut().unwrap().port.clear();
+    let request = proto::ApplyEndpointRequest { endpoint: Some(endpoint) };
+    let refused = client.apply_endpoint(request).await.unwrap_err();
+    assert_eq!(violated(&refused), ["endpoint.key.port", "endpoint.mac", "endpoint.address"]);
+
+    let request =
+        |port: &str| proto::ApplyEndpointRequest { endpoint: Some(endpoint_message("a", port, 1)) };
+    client.apply_endpoint(request("p")).await.unwrap();
+    let refused = client.apply_endpoint(request("q")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    assert!(refused.message().contains("02:00:00:00:00:01"), "{refused:?}");
+
+    let refused = client
+        .watch_cluster(proto::WatchClusterRequest { cluster: String::new() })
+        .await
+        .unwrap_err();
+    assert_eq!(violated(&refused), ["cluster"]);
+}
+
+#[tokio::test]
+async fn removal_is_asked_for_and_then_gone() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    let mut client = server.sco();
+    let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
+    client.apply_network(request).await.unwrap();
+    let refused =
+        client.delete_slice(proto::DeleteSliceRequest { name: "s".to_owned() }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+
+    let request = proto::DeleteNetworkRequest { key: network_message("n").key };
+    let mut watch = client.watch(proto::WatchRequest {}).await.unwrap().into_inner();
+    client.delete_network(request.clone()).await.unwrap();
+    let deleted = timeout(Duration::from_secs(30), async {
+        loop {
+            let change = watch.message().await.unwrap().unwrap();
+            let is_network = change.state.as_ref().is_some_and(|state| state.network.is_some());
+            if change.kind() == ChangeKind::Deleted {
+                assert!(!is_network, "key and version only");
+                return change.state.unwrap();
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let key = proto::object_key::Key::Network(request.key.clone().unwrap());
+    assert_eq!(deleted.key.unwrap().key, Some(key));
+    assert!(client.delete_network(request).await.unwrap().into_inner().gone);
+}
+
+/// What a watcher of a cluster has been told.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    handoffs: BTreeMap<String, proto::Handoff>,
+    endpoints: BTreeMap<String, proto::RemoteEndpoint>,
+}
+
+impl Told {
+    fn hear(&mut self, kind: ChangeKind, change: Change) {
+        match (kind, change) {
+            (ChangeKind::Put, Change::Handoff(handoff)) => {
+                self.handoffs.insert(format!("{:?}", handoff.network), handoff);
+            }
+            (ChangeKind::Put, Change::Endpoint(remote)) => {
+                let key = remote.endpoint.as_ref().unwrap().key.clone();
+                self.endpoints.insert(format!("{key:?}"), remote);
+            }
+            (ChangeKind::Deleted, Change::Handoff(handoff)) => {
+                self.handoffs.remove(&format!("{:?}", handoff.network)).expect("it was there");
+            }
+            (ChangeKind::Deleted, Change::Endpoint(remote)) => {
+                let key = remote.endpoint.unwrap().key;
+                self.endpoints.remove(&format!("{key:?}")).expect("it was there");
+            }
+            (kind, change) => panic!("{kind:?}: {change:?}"),
+        }
+    }
+}
+
+/// Watches a cluster until an endpoint of the port "last" is told, and returns all that is then
+/// known.
+async fn watch_until_last(mut client: ExchangeServiceClient<Channel>, cluster: &str) -> Told {
+    let request = proto::WatchClusterRequest { cluster: cluster.to_owned() };
+    let mut changes = client.watch_cluster(request).await.unwrap().into_inner();
+    let mut told = Told::default();
+    let mut synced = false;
+    loop {
+        let message = changes.message().await.unwrap().unwrap();
+        match message.kind() {
+            ChangeKind::Synced => synced = true,
+            kind => told.hear(kind, message.change.unwrap()),
+        }
+        let is_last = |remote: &proto::RemoteEndpoint| {
+            remote.endpoint.as_ref().unwrap().key.as_ref().unwrap().port == "last"
+        };
+        if synced && told.endpoints.values().any(is_last) {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn watchers_of_a_cluster_miss_nothing_under_concurrent_writes() {
+    const WRITERS: usize = 4;
+    const WRITES: usize = 60;
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
+    let vni =
+        server.sco().apply_network(request).await.unwrap().into_inner().state.unwrap().network;
+    let vni = vni.unwrap().vni;
+
+    let watchers = Mutex::new(Vec::new());
+    let write = async |writer: usize| {
+        let mut client = server.exchange();
+        for turn in 0..WRITES {
+            if turn % 15 == 0 {
+                // From the midst of the writes.
+                let watcher = tokio::spawn(watch_until_last(server.exchange(), "a"));
+                watchers.lock().unwrap().push(watcher);
+            }
+            let port = format!("w{writer}-{}", turn % 5);
+            let mac = 1 + writer * 1000 + turn;
+            let endpoint = endpoint_message("b", &port, mac);
+            let key = endpoint.key.clone();
+            client
+                .apply_endpoint(proto::ApplyEndpointRequest { endpoint: Some(endpoint) })
+                .await
+                .unwrap();
+            if turn % 3 == 0 {
+                client.delete_endpoint(proto::DeleteEndpointRequest { key }).await.unwrap();
+            }
+        }
+    };
+    join_all((0..WRITERS).map(write)).await;
+
+    // What is announced last is told last only if all before it was carried out.
+    let wanted: usize = {
+        let stored = server.process.store.endpoints().await.unwrap();
+        stored.iter().filter(|stored| !stored.deleting).count()
+    };
+    eventually("all is carried out", async || {
+        let (shown, _) = server.process.exchange.watch();
+        let stored = server.process.store.endpoints().await.unwrap();
+        stored.len() == wanted && shown.len() == wanted + 2
+    })
+    .await;
+    let endpoint = endpoint_message("b", "last", 60_000);
+    let request = proto::ApplyEndpointRequest { endpoint: Some(endpoint) };
+    server.exchange().apply_endpoint(request).await.unwrap();
+
+    let stored = server.process.store.endpoints().await.unwrap();
+    let wanted: BTreeMap<String, String> = stored
+        .iter()
+        .map(|stored| (stored.endpoint.key.port.to_string(), stored.endpoint.mac.to_string()))
+        .collect();
+    for watcher in watchers.into_inner().unwrap() {
+        let told = timeout(Duration::from_secs(30), watcher).await.unwrap().unwrap();
+        assert_eq!(told.handoffs.len(), 1);
+        let seen: BTreeMap<String, String> = told
+            .endpoints
+            .into_values()
+            .map(|remote| {
+                assert_eq!(remote.vni, vni);
+                let endpoint = remote.endpoint.unwrap();
+                (endpoint.key.unwrap().port, endpoint.mac)
+            })
+            .collect();
+        assert_eq!(seen, wanted);
+    }
+    // Its own endpoints are no news to a cluster.
+    let request = proto::WatchClusterRequest { cluster: "b".to_owned() };
+    let mut own = server.exchange().watch_cluster(request).await.unwrap().into_inner();
+    let first = own.message().await.unwrap().unwrap();
+    assert!(matches!(first.change, Some(Change::Handoff(_))), "{first:?}");
+    assert_eq!(own.message().await.unwrap().unwrap().kind(), ChangeKind::Synced);
+}
+
+#[tokio::test]
+async fn a_controller_speaks_for_no_other_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::create().unwrap();
+    authority.save(directory.path()).unwrap();
+    let args = |role, name: &str| {
+        let identity = Identity::new(role, name).unwrap();
+        let issued = authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
+        let file = |suffix: &str| directory.path().join(format!("{role}-{name}.{suffix}"));
+        std::fs::write(file("pem"), issued.cert_pem).unwrap();
+        std::fs::write(file("key"), issued.key_pem).unwrap();
+        TlsArgs {
+            tls_ca: Some(directory.path().join("ca.pem")),
+            tls_cert: Some(file("pem")),
+            tls_key: Some(file("key")),
+            insecure_plaintext: false,
+        }
+    };
+    let server = Server::start(args(Role::ScoProvider, "sco")).await;
+    server.furnish().await;
+    let channel = |role, name: &str| {
+        let endpoint = format!("https://{}", server.address);
+        Dialer::new(&args(role, name)).unwrap().channel(&endpoint).unwrap()
+    };
+    let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
+    let mut manager = ScoServiceClient::new(channel(Role::SliceManager, "main"));
+    manager.apply_network(request.clone()).await.unwrap();
+
+    let controller = channel(Role::SdnController, "a");
+    let refused = ScoServiceClient::new(controller.clone()).apply_network(request).await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+    let mut controller = ExchangeServiceClient::new(controller);
+    controller.lease_block(lease_message("a", "")).await.unwrap();
+    let denied = [
+        controller.lease_block(lease_message("b", "")).await.unwrap_err(),
+        controller
+            .apply_endpoint(proto::ApplyEndpointRequest {
+                endpoint: Some(endpoint_message("b", "p", 1)),
+            })
+            .await
+            .unwrap_err(),
+        controller
+            .delete_endpoint(proto::DeleteEndpointRequest {
+                key: endpoint_message("b", "p", 1).key,
+            })
+            .await
+            .unwrap_err(),
+        controller
+            .watch_cluster(proto::WatchClusterRequest { cluster: "b".to_owned() })
+            .await
+            .unwrap_err(),
+    ];
+    for status in denied {
+        assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+    }
+    assert!(server.process.store.endpoints().await.unwrap().is_empty());
+    assert!(server.world.names.records.lock().unwrap().is_empty());
+}

@@ -1,0 +1,10 @@
+//! The sco-provider over a real Postgres, with stand-ins for switches, agents and DNS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod addresses;
+mod api;
+mod crash;
+mod identity;
+mod objects;
+mod support;
+mod workers;

@@ -1,0 +1,262 @@
+//! Stand-ins for what the workers drive. They outlive the process under test, except the engine,
+//! whose memory is the process's.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use l2sces_controller::{
+    EndpointSpec, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
+};
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_proto::switch::v1::{Switch, SwitchState};
+use sco_provider::{
+    domain::EndpointKey,
+    downstream::{Agents, DownstreamError, Fabric, Names},
+};
+use tokio::sync::{Notify, RwLock};
+use tonic::Status;
+
+/// Counts calls; at one of them the process "dies": the call never returns.
+#[derive(Default)]
+pub(crate) struct Fuse {
+    calls: AtomicUsize,
+    /// The call at which to blow; 0: never.
+    at: AtomicUsize,
+    pub(crate) blown: Notify,
+}
+
+impl Fuse {
+    pub(crate) fn set(&self, at: usize) {
+        self.calls.store(0, Ordering::SeqCst);
+        self.at.store(at, Ordering::SeqCst);
+    }
+
+    async fn pass(&self) {
+        if self.calls.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst) {
+            self.blown.notify_one();
+            future::pending::<()>().await;
+        }
+    }
+}
+
+/// What the engine was told.
+#[derive(Clone, Default)]
+pub(crate) struct FakeFabric {
+    pub(crate) state: Arc<Mutex<FabricState>>,
+    /// Endpoints are removed while nobody holds it for writing.
+    pub(crate) removal_gate: Arc<RwLock<()>>,
+    pub(crate) fuse: Arc<Fuse>,
+}
+
+#[derive(Default)]
+pub(crate) struct FabricState {
+    pub(crate) switches: BTreeMap<DatapathId, SwitchSpec>,
+    pub(crate) slices: BTreeMap<Name, SliceSpec>,
+    pub(crate) networks: BTreeMap<Vni, NetworkSpec>,
+    pub(crate) ports: BTreeMap<PortId, PortSpec>,
+    pub(crate) endpoints: BTreeMap<(Vni, MacAddress), EndpointSpec>,
+    pub(crate) complete: bool,
+}
+
+impl FabricState {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.switches.is_empty()
+            && self.slices.is_empty()
+            && self.networks.is_empty()
+            && self.ports.is_empty()
+            && self.endpoints.is_empty()
+    }
+}
+
+impl FakeFabric {
+    /// Every call may be the last: before it has an effect, or after.
+    async fn change(&self, change: impl FnOnce(&mut FabricState)) {
+        self.fuse.pass().await;
+        change(&mut self.state.lock().unwrap());
+        self.fuse.pass().await;
+    }
+}
+
+impl Fabric for FakeFabric {
+    async fn put_switch(&self, spec: SwitchSpec) {
+        self.change(|state| drop(state.switches.insert(spec.id, spec))).await;
+    }
+
+    async fn remove_switch(&self, id: DatapathId) {
+        self.change(|state| drop(state.switches.remove(&id))).await;
+    }
+
+    async fn put_slice(&self, spec: SliceSpec) {
+        self.change(|state| drop(state.slices.insert(spec.name.clone(), spec))).await;
+    }
+
+    async fn remove_slice(&self, name: Name) {
+        self.change(|state| drop(state.slices.remove(&name))).await;
+    }
+
+    async fn put_network(&self, spec: NetworkSpec) {
+        self.change(|state| drop(state.networks.insert(spec.vni, spec))).await;
+    }
+
+    async fn remove_network(&self, vni: Vni) {
+        self.change(|state| drop(state.networks.remove(&vni))).await;
+    }
+
+    async fn put_port(&self, spec: PortSpec) {
+        self.change(|state| drop(state.ports.insert(spec.id.clone(), spec))).await;
+    }
+
+    async fn remove_port(&self, id: PortId) {
+        self.change(|state| drop(state.ports.remove(&id))).await;
+    }
+
+    async fn put_endpoint(&self, spec: EndpointSpec) {
+        self.change(|state| drop(state.endpoints.insert((spec.vni, spec.mac), spec))).await;
+    }
+
+    async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
+        let _open = self.removal_gate.read().await;
+        self.change(|state| drop(state.endpoints.remove(&(vni, mac)))).await;
+    }
+
+    async fn set_complete(&self) {
+        self.change(|state| state.complete = true).await;
+    }
+
+    async fn links(&self) -> Vec<LinkState> {
+        Vec::new()
+    }
+}
+
+/// Every gateway's bridge, by its agent's endpoint.
+#[derive(Clone, Default)]
+pub(crate) struct FakeAgents {
+    pub(crate) bridges: Arc<Mutex<HashMap<String, Switch>>>,
+    pub(crate) outages: Arc<Mutex<HashMap<String, Outages>>>,
+    pub(crate) changed: Arc<Notify>,
+    pub(crate) fuse: Arc<Fuse>,
+}
+
+/// How often an agent was down, and whether it is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Outages {
+    count: usize,
+    down: bool,
+}
+
+impl FakeAgents {
+    pub(crate) fn set_down(&self, endpoint: &str, down: bool) {
+        let mut all = self.outages.lock().unwrap();
+        let outages = all.entry(endpoint.to_owned()).or_default();
+        outages.count += usize::from(down && !outages.down);
+        outages.down = down;
+        self.changed.notify_waiters();
+    }
+
+    fn outages(&self, endpoint: &str) -> Outages {
+        self.outages.lock().unwrap().get(endpoint).copied().unwrap_or_default()
+    }
+
+    /// The tunnels of a bridge, as their far ends' addresses.
+    pub(crate) fn tunnels(&self, endpoint: &str) -> Option<Vec<String>> {
+        let bridges = self.bridges.lock().unwrap();
+        let links = &bridges.get(endpoint)?.links;
+        Some(links.iter().map(|link| link.remote_address.clone()).collect())
+    }
+
+    fn check(&self, endpoint: &str) -> Result<(), DownstreamError> {
+        if self.outages(endpoint).down { Err(unavailable(endpoint)) } else { Ok(()) }
+    }
+}
+
+impl Agents for FakeAgents {
+    async fn apply_switch(
+        &self,
+        endpoint: &str,
+        wanted: Switch,
+    ) -> Result<SwitchState, DownstreamError> {
+        self.check(endpoint)?;
+        self.fuse.pass().await;
+        self.bridges.lock().unwrap().insert(endpoint.to_owned(), wanted);
+        self.fuse.pass().await;
+        Ok(SwitchState::default())
+    }
+
+    async fn delete_switch(&self, endpoint: &str) -> Result<(), DownstreamError> {
+        self.check(endpoint)?;
+        self.fuse.pass().await;
+        self.bridges.lock().unwrap().remove(endpoint);
+        self.fuse.pass().await;
+        Ok(())
+    }
+
+    async fn attend(&self, endpoint: &str, reached: impl FnOnce() + Send) -> DownstreamError {
+        let begun = self.outages(endpoint);
+        if begun.down {
+            return unavailable(endpoint);
+        }
+        reached();
+        loop {
+            let changed = self.changed.notified();
+            if self.outages(endpoint).count != begun.count {
+                return unavailable(endpoint);
+            }
+            changed.await;
+        }
+    }
+}
+
+/// The records of the DNS.
+#[derive(Clone, Default)]
+pub(crate) struct FakeNames {
+    pub(crate) records: Arc<Mutex<BTreeMap<EndpointKey, IpAddr>>>,
+    pub(crate) down: Arc<AtomicBool>,
+    pub(crate) fuse: Arc<Fuse>,
+}
+
+impl FakeNames {
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn address(&self, key: &EndpointKey) -> Option<IpAddr> {
+        self.records.lock().unwrap().get(key).copied()
+    }
+
+    fn check(&self) -> Result<(), DownstreamError> {
+        if self.down.load(Ordering::SeqCst) { Err(unavailable("dns")) } else { Ok(()) }
+    }
+}
+
+impl Names for FakeNames {
+    async fn apply_record(
+        &self,
+        key: &EndpointKey,
+        address: IpAddr,
+    ) -> Result<(), DownstreamError> {
+        self.check()?;
+        self.fuse.pass().await;
+        self.records.lock().unwrap().insert(key.clone(), address);
+        self.fuse.pass().await;
+        Ok(())
+    }
+
+    async fn delete_record(&self, key: &EndpointKey) -> Result<(), DownstreamError> {
+        self.check()?;
+        self.fuse.pass().await;
+        self.records.lock().unwrap().remove(key);
+        self.fuse.pass().await;
+        Ok(())
+    }
+}
+
+fn unavailable(server: &str) -> DownstreamError {
+    DownstreamError::Call { server: server.into(), status: Status::unavailable("down") }
+}
