@@ -1,0 +1,249 @@
+//! What is known of every object, and how it therefore fares; tells watchers of every change.
+//!
+//! In memory only: after a restart it is found out anew.
+
+mod entry;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use l2sces_model::{DatapathId, Name, Vni};
+use tokio::sync::broadcast;
+
+use crate::domain::{
+    Change, Condition, Key, Network, NetworkKey, Node, ObjectState, Port, PortKey, Slice, Version,
+};
+pub(crate) use entry::{Fact, PortFacts};
+use entry::{NetworkEntry, NodeEntry, PortEntry, SliceEntry, SwitchFact};
+
+/// How many changes a watcher may lag behind before it is sent away.
+const WATCHER_LAG: usize = 4096;
+
+/// How all objects fare.
+pub(crate) struct Board {
+    entries: Mutex<Entries>,
+    changes: broadcast::Sender<Change>,
+}
+
+#[derive(Default)]
+struct Entries {
+    nodes: BTreeMap<Name, NodeEntry>,
+    slices: BTreeMap<Name, SliceEntry>,
+    networks: BTreeMap<NetworkKey, NetworkEntry>,
+    ports: BTreeMap<PortKey, PortEntry>,
+    /// The last that was told of each object.
+    told: BTreeMap<Key, ObjectState>,
+    nodes_by_switch: BTreeMap<DatapathId, Name>,
+    networks_by_vni: BTreeMap<Vni, NetworkKey>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { entries: Mutex::default(), changes: broadcast::Sender::new(WATCHER_LAG) }
+    }
+
+    /// How everything fares now, and every change from now on.
+    pub(crate) fn watch(&self) -> (Vec<ObjectState>, broadcast::Receiver<Change>) {
+        // Changes are sent under this lock: none is lost or told twice.
+        let entries = self.lock();
+        (entries.told.values().cloned().collect(), self.changes.subscribe())
+    }
+
+    /// How an object fares.
+    pub(crate) fn state(&self, key: &Key) -> Option<ObjectState> {
+        self.lock().told.get(key).cloned()
+    }
+
+    /// Takes note of a node as it is stored.
+    pub(crate) fn put_node(&self, node: &Node) {
+        let mut entries = self.lock();
+        let name = &node.spec.name;
+        entries.nodes_by_switch.insert(node.datapath_id, name.clone());
+        entries.nodes.entry(name.clone()).or_default().put(node);
+        self.tell(&mut entries, Key::Node(name.clone()));
+    }
+
+    /// Takes note of a slice as it is stored.
+    pub(crate) fn put_slice(&self, slice: &Slice) {
+        let mut entries = self.lock();
+        let name = &slice.spec.name;
+        entries.slices.entry(name.clone()).or_default().put(slice);
+        self.tell(&mut entries, Key::Slice(name.clone()));
+    }
+
+    /// Takes note of a network as it is stored.
+    pub(crate) fn put_network(&self, network: &Network) {
+        let mut entries = self.lock();
+        let key = &network.spec.key;
+        entries.networks_by_vni.insert(network.spec.vni, key.clone());
+        entries.networks.entry(key.clone()).or_default().put(network);
+        self.tell(&mut entries, Key::Network(key.clone()));
+    }
+
+    /// Takes note of a port as it is stored.
+    pub(crate) fn put_port(&self, port: &Port) {
+        let mut entries = self.lock();
+        match entries.ports.get_mut(&port.key) {
+            Some(entry) => entry.put(port),
+            None => {
+                entries.ports.insert(port.key.clone(), PortEntry::new(port));
+            }
+        }
+        self.tell(&mut entries, Key::Port(port.key.clone()));
+    }
+
+    /// Takes note that nothing is left of an object of this version. Another version under its
+    /// name is a new life of it, and stays.
+    pub(crate) fn remove(&self, key: &Key, version: &Version) {
+        let mut entries = self.lock();
+        if entries.told.get(key).is_none_or(|state| state.version != *version) {
+            return;
+        }
+        match key {
+            Key::Node(name) => {
+                entries.nodes.remove(name);
+                entries.nodes_by_switch.retain(|_, node| node != name);
+            }
+            Key::Slice(name) => {
+                entries.slices.remove(name);
+            }
+            Key::Network(key) => {
+                entries.networks.remove(key);
+                entries.networks_by_vni.retain(|_, network| network != key);
+            }
+            Key::Port(key) => {
+                entries.ports.remove(key);
+            }
+        }
+        entries.told.remove(key);
+        // No receiver is no failure.
+        let _ = self.changes.send(Change::Deleted { key: key.clone(), version: version.clone() });
+    }
+
+    /// Takes note of what a node's agent made of its bridge; answers whether it had made it before.
+    pub(crate) fn set_agent(&self, node: &Name, fact: Fact<()>) -> bool {
+        let mut had_made = false;
+        self.change_node(node, |entry| {
+            had_made = entry.agent == Fact::Done(());
+            entry.agent = fact;
+        });
+        had_made
+    }
+
+    /// Takes note of whether a switch is connected and as wanted, or why not.
+    pub(crate) fn set_switch(&self, id: DatapathId, state: Result<(), String>) {
+        let Some(node) = self.lock().nodes_by_switch.get(&id).cloned() else { return };
+        self.change_node(&node, |entry| {
+            entry.switch = match state {
+                Ok(()) => SwitchFact::Ready,
+                Err(reason) => SwitchFact::Down(reason),
+            };
+        });
+    }
+
+    fn change_node(&self, node: &Name, change: impl FnOnce(&mut NodeEntry)) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.nodes.get_mut(node) else { return };
+        change(entry);
+        self.tell(&mut entries, Key::Node(node.clone()));
+        // A port that is not live says why by its switch.
+        let on_node = entries.ports.iter().filter(|(_, port)| port.waits_on(node));
+        let keys: Vec<PortKey> = on_node.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.tell(&mut entries, Key::Port(key));
+        }
+    }
+
+    /// Takes note of the state of a slice's links.
+    pub(crate) fn set_slice(&self, name: &Name, condition: Condition) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.slices.get_mut(name) else { return };
+        entry.links = condition.into();
+        self.tell(&mut entries, Key::Slice(name.clone()));
+    }
+
+    /// Takes note of the state of a network's flows.
+    pub(crate) fn set_network(&self, vni: Vni, condition: Condition) {
+        let mut entries = self.lock();
+        let Some(key) = entries.networks_by_vni.get(&vni).cloned() else { return };
+        let Some(entry) = entries.networks.get_mut(&key) else { return };
+        entry.flows = condition.into();
+        self.tell(&mut entries, Key::Network(key));
+    }
+
+    /// What is known of a port.
+    pub(crate) fn port_facts(&self, key: &PortKey) -> Option<PortFacts> {
+        self.lock().ports.get(key).map(|entry| entry.facts.clone())
+    }
+
+    /// Takes note of something about a port.
+    pub(crate) fn change_port(&self, key: &PortKey, change: impl FnOnce(&mut PortFacts)) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.ports.get_mut(key) else { return };
+        change(&mut entry.facts);
+        self.tell(&mut entries, Key::Port(key.clone()));
+    }
+
+    /// The ports of a node.
+    pub(crate) fn ports_on(&self, node: &Name) -> Vec<PortKey> {
+        let entries = self.lock();
+        let on_node = entries.ports.iter().filter(|(_, entry)| entry.node == *node);
+        on_node.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The ports of which the other clusters may know something else than what is.
+    pub(crate) fn unannounced_ports(&self) -> Vec<PortKey> {
+        let entries = self.lock();
+        let unannounced = entries.ports.iter().filter(|(_, entry)| {
+            entry.deleting || !matches!(entry.facts.announcement, Fact::Done(_))
+        });
+        unannounced.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Everything that is known of.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.lock().told.keys().cloned().collect()
+    }
+
+    /// Name of the node that a switch is on.
+    pub(crate) fn node_of(&self, id: DatapathId) -> Option<Name> {
+        self.lock().nodes_by_switch.get(&id).cloned()
+    }
+
+    /// Tells the watchers how an object fares, if they do not know.
+    fn tell(&self, entries: &mut Entries, key: Key) {
+        let state = match &key {
+            Key::Node(name) => entries.nodes.get(name).and_then(|entry| entry.state(name)),
+            Key::Slice(name) => entries.slices.get(name).and_then(|entry| entry.state(name)),
+            Key::Network(key) => entries.networks.get(key).and_then(|entry| entry.state(key)),
+            Key::Port(key) => {
+                entries.ports.get(key).map(|entry| entry.state(key, entries.nodes.get(&entry.node)))
+            }
+        };
+        let Some(state) = state else { return };
+        if entries.told.get(&key) == Some(&state) {
+            return;
+        }
+        entries.told.insert(key, state.clone());
+        // No receiver is no failure.
+        let _ = self.changes.send(Change::Put(state));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Default> From<Condition> for Fact<T> {
+    fn from(condition: Condition) -> Self {
+        match condition {
+            Ok(()) => Self::Done(T::default()),
+            Err(trouble) => Self::Failed(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

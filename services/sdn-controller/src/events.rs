@@ -1,0 +1,50 @@
+//! Takes in what the engine sees, and wakes who waits for it.
+
+use std::sync::Arc;
+
+use l2sces_controller::Event;
+use l2sces_reconcile::Queue;
+use tokio::sync::mpsc;
+
+use crate::{
+    board::{Board, Fact},
+    domain::{Condition, Key, Reason, Trouble},
+    fabric::port_key,
+};
+
+/// Runs until the engine ends.
+pub(crate) async fn take_in(
+    mut events: mpsc::Receiver<Event>,
+    board: Arc<Board>,
+    queue: Queue<Key>,
+) {
+    while let Some(event) = events.recv().await {
+        note(event, &board, &queue);
+    }
+}
+
+fn note(event: Event, board: &Board, queue: &Queue<Key>) {
+    match event {
+        Event::SwitchReady(id) => board.set_switch(id, Ok(())),
+        Event::SwitchDown { id, reason } => board.set_switch(id, Err(reason)),
+        Event::SliceState { name, ready, message } => {
+            board.set_slice(&name, condition(ready, Reason::LinkDown, message));
+        }
+        Event::NetworkState { vni, ready, message } => {
+            board.set_network(vni, condition(ready, Reason::WaitingForSwitch, message));
+        }
+        Event::PortState { id, ready, message } => {
+            // A handoff is part of its network's state.
+            let Some(key) = port_key(&id) else { return };
+            let flows = Fact::from(condition(ready, Reason::WaitingForSwitch, message));
+            board.change_port(&key, |facts| facts.flows = flows);
+            if ready {
+                queue.wake(Key::Port(key));
+            }
+        }
+    }
+}
+
+fn condition(ready: bool, reason: Reason, message: String) -> Condition {
+    if ready { Ok(()) } else { Err(Trouble::new(reason, message)) }
+}

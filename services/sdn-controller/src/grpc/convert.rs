@@ -1,0 +1,61 @@
+//! Domain values to messages.
+
+use l2sces_proto::fabric::v1::{
+    NetworkKey as ProtoNetworkKey, ObjectKey, ObjectState as ProtoObjectState, PortAssignment,
+    PortKey as ProtoPortKey, Version as ProtoVersion, object_key,
+};
+
+use crate::domain::{Assignment, Key, ObjectState, Version};
+
+pub(super) fn state(state: ObjectState) -> ProtoObjectState {
+    let (reason, message) = match &state.condition {
+        Ok(()) => Default::default(),
+        Err(trouble) => (trouble.reason.to_string(), trouble.message.clone()),
+    };
+    ProtoObjectState {
+        key: Some(key(&state.key)),
+        version: Some(version(state.version)),
+        ready: state.condition.is_ok(),
+        reason,
+        message,
+        port: state.assignment.as_ref().map(assignment),
+    }
+}
+
+/// What is told of an object of which nothing is left.
+pub(super) fn deleted(deleted: &Key, last: Version) -> ProtoObjectState {
+    ProtoObjectState {
+        key: Some(key(deleted)),
+        version: Some(version(last)),
+        ..ProtoObjectState::default()
+    }
+}
+
+fn key(key: &Key) -> ObjectKey {
+    let key = match key {
+        Key::Node(name) => object_key::Key::Node(name.to_string()),
+        Key::Slice(name) => object_key::Key::Slice(name.to_string()),
+        Key::Network(key) => object_key::Key::Network(ProtoNetworkKey {
+            slice: key.slice.to_string(),
+            name: key.name.to_string(),
+        }),
+        Key::Port(key) => object_key::Key::Port(ProtoPortKey {
+            slice: key.slice.to_string(),
+            network: key.network.to_string(),
+            name: key.name.to_string(),
+        }),
+    };
+    ObjectKey { key: Some(key) }
+}
+
+fn version(version: Version) -> ProtoVersion {
+    ProtoVersion { uid: version.uid, generation: version.generation }
+}
+
+fn assignment(assignment: &Assignment) -> PortAssignment {
+    PortAssignment {
+        mac: assignment.mac.to_string(),
+        address: assignment.address.map(|address| address.to_string()).unwrap_or_default(),
+        interface_name: assignment.interface_name.to_string(),
+    }
+}

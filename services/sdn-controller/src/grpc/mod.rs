@@ -1,0 +1,201 @@
+//! The API of the fabric: what it means, and what its errors are.
+
+mod convert;
+mod request;
+mod status;
+mod watch;
+
+use std::sync::Arc;
+
+use l2sces_grpc::Violations;
+use l2sces_model::Name;
+use l2sces_proto::fabric::v1::{
+    ApplyNetworkRequest, ApplyNetworkResponse, ApplyNodeRequest, ApplyNodeResponse,
+    ApplyPortRequest, ApplyPortResponse, ApplySliceRequest, ApplySliceResponse,
+    DeleteNetworkRequest, DeleteNetworkResponse, DeleteNodeRequest, DeleteNodeResponse,
+    DeletePortRequest, DeletePortResponse, DeleteSliceRequest, DeleteSliceResponse, Link,
+    ListLinksRequest, ListLinksResponse, ObjectState, WatchRequest,
+    fabric_service_server::FabricService,
+};
+use l2sces_reconcile::Queue;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    agent::Agents,
+    attach,
+    board::Board,
+    domain::Key,
+    exchange::Exchange,
+    fabric::{Fabric, datapath_id},
+    store::Store,
+};
+
+/// The service.
+pub(crate) struct FabricApi {
+    pub(crate) cluster: Name,
+    pub(crate) store: Store,
+    pub(crate) agents: Arc<dyn Agents>,
+    pub(crate) exchange: Arc<dyn Exchange>,
+    pub(crate) fabric: Arc<dyn Fabric>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) queue: Queue<Key>,
+}
+
+impl FabricApi {
+    /// Has an object looked at, and answers how it fares now.
+    fn accepted(&self, key: Key) -> Option<ObjectState> {
+        let state = self.board.state(&key).map(convert::state);
+        self.queue.wake(key);
+        state
+    }
+
+    fn wake_nodes<'a>(&self, nodes: impl IntoIterator<Item = &'a Name>) {
+        nodes.into_iter().for_each(|node| self.queue.wake(Key::Node(node.clone())));
+    }
+}
+
+#[tonic::async_trait]
+impl FabricService for FabricApi {
+    type WatchStream = watch::Changes;
+
+    async fn apply_node(
+        &self,
+        request: Request<ApplyNodeRequest>,
+    ) -> Result<Response<ApplyNodeResponse>, Status> {
+        let spec = request::node(request.into_inner(), |endpoint| self.agents.check(endpoint))?;
+        let id = datapath_id(&self.cluster, &spec.name);
+        let node = self.store.apply_node(&spec, id).await?;
+        self.board.put_node(&node);
+        // The far ends of its tunnels may have to follow.
+        let peers = self.store.peers(&spec.name).await?;
+        self.wake_nodes(peers.iter().map(|peer| &peer.spec.name));
+        Ok(Response::new(ApplyNodeResponse { state: self.accepted(Key::Node(spec.name)) }))
+    }
+
+    async fn delete_node(
+        &self,
+        request: Request<DeleteNodeRequest>,
+    ) -> Result<Response<DeleteNodeResponse>, Status> {
+        let name = request::name(&request.into_inner().name)?;
+        // Read before it leaves them.
+        let slices = self.store.slices_of(&name).await?;
+        let peers = self.store.peers(&name).await?;
+        let marked = self.store.mark_node(&name).await?;
+        if let Some(node) = &marked {
+            self.board.put_node(node);
+            slices.into_iter().for_each(|slice| self.queue.wake(Key::Slice(slice)));
+            self.wake_nodes(peers.iter().map(|peer| &peer.spec.name).chain([&name]));
+        }
+        Ok(Response::new(DeleteNodeResponse { gone: marked.is_none() }))
+    }
+
+    async fn apply_slice(
+        &self,
+        request: Request<ApplySliceRequest>,
+    ) -> Result<Response<ApplySliceResponse>, Status> {
+        let spec = request::slice(request.into_inner())?;
+        let stored = self.store.apply_slice(&spec).await?;
+        self.board.put_slice(&stored.slice);
+        self.wake_nodes(stored.slice.spec.nodes.iter().chain(&stored.former_nodes));
+        Ok(Response::new(ApplySliceResponse { state: self.accepted(Key::Slice(spec.name)) }))
+    }
+
+    async fn delete_slice(
+        &self,
+        request: Request<DeleteSliceRequest>,
+    ) -> Result<Response<DeleteSliceResponse>, Status> {
+        let name = request::name(&request.into_inner().name)?;
+        let marked = self.store.mark_slice(&name).await?;
+        if let Some(slice) = &marked {
+            self.board.put_slice(slice);
+            self.queue.wake(Key::Slice(name));
+            // A slice that is being deleted has no links.
+            self.wake_nodes(&slice.spec.nodes);
+        }
+        Ok(Response::new(DeleteSliceResponse { gone: marked.is_none() }))
+    }
+
+    async fn apply_network(
+        &self,
+        request: Request<ApplyNetworkRequest>,
+    ) -> Result<Response<ApplyNetworkResponse>, Status> {
+        let spec = request::network(request.into_inner())?;
+        let network = self.store.apply_network(&spec).await?;
+        self.board.put_network(&network);
+        // Their MTU may have changed.
+        for key in self.store.port_keys(&spec.key).await? {
+            self.queue.wake(Key::Port(key));
+        }
+        Ok(Response::new(ApplyNetworkResponse { state: self.accepted(Key::Network(spec.key)) }))
+    }
+
+    async fn delete_network(
+        &self,
+        request: Request<DeleteNetworkRequest>,
+    ) -> Result<Response<DeleteNetworkResponse>, Status> {
+        let key = request::network_key(request.into_inner().key)?;
+        let marked = self.store.mark_network(&key).await?;
+        if let Some(network) = &marked {
+            self.board.put_network(network);
+            self.queue.wake(Key::Network(key));
+        }
+        Ok(Response::new(DeleteNetworkResponse { gone: marked.is_none() }))
+    }
+
+    async fn apply_port(
+        &self,
+        request: Request<ApplyPortRequest>,
+    ) -> Result<Response<ApplyPortResponse>, Status> {
+        let spec = request::port(request.into_inner())?;
+        let stored = attach::apply_port(&self.store, self.exchange.as_ref(), &spec).await?;
+        self.board.put_port(&stored.port);
+        // The switch where it was has an interface to remove.
+        self.wake_nodes(&stored.former_node);
+        Ok(Response::new(ApplyPortResponse { state: self.accepted(Key::Port(spec.key)) }))
+    }
+
+    async fn delete_port(
+        &self,
+        request: Request<DeletePortRequest>,
+    ) -> Result<Response<DeletePortResponse>, Status> {
+        let key = request::port_key(request.into_inner().key)?;
+        let marked = self.store.mark_port(&key).await?;
+        if let Some(port) = &marked {
+            self.board.put_port(port);
+            self.queue.wake(Key::Port(key));
+        }
+        Ok(Response::new(DeletePortResponse { gone: marked.is_none() }))
+    }
+
+    async fn list_links(
+        &self,
+        _request: Request<ListLinksRequest>,
+    ) -> Result<Response<ListLinksResponse>, Status> {
+        let links = self.fabric.links().await.into_iter().filter_map(|link| {
+            Some(Link {
+                source_node: self.board.node_of(link.from.switch)?.to_string(),
+                target_node: self.board.node_of(link.to.switch)?.to_string(),
+                up: link.up,
+                message: link.message,
+            })
+        });
+        Ok(Response::new(ListLinksResponse { links: links.collect() }))
+    }
+
+    async fn watch(
+        &self,
+        _request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(watch::changes(&self.board)))
+    }
+}
+
+/// The refusal of one field.
+fn violation(field: &str, description: impl Into<String>) -> Status {
+    let mut violations = Violations::new();
+    violations.add(field, description);
+    violations.into_status()
+}
+
+#[cfg(test)]
+mod tests;

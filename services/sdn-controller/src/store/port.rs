@@ -1,0 +1,354 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use l2sces_model::{MacAddress, Name};
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+
+use super::{
+    Admission, Store, StoreError, Stored, admit, block,
+    network::{self, Lock},
+    node::datapath_id,
+    row::{number, parsed, unreadable},
+};
+use crate::domain::{Attachment, Network, Port, PortKey, PortSpec, Version, check_address};
+
+/// How often a port is stored anew because somebody else was faster, before the caller is asked to
+/// come again.
+const ATTEMPTS: u32 = 16;
+
+/// Ports with what their networks and nodes add to them.
+macro_rules! select_ports {
+    ($filter:literal) => {
+        concat!(
+            "SELECT port.*, network.vni, network.mtu, network.cidr,
+                    node.datapath_id, node.agent_endpoint
+             FROM port
+             JOIN network ON network.slice = port.slice AND network.name = port.network
+             JOIN node ON node.name = port.node ",
+            $filter
+        )
+    };
+}
+
+impl FromRow<'_, PgRow> for Port {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let interface_name = parsed(row, "interface_name")?;
+        let attachment = match row.try_get("namespace_path")? {
+            Some(path) => {
+                Attachment::Namespace { path, interface_name: parsed(row, "namespace_interface")? }
+            }
+            None => Attachment::Interface { name: parsed(row, "interface_name")? },
+        };
+        Ok(Self {
+            key: PortKey {
+                slice: parsed(row, "slice")?,
+                network: parsed(row, "network")?,
+                name: parsed(row, "name")?,
+            },
+            version: Version::from_row(row)?,
+            node: parsed(row, "node")?,
+            attachment,
+            interface_name,
+            mac: parsed(row, "mac")?,
+            address: address(row)?,
+            deleting: row.try_get("deleting")?,
+            vni: network::vni(row)?,
+            mtu: number(row, "mtu")?,
+            datapath_id: datapath_id(row)?,
+            agent_endpoint: row.try_get("agent_endpoint")?,
+        })
+    }
+}
+
+/// The address with the prefix length of the network.
+fn address(row: &PgRow) -> sqlx::Result<Option<IpNet>> {
+    let address: Option<IpAddr> = row.try_get("address")?;
+    let cidr: Option<IpNet> = row.try_get("cidr")?;
+    let (Some(address), Some(cidr)) = (address, cidr) else { return Ok(None) };
+    let address = IpNet::new(address, cidr.prefix_len());
+    address.map(Some).map_err(|error| unreadable("address", error))
+}
+
+/// A port as it is now stored.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PortStored {
+    pub(crate) port: Port,
+    /// The node on whose switch it had another interface before.
+    pub(crate) former_node: Option<Name>,
+}
+
+/// What became of a port that was applied.
+#[derive(Debug, PartialEq)]
+pub(crate) enum PortApplied {
+    Stored(Box<PortStored>),
+    /// Nothing is stored: the cluster needs another block of the network first.
+    NeedsBlock {
+        /// The blocks that it has.
+        known: Vec<IpNet>,
+        /// The block's network.
+        cidr: IpNet,
+    },
+}
+
+impl Store {
+    /// Stores a port, and gives it the addresses that were not given.
+    ///
+    /// # Errors
+    /// Its network or node is unknown, an address or interface is another port's, it is being
+    /// deleted, or the database fails.
+    pub(crate) async fn apply_port(&self, spec: &PortSpec) -> Result<PortApplied, StoreError> {
+        for attempt in 0..ATTEMPTS {
+            match self.try_apply_port(spec, attempt).await {
+                Err(StoreError::Database(error)) => match StoreError::broken_constraint(&error) {
+                    Some("port_mac") => match spec.mac {
+                        Some(mac) => return Err(StoreError::MacTaken(mac)),
+                        None => continue,
+                    },
+                    Some("port_address") => match spec.address {
+                        Some(address) => return Err(StoreError::AddressTaken(address)),
+                        None => continue,
+                    },
+                    Some("port_interface") => {
+                        return Err(StoreError::InterfaceTaken {
+                            node: spec.node.clone(),
+                            interface: spec.interface_name(),
+                        });
+                    }
+                    _ => return Err(error.into()),
+                },
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Contended(spec.key.network_key()))
+    }
+
+    async fn try_apply_port(
+        &self,
+        spec: &PortSpec,
+        attempt: u32,
+    ) -> Result<PortApplied, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let network_key = spec.key.network_key();
+        let network = network::find(&mut transaction, &network_key, Lock::Choose)
+            .await?
+            .ok_or_else(|| StoreError::UnknownNetwork(network_key.clone()))?;
+        let existing = find(&mut transaction, &spec.key).await?;
+        let stored = existing
+            .as_ref()
+            .map(|port| Stored { version: port.version.clone(), deleting: port.deleting });
+        if let (Admission::Keep, Some(port)) =
+            (admit(stored.as_ref(), &spec.version, "port", &spec.key)?, existing.clone())
+        {
+            return Ok(PortApplied::Stored(Box::new(PortStored { port, former_node: None })));
+        }
+        if network.deleting {
+            return Err(StoreError::UnknownNetwork(network_key));
+        }
+        check_node(&mut transaction, spec).await?;
+        let address =
+            match choose_address(&mut transaction, &network, existing.as_ref(), spec).await? {
+                Choice::None => None,
+                Choice::Address(address) => Some(address),
+                Choice::NeedsBlock { known, cidr } => {
+                    return Ok(PortApplied::NeedsBlock { known, cidr });
+                }
+            };
+        let mac = spec
+            .mac
+            .or_else(|| existing.as_ref().map(|port| port.mac))
+            .unwrap_or_else(|| chosen_mac(&self.cluster, &spec.key, attempt));
+        write(&mut transaction, spec, mac, address).await?;
+        let port = find(&mut transaction, &spec.key).await?.ok_or(sqlx::Error::RowNotFound)?;
+        transaction.commit().await?;
+        let former_node = existing
+            .filter(|former| {
+                former.node != port.node || former.interface_name != port.interface_name
+            })
+            .map(|former| former.node);
+        Ok(PortApplied::Stored(Box::new(PortStored { port, former_node })))
+    }
+
+    /// A port, if there is one.
+    pub(crate) async fn port(&self, key: &PortKey) -> Result<Option<Port>, StoreError> {
+        Ok(sqlx::query_as(select_ports!(
+            "WHERE port.slice = $1 AND port.network = $2 AND port.name = $3"
+        ))
+        .bind(key.slice.as_str())
+        .bind(key.network.as_str())
+        .bind(key.name.as_str())
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// All ports, by name.
+    pub(crate) async fn ports(&self) -> Result<Vec<Port>, StoreError> {
+        Ok(sqlx::query_as(select_ports!("ORDER BY port.slice, port.network, port.name"))
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// The ports of a node.
+    pub(crate) async fn ports_on(&self, node: &Name) -> Result<Vec<Port>, StoreError> {
+        Ok(sqlx::query_as(select_ports!("WHERE port.node = $1"))
+            .bind(node.as_str())
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// Marks a port for deletion; answers with it, or none if there is none.
+    pub(crate) async fn mark_port(&self, key: &PortKey) -> Result<Option<Port>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "UPDATE port SET deleting = true WHERE slice = $1 AND network = $2 AND name = $3",
+        )
+        .bind(key.slice.as_str())
+        .bind(key.network.as_str())
+        .bind(key.name.as_str())
+        .execute(&mut *transaction)
+        .await?;
+        let port = find(&mut transaction, key).await?;
+        transaction.commit().await?;
+        Ok(port)
+    }
+
+    /// Forgets a port whose deletion is complete.
+    pub(crate) async fn remove_port(&self, key: &PortKey) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM port WHERE slice = $1 AND network = $2 AND name = $3 AND deleting",
+        )
+        .bind(key.slice.as_str())
+        .bind(key.network.as_str())
+        .bind(key.name.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The MAC address of a port that was given none. Port names are unique in a network only within a
+/// cluster, so the cluster is part of what it is derived from.
+fn chosen_mac(cluster: &Name, key: &PortKey, attempt: u32) -> MacAddress {
+    let name = format!("{cluster}/{}", key.name);
+    MacAddress::for_port(key.slice.as_str(), key.network.as_str(), &name, attempt)
+}
+
+async fn find(connection: &mut PgConnection, key: &PortKey) -> Result<Option<Port>, sqlx::Error> {
+    sqlx::query_as(select_ports!(
+        "WHERE port.slice = $1 AND port.network = $2 AND port.name = $3 FOR UPDATE OF port"
+    ))
+    .bind(key.slice.as_str())
+    .bind(key.network.as_str())
+    .bind(key.name.as_str())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Makes sure that the port's node exists, goes on existing until the transaction ends, and is in
+/// the port's slice.
+async fn check_node(connection: &mut PgConnection, spec: &PortSpec) -> Result<(), StoreError> {
+    let in_slice: Option<bool> = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM slice_node WHERE slice = $2 AND node = $1)
+         FROM node WHERE name = $1 AND NOT deleting FOR KEY SHARE",
+    )
+    .bind(spec.node.as_str())
+    .bind(spec.key.slice.as_str())
+    .fetch_optional(connection)
+    .await?;
+    match in_slice {
+        Some(true) => Ok(()),
+        Some(false) => Err(StoreError::NodeNotInSlice {
+            node: spec.node.clone(),
+            slice: spec.key.slice.clone(),
+        }),
+        None => Err(StoreError::UnknownNode(spec.node.clone())),
+    }
+}
+
+enum Choice {
+    /// The network has no addresses.
+    None,
+    Address(IpAddr),
+    NeedsBlock {
+        known: Vec<IpNet>,
+        cidr: IpNet,
+    },
+}
+
+async fn choose_address(
+    connection: &mut PgConnection,
+    network: &Network,
+    existing: Option<&Port>,
+    spec: &PortSpec,
+) -> Result<Choice, StoreError> {
+    let current = existing.and_then(|port| port.address).map(|address| address.addr());
+    let key = &network.spec.key;
+    let Some(cidr) = network.spec.cidr else {
+        return match spec.address {
+            None => Ok(Choice::None),
+            Some(address) => {
+                check_address(None, address)
+                    .map_err(|error| StoreError::BadAddress { address, error })?;
+                Ok(Choice::None)
+            }
+        };
+    };
+    if let Some(address) = spec.address {
+        check_address(Some(&cidr), address)
+            .map_err(|error| StoreError::BadAddress { address, error })?;
+        if current == Some(address) {
+            return Ok(Choice::Address(address));
+        }
+        let known = block::blocks(connection, key).await?;
+        return if known.iter().any(|block| block.contains(&address)) {
+            Ok(Choice::Address(address))
+        } else {
+            Ok(Choice::NeedsBlock { known, cidr })
+        };
+    }
+    if let Some(address) = current {
+        return Ok(Choice::Address(address));
+    }
+    match block::lowest_free(connection, key, &cidr).await? {
+        Some(address) => Ok(Choice::Address(address)),
+        None => Ok(Choice::NeedsBlock { known: block::blocks(connection, key).await?, cidr }),
+    }
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    spec: &PortSpec,
+    mac: MacAddress,
+    address: Option<IpAddr>,
+) -> Result<(), sqlx::Error> {
+    let (namespace_path, namespace_interface) = match &spec.attachment {
+        Attachment::Namespace { path, interface_name } => {
+            (Some(path.as_str()), Some(interface_name.as_str()))
+        }
+        Attachment::Interface { .. } => (None, None),
+    };
+    sqlx::query(
+        "INSERT INTO port (slice, network, name, uid, generation, node, namespace_path,
+                           namespace_interface, interface_name, mac, address)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (slice, network, name) DO UPDATE SET
+            uid = excluded.uid, generation = excluded.generation, node = excluded.node,
+            namespace_path = excluded.namespace_path,
+            namespace_interface = excluded.namespace_interface,
+            interface_name = excluded.interface_name, mac = excluded.mac,
+            address = excluded.address",
+    )
+    .bind(spec.key.slice.as_str())
+    .bind(spec.key.network.as_str())
+    .bind(spec.key.name.as_str())
+    .bind(&spec.version.uid)
+    .bind(spec.version.generation)
+    .bind(spec.node.as_str())
+    .bind(namespace_path)
+    .bind(namespace_interface)
+    .bind(spec.interface_name().as_str())
+    .bind(mac.to_string())
+    .bind(address)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,239 @@
+use std::collections::BTreeSet;
+
+use l2sces_model::Name;
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+
+use super::{
+    Admission, Store, StoreError, Stored, admit,
+    row::{number, parsed, parsed_array},
+};
+use crate::domain::{Links, Slice, SliceSpec, Version};
+
+/// Slices with their nodes and links; a node that is being deleted has left its slices.
+macro_rules! select_slices {
+    ($filter:literal) => {
+        concat!(
+            "SELECT slice.*,
+                array(SELECT member.node FROM slice_node AS member
+                      JOIN node ON node.name = member.node
+                      WHERE member.slice = slice.name AND NOT node.deleting
+                      ORDER BY member.node COLLATE \"C\") AS nodes,
+                array(SELECT link.node_a FROM slice_link AS link
+                      JOIN node AS a ON a.name = link.node_a JOIN node AS b ON b.name = link.node_b
+                      WHERE link.slice = slice.name AND NOT a.deleting AND NOT b.deleting
+                      ORDER BY link.node_a, link.node_b) AS nodes_a,
+                array(SELECT link.node_b FROM slice_link AS link
+                      JOIN node AS a ON a.name = link.node_a JOIN node AS b ON b.name = link.node_b
+                      WHERE link.slice = slice.name AND NOT a.deleting AND NOT b.deleting
+                      ORDER BY link.node_a, link.node_b) AS nodes_b
+             FROM slice ",
+            $filter
+        )
+    };
+}
+
+impl FromRow<'_, PgRow> for Slice {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let links = if row.try_get("full_mesh")? {
+            Links::FullMesh
+        } else {
+            let nodes_a = parsed_array(row, "nodes_a")?;
+            Links::Pairs(nodes_a.into_iter().zip(parsed_array(row, "nodes_b")?).collect())
+        };
+        Ok(Self {
+            spec: SliceSpec {
+                name: parsed(row, "name")?,
+                version: Version::from_row(row)?,
+                nodes: parsed_array(row, "nodes")?,
+                links,
+            },
+            ordinal: number(row, "ordinal")?,
+            deleting: row.try_get("deleting")?,
+        })
+    }
+}
+
+/// A slice as it is now stored, and the nodes it has lost by that.
+#[derive(Debug)]
+pub(crate) struct SliceStored {
+    pub(crate) slice: Slice,
+    pub(crate) former_nodes: Vec<Name>,
+}
+
+impl Store {
+    /// Stores a slice; answers with what is stored.
+    ///
+    /// # Errors
+    /// One of its nodes is unknown, it is being deleted, or the database fails.
+    pub(crate) async fn apply_slice(&self, spec: &SliceSpec) -> Result<SliceStored, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // One writer at a time, as for nodes.
+        sqlx::query("LOCK TABLE slice IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut *transaction)
+            .await?;
+        let stored: Option<Stored> = sqlx::query_as("SELECT * FROM slice WHERE name = $1")
+            .bind(spec.name.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let mut former_nodes = Vec::new();
+        if admit(stored.as_ref(), &spec.version, "slice", &spec.name)? == Admission::Write {
+            lock_nodes(&mut transaction, &spec.nodes).await?;
+            write(&mut transaction, spec).await?;
+            former_nodes = write_topology(&mut transaction, spec).await?;
+        }
+        let slice = sqlx::query_as(select_slices!("WHERE name = $1"))
+            .bind(spec.name.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(SliceStored { slice, former_nodes })
+    }
+
+    /// A slice, if there is one.
+    pub(crate) async fn slice(&self, name: &Name) -> Result<Option<Slice>, StoreError> {
+        Ok(sqlx::query_as(select_slices!("WHERE name = $1"))
+            .bind(name.as_str())
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// All slices, by name.
+    pub(crate) async fn slices(&self) -> Result<Vec<Slice>, StoreError> {
+        Ok(sqlx::query_as(select_slices!("ORDER BY name")).fetch_all(&self.pool).await?)
+    }
+
+    /// Names of the slices that a node is in.
+    pub(crate) async fn slices_of(&self, node: &Name) -> Result<Vec<Name>, StoreError> {
+        let rows = sqlx::query("SELECT slice FROM slice_node WHERE node = $1")
+            .bind(node.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().map(|row| parsed(row, "slice")).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Marks a slice for deletion; answers with it, or none if there is none.
+    ///
+    /// # Errors
+    /// It has networks, or the database fails.
+    pub(crate) async fn mark_slice(&self, name: &Name) -> Result<Option<Slice>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let locked = sqlx::query("SELECT FROM slice WHERE name = $1 FOR UPDATE")
+            .bind(name.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if locked.is_none() {
+            return Ok(None);
+        }
+        let networks: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM network WHERE slice = $1)")
+                .bind(name.as_str())
+                .fetch_one(&mut *transaction)
+                .await?;
+        if networks {
+            let name = name.to_string();
+            return Err(StoreError::InUse { kind: "slice", name, what: "networks" });
+        }
+        sqlx::query("UPDATE slice SET deleting = true WHERE name = $1")
+            .bind(name.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        let slice = sqlx::query_as(select_slices!("WHERE name = $1"))
+            .bind(name.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(slice))
+    }
+
+    /// Forgets a slice whose deletion is complete.
+    pub(crate) async fn remove_slice(&self, name: &Name) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM slice WHERE name = $1 AND deleting")
+            .bind(name.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Makes sure that the nodes exist, and go on existing until the transaction ends.
+async fn lock_nodes(connection: &mut PgConnection, nodes: &[Name]) -> Result<(), StoreError> {
+    let names: Vec<&str> = nodes.iter().map(Name::as_str).collect();
+    let rows = sqlx::query(
+        "SELECT name FROM node WHERE name = ANY ($1) AND NOT deleting ORDER BY name FOR KEY SHARE",
+    )
+    .bind(names)
+    .fetch_all(connection)
+    .await?;
+    let known =
+        rows.iter().map(|row| parsed(row, "name")).collect::<sqlx::Result<BTreeSet<Name>>>()?;
+    match nodes.iter().find(|node| !known.contains(*node)) {
+        Some(unknown) => Err(StoreError::UnknownNode(unknown.clone())),
+        None => Ok(()),
+    }
+}
+
+async fn write(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), StoreError> {
+    let ordinal: Option<i32> = sqlx::query_scalar(
+        "SELECT coalesce(
+            (SELECT ordinal FROM slice WHERE name = $1),
+            (SELECT min(candidate) FROM (SELECT 1 UNION SELECT ordinal + 1 FROM slice)
+                AS possible (candidate)
+             WHERE candidate <= 32767
+               AND NOT EXISTS (SELECT FROM slice WHERE ordinal = candidate)))",
+    )
+    .bind(spec.name.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO slice (name, uid, generation, ordinal, full_mesh) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (name) DO UPDATE SET
+            uid = excluded.uid, generation = excluded.generation, full_mesh = excluded.full_mesh",
+    )
+    .bind(spec.name.as_str())
+    .bind(&spec.version.uid)
+    .bind(spec.version.generation)
+    .bind(ordinal.ok_or(StoreError::Exhausted("slices"))?)
+    .bind(spec.links == Links::FullMesh)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Replaces the nodes and links; answers with the nodes that are none of its own any more.
+async fn write_topology(
+    connection: &mut PgConnection,
+    spec: &SliceSpec,
+) -> Result<Vec<Name>, StoreError> {
+    let nodes: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();
+    let (nodes_a, nodes_b): (Vec<&str>, Vec<&str>) = match &spec.links {
+        Links::FullMesh => Default::default(),
+        Links::Pairs(pairs) => pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).unzip(),
+    };
+    sqlx::query("DELETE FROM slice_link WHERE slice = $1")
+        .bind(spec.name.as_str())
+        .execute(&mut *connection)
+        .await?;
+    let former =
+        sqlx::query("DELETE FROM slice_node WHERE slice = $1 AND node <> ALL ($2) RETURNING node")
+            .bind(spec.name.as_str())
+            .bind(&nodes)
+            .fetch_all(&mut *connection)
+            .await?;
+    sqlx::query(
+        "INSERT INTO slice_node (slice, node) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+    )
+    .bind(spec.name.as_str())
+    .bind(&nodes)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO slice_link (slice, node_a, node_b)
+         SELECT $1, a, b FROM unnest($2::text[], $3::text[]) AS pair (a, b)",
+    )
+    .bind(spec.name.as_str())
+    .bind(&nodes_a)
+    .bind(&nodes_b)
+    .execute(&mut *connection)
+    .await?;
+    Ok(former.iter().map(|row| parsed(row, "node")).collect::<sqlx::Result<_>>()?)
+}

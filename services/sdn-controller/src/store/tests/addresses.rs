@@ -1,0 +1,202 @@
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use ipnet::IpNet;
+use l2sces_model::MacAddress;
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+use crate::{
+    domain::reserved_addresses,
+    examples::{network, network_key, port, put_network, put_port},
+    store::{PortApplied, Store, StoreError, test_database::TestDatabase},
+};
+
+/// Stores ports without an address until there is none; answers with the addresses.
+async fn fill(store: &Store, network_name: &str) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    loop {
+        let spec = port(network_name, &format!("fill{}", addresses.len()));
+        match store.apply_port(&spec).await.unwrap() {
+            PortApplied::Stored(stored) => addresses.push(stored.port.address.unwrap().addr()),
+            PortApplied::NeedsBlock { .. } => return addresses,
+        }
+    }
+}
+
+/// A network of 64 addresses, of which some quarters are ours, and some offsets are asked for.
+fn plan() -> impl Strategy<Value = (bool, BTreeSet<u8>, BTreeSet<u8>, Vec<bool>)> {
+    let quarters = prop::collection::btree_set(0..4_u8, 1..=4);
+    let offsets = prop::collection::btree_set(0..64_u8, 0..12);
+    (any::<bool>(), quarters, offsets, prop::collection::vec(any::<bool>(), 12))
+}
+
+#[test]
+fn blocks_are_filled_exactly_and_from_below_whatever_was_taken_and_given_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let database = runtime.block_on(TestDatabase::new());
+    let store = database.store();
+    runtime.block_on(put_network(&store));
+    let networks = AtomicU32::new(100);
+    let mut runner = TestRunner::new(Config::with_cases(12));
+    runner
+        .run(&plan(), |(v6, quarters, offsets, given_back)| {
+            let number = networks.fetch_add(1, Ordering::Relaxed);
+            let name = format!("net{number}");
+            let cidr: IpNet = if v6 { "fd00::40/122" } else { "10.9.8.64/26" }.parse().unwrap();
+            let quarter_of = |address: &IpAddr| {
+                let last = match address {
+                    IpAddr::V4(address) => address.octets()[3],
+                    IpAddr::V6(address) => address.octets()[15],
+                };
+                (last - 64) / 16
+            };
+            let usable: BTreeSet<IpAddr> = cidr_addresses(cidr)
+                .filter(|address| !reserved_addresses(&cidr).contains(address))
+                .filter(|address| quarters.contains(&quarter_of(address)))
+                .collect();
+            runtime.block_on(async {
+                store.apply_network(&network(&name, number, &cidr.to_string())).await.unwrap();
+                let prefix = cidr.prefix_len() + 2;
+                let blocks: Vec<IpNet> = cidr.subnets(prefix).unwrap().collect();
+                for quarter in &quarters {
+                    let block = blocks[usize::from(*quarter)];
+                    store.add_block(&network_key(&name), block).await.unwrap();
+                }
+                let addresses: Vec<IpAddr> = cidr_addresses(cidr).collect();
+                let mut taken = BTreeSet::new();
+                for (offset, back) in offsets.iter().zip(&given_back) {
+                    let address = addresses[usize::from(*offset)];
+                    if !usable.contains(&address) {
+                        continue;
+                    }
+                    let mut spec = port(&name, &format!("fixed{offset}"));
+                    spec.address = Some(address);
+                    put_port(&store, &spec).await.unwrap();
+                    if *back {
+                        store.mark_port(&spec.key).await.unwrap();
+                        store.remove_port(&spec.key).await.unwrap();
+                    } else {
+                        taken.insert(address);
+                    }
+                }
+                let filled = fill(&store, &name).await;
+                assert!(filled.is_sorted(), "{filled:?}");
+                let expected: Vec<IpAddr> = usable.difference(&taken).copied().collect();
+                assert_eq!(filled, expected);
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn cidr_addresses(cidr: IpNet) -> impl Iterator<Item = IpAddr> {
+    let hosts: Box<dyn Iterator<Item = IpNet>> = match cidr {
+        IpNet::V4(net) => Box::new(net.subnets(32).unwrap().map(IpNet::from)),
+        IpNet::V6(net) => Box::new(net.subnets(128).unwrap().map(IpNet::from)),
+    };
+    hosts.map(|host| host.addr())
+}
+
+#[tokio::test]
+async fn the_very_last_addresses_can_be_used() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    for (number, cidr, size) in [
+        (10, "255.255.255.254/31", 2),
+        (11, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", 2),
+        (12, "10.0.0.7/32", 1),
+    ] {
+        let name = format!("net{number}");
+        store.apply_network(&network(&name, number, cidr)).await.unwrap();
+        store.add_block(&network_key(&name), cidr.parse().unwrap()).await.unwrap();
+        assert_eq!(fill(&store, &name).await.len(), size, "{cidr}");
+    }
+}
+
+#[tokio::test]
+async fn those_who_choose_at_once_choose_differently() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("red", 2, "10.2.0.0/27")).await.unwrap();
+    store.add_block(&network_key("red"), "10.2.0.0/27".parse().unwrap()).await.unwrap();
+    let specs: Vec<_> = (0..40).map(|number| port("red", &format!("p{number}"))).collect();
+    let applied = futures::future::join_all(specs.iter().map(|spec| store.apply_port(spec))).await;
+    let mut addresses = BTreeSet::new();
+    let mut refused = 0;
+    for applied in applied {
+        match applied.unwrap() {
+            PortApplied::Stored(stored) => assert!(addresses.insert(stored.port.address)),
+            PortApplied::NeedsBlock { .. } => refused += 1,
+        }
+    }
+    assert_eq!((addresses.len(), refused), (30, 10));
+}
+
+#[tokio::test]
+async fn one_of_two_who_ask_for_an_address_at_once_gets_it() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    for last in 1..=10 {
+        let asking = |who: &str| {
+            let mut spec = port("blue", &format!("{who}{last}"));
+            spec.address = Some([10, 1, 0, last].into());
+            spec
+        };
+        let (one, other) = (asking("one"), asking("other"));
+        let (one, other) = tokio::join!(put_port(&store, &one), put_port(&store, &other));
+        assert_ne!(one.is_ok(), other.is_ok());
+        let error = one.and(other).unwrap_err();
+        assert!(matches!(error, StoreError::AddressTaken(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_outside_our_blocks_needs_another_block_and_one_outside_the_network_is_bad() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let block: IpNet = "10.2.0.0/28".parse().unwrap();
+    store.add_block(&network_key("red"), block).await.unwrap();
+    let mut spec = port("red", "p");
+    spec.address = Some([10, 2, 0, 100].into());
+    let applied = store.apply_port(&spec).await.unwrap();
+    let cidr = "10.2.0.0/24".parse().unwrap();
+    assert_eq!(applied, PortApplied::NeedsBlock { known: vec![block], cidr });
+    for address in [[10, 3, 0, 1], [10, 2, 0, 0], [10, 2, 0, 255]] {
+        spec.address = Some(address.into());
+        let error = store.apply_port(&spec).await.unwrap_err();
+        assert!(matches!(error, StoreError::BadAddress { .. }), "{error}");
+    }
+    assert!(store.port(&spec.key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_mac_is_derived_anew_when_another_port_has_it() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    let derived = |attempt| MacAddress::for_port("s1", "blue", "a/p", attempt);
+    let mut squatter = port("blue", "squatter");
+    squatter.mac = Some(derived(0));
+    put_port(&store, &squatter).await.unwrap();
+    assert_eq!(put_port(&store, &port("blue", "p")).await.unwrap().port.mac, derived(1));
+    let mut second = port("blue", "second");
+    second.mac = Some(derived(0));
+    let error = put_port(&store, &second).await.unwrap_err();
+    assert!(matches!(error, StoreError::MacTaken(_)), "{error}");
+    // Networks are apart: another has room for the same.
+    store.apply_network(&network("red", 2, "")).await.unwrap();
+    let mut twin = squatter;
+    twin.key.network = "red".parse().unwrap();
+    assert_eq!(put_port(&store, &twin).await.unwrap().port.mac, derived(0));
+}

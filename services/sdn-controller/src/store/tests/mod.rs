@@ -1,0 +1,4 @@
+//! Against a real Postgres.
+
+mod addresses;
+mod objects;

@@ -1,0 +1,202 @@
+//! Follows what the nodes' agents say of their ports.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::StreamExt;
+use l2sces_model::Name;
+use l2sces_proto::{resource::v1::ChangeKind, switch::v1::PortState};
+use l2sces_reconcile::Queue;
+use tokio::task::AbortHandle;
+use tonic::Status;
+
+use crate::{
+    agent::Agents,
+    board::{Board, Fact},
+    domain::{Key, PortKey, Reason, Trouble},
+};
+
+/// One watch for each node.
+pub(crate) struct AgentWatches {
+    agents: Arc<dyn Agents>,
+    board: Arc<Board>,
+    queue: Queue<Key>,
+    watches: Mutex<HashMap<Name, Watch>>,
+}
+
+struct Watch {
+    endpoint: String,
+    view: Arc<Mutex<View>>,
+    task: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What an agent has said last.
+#[derive(Default)]
+struct View {
+    /// Why there is no connection; none before the first attempt, and while there is one.
+    fault: Option<String>,
+    synced: bool,
+    /// By interface.
+    ports: BTreeMap<String, PortState>,
+}
+
+impl AgentWatches {
+    pub(crate) fn new(agents: Arc<dyn Agents>, board: Arc<Board>, queue: Queue<Key>) -> Self {
+        Self { agents, board, queue, watches: Mutex::default() }
+    }
+
+    /// Sees to it that the node's agent is watched, at this endpoint.
+    pub(crate) fn ensure(&self, node: &Name, endpoint: &str) {
+        let mut watches = lock(&self.watches);
+        if watches.get(node).is_some_and(|watch| watch.endpoint == endpoint) {
+            return;
+        }
+        let view = Arc::new(Mutex::default());
+        let follower = Follower {
+            agents: Arc::clone(&self.agents),
+            board: Arc::clone(&self.board),
+            queue: self.queue.clone(),
+            node: node.clone(),
+            endpoint: endpoint.to_owned(),
+            view: Arc::clone(&view),
+        };
+        let task = tokio::spawn(follower.run()).abort_handle();
+        watches.insert(node.clone(), Watch { endpoint: endpoint.to_owned(), view, task });
+    }
+
+    /// Stops watching a node's agent.
+    pub(crate) fn stop(&self, node: &Name) {
+        lock(&self.watches).remove(node);
+    }
+
+    /// Why a node's agent cannot be reached, if that is known: then there is no use in calling it,
+    /// and what depends on it is woken when it is back.
+    pub(crate) fn fault(&self, node: &Name) -> Option<String> {
+        let watches = lock(&self.watches);
+        let watch = watches.get(node)?;
+        lock(&watch.view).fault.clone()
+    }
+
+    /// The ports that a node's agent has; none if that is not known.
+    pub(crate) fn ports(&self, node: &Name) -> Option<Vec<PortState>> {
+        let watches = lock(&self.watches);
+        let view = lock(&watches.get(node)?.view);
+        view.synced.then(|| view.ports.values().cloned().collect())
+    }
+}
+
+impl Drop for AgentWatches {
+    fn drop(&mut self) {
+        lock(&self.watches).clear();
+    }
+}
+
+/// Follows one agent.
+struct Follower {
+    agents: Arc<dyn Agents>,
+    board: Arc<Board>,
+    queue: Queue<Key>,
+    node: Name,
+    endpoint: String,
+    view: Arc<Mutex<View>>,
+}
+
+impl Follower {
+    async fn run(self) {
+        let mut pauses = super::pauses();
+        loop {
+            let fault = self.follow().await;
+            tracing::warn!(node = %self.node, endpoint = self.endpoint, %fault, "sps-agent lost");
+            let was_connected = {
+                let mut view = lock(&self.view);
+                view.fault = Some(fault.clone());
+                std::mem::take(&mut view.synced)
+            };
+            if was_connected {
+                pauses = super::pauses();
+            }
+            let message = format!("the sps-agent of node {} is unreachable: {fault}", self.node);
+            let trouble = Trouble::new(Reason::AgentUnreachable, message);
+            self.board.set_agent(&self.node, Fact::Failed(trouble));
+            if let Some(pause) = pauses.next() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Follows one connection until it ends; answers why it did.
+    async fn follow(&self) -> String {
+        let mut stream = match self.agents.watch_ports(&self.endpoint).await {
+            Ok(stream) => stream,
+            Err(status) => return said(&status),
+        };
+        let mut reported = BTreeMap::new();
+        loop {
+            let response = match stream.next().await {
+                Some(Ok(response)) => response,
+                Some(Err(status)) => return said(&status),
+                None => return "the watch ended".to_owned(),
+            };
+            let synced = lock(&self.view).synced;
+            match (response.kind(), response.state) {
+                (ChangeKind::Synced, _) => self.synced(std::mem::take(&mut reported)),
+                (ChangeKind::Put, Some(state)) if !synced => {
+                    reported.insert(state.interface_name.clone(), state);
+                }
+                (kind, Some(state)) if synced => self.changed(kind, &state),
+                (kind, _) => tracing::warn!(node = %self.node, ?kind, "unexpected change ignored"),
+            }
+        }
+    }
+
+    /// All ports of a new connection are known: everything of the node is looked at anew.
+    fn synced(&self, ports: BTreeMap<String, PortState>) {
+        tracing::info!(node = %self.node, ports = ports.len(), "sps-agent connected");
+        *lock(&self.view) = View { fault: None, synced: true, ports };
+        self.queue.wake(Key::Node(self.node.clone()));
+        for key in self.board.ports_on(&self.node) {
+            self.recheck(key);
+        }
+    }
+
+    fn changed(&self, kind: ChangeKind, state: &PortState) {
+        let former = {
+            let mut view = lock(&self.view);
+            match kind {
+                ChangeKind::Put => view.ports.insert(state.interface_name.clone(), state.clone()),
+                _ => view.ports.remove(&state.interface_name),
+            }
+        };
+        // Of a deleted one nothing but the name is told.
+        let owner = former.as_ref().map_or(&state.owner, |former| &former.owner);
+        let vanished = kind == ChangeKind::Deleted;
+        if let Ok(key) = owner.parse::<PortKey>()
+            && (vanished || !state.error.is_empty())
+        {
+            tracing::warn!(port = %key, node = %self.node, vanished, error = state.error,
+                "interface out of order");
+            self.recheck(key);
+        }
+    }
+
+    fn recheck(&self, key: PortKey) {
+        self.board.change_port(&key, |facts| facts.recheck = true);
+        self.queue.wake(Key::Port(key));
+    }
+}
+
+fn said(status: &Status) -> String {
+    format!("{} ({:?})", status.message(), status.code())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
