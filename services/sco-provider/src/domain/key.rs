@@ -65,7 +65,7 @@ impl fmt::Display for EndpointKey {
 }
 
 /// What a worker reconciles.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A gateway.
     Gateway(GatewayKey),
@@ -77,6 +77,19 @@ pub enum Key {
     Endpoint(EndpointKey),
     /// The name of an endpoint in the DNS.
     Name(EndpointKey),
+}
+
+/// As logs and spans show it: "network s1/blue".
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway(key) => write!(f, "gateway {key}"),
+            Self::Slice(name) => write!(f, "slice {name}"),
+            Self::Network(key) => write!(f, "network {key}"),
+            Self::Endpoint(key) => write!(f, "endpoint {key}"),
+            Self::Name(key) => write!(f, "name {key}"),
+        }
+    }
 }
 
 /// What reports a state of its own.
