@@ -1,3 +1,61 @@
-//! Tasks of the repository: demo, test, lab, bench.
+//! Tasks of the repository: demo, test, lab, bench. `cargo xtask --help` explains them.
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "these tasks talk to the person who runs them")]
+
+mod bench;
+mod cli;
+mod demo;
+mod lab;
+mod narrator;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Tasks of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show two isolated networks across two clusters, every part real (root)
+    Demo(demo::Args),
+    /// Check format, lints and APIs, and run all tests (root)
+    Test(test::Args),
+    /// Bring up, look into and take down a lab that stays (root)
+    #[command(subcommand)]
+    Lab(lab::Command),
+    /// Measure network set-up and flow-mods against OVN and the switch's own limit (root)
+    Bench(bench::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let result = match Args::parse().task {
+        Task::Demo(args) => demo::run(args).await,
+        Task::Test(args) => test::run(&args).await,
+        Task::Lab(command) => lab::run(command).await,
+        Task::Bench(args) => bench::run(&args).await,
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) => {
+            println!("\nFAILED: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -80,6 +80,9 @@ pub enum LabError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// Something is left of a lab that was taken down.
     #[error("left of the lab: {}", .0.join(", "))]
     Residue(Vec<String>),

@@ -12,6 +12,14 @@ use crate::lab::Inner;
 
 static LABS: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
+/// Held while a lab is taken down.
+static TEARING_DOWN: Mutex<()> = Mutex::new(());
+
+/// Keeps a signal from ending the process for as long as the returned guard lives.
+pub(crate) fn tear_down() -> MutexGuard<'static, ()> {
+    TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn labs() -> MutexGuard<'static, Vec<Weak<Inner>>> {
     LABS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -54,5 +62,7 @@ fn handle() {
             tracing::warn!(%error, "the lab could not be taken down");
         }
     }
+    // Another thread may just be dropping a lab.
+    let _tearing_down = tear_down();
     process::exit(exit_status);
 }

@@ -87,9 +87,7 @@ impl Lab {
     /// # Errors
     /// Something could not be made or did not become healthy.
     pub async fn up(topology: &Topology, options: LabOptions) -> Result<Self, LabError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(LabError::NotRoot);
-        }
+        require_root()?;
         teardown::reap_abandoned();
         let inner = Arc::new(Inner::claim(topology, &options)?);
         interrupt::register(&inner);
@@ -355,6 +353,14 @@ impl Lab {
     }
 }
 
+/// Labs need root, and whoever prepares one should say so before the long work, not after it.
+///
+/// # Errors
+/// The process does not run as root.
+pub fn require_root() -> Result<(), LabError> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(LabError::NotRoot) }
+}
+
 /// The first part of every item with the second part of every other item.
 fn pairs<A: Copy, B: Copy>(items: &[(A, B)]) -> Vec<(A, B)> {
     let mut pairs = Vec::new();
@@ -428,6 +434,7 @@ impl Inner {
 
     /// Takes the lab down, once.
     pub(crate) fn take_down(&self) -> Result<(), LabError> {
+        let _tearing_down = interrupt::tear_down();
         if self.is_down.swap(true, Ordering::SeqCst) {
             return Ok(());
         }

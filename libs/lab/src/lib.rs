@@ -31,7 +31,7 @@ mod unit;
 pub mod wait;
 
 pub use error::{CommandError, LabError};
-pub use lab::{Lab, LabOptions};
+pub use lab::{Lab, LabOptions, require_root};
 pub use layout::Layout;
 pub use namespace::Namespace;
 pub use pod::{Pod, PodRecord};

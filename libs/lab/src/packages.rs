@@ -21,30 +21,45 @@ pub const OVN: &[&str] = &["ovn-central", "ovn-host"];
 /// Consulted by packages before they start their service (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs the packages that are missing, without starting their services. Returns their names.
+/// Installs the packages that are missing, without starting their services.
 ///
 /// # Errors
-/// Not root, or apt-get failed.
-pub async fn ensure(packages: &[&str]) -> Result<Vec<String>, LabError> {
-    let missing = missing(packages).await?;
-    if missing.is_empty() {
-        return Ok(missing);
+/// Not root, interrupted, or apt-get failed.
+pub async fn ensure(packages: &[&str]) -> Result<(), LabError> {
+    install(&missing(packages).await?).await
+}
+
+/// Installs packages without starting their services.
+///
+/// # Errors
+/// Not root, interrupted, or apt-get failed.
+pub async fn install(packages: &[String]) -> Result<(), LabError> {
+    if packages.is_empty() {
+        return Ok(());
     }
-    if !nix::unistd::geteuid().is_root() {
-        return Err(LabError::NotRoot);
+    crate::require_root()?;
+    tokio::select! {
+        installed = install_without_services(packages) => installed,
+        // Dropping the installation undoes what must not outlive it.
+        _ = tokio::signal::ctrl_c() => Err(LabError::Interrupted),
     }
+}
+
+async fn install_without_services(packages: &[String]) -> Result<(), LabError> {
     // Labs run switches and databases of their own; the machine needs none.
-    let policy = Policy::forbid_services()?;
+    let _policy = Policy::forbid_services()?;
     // The lists of a fresh machine or container are empty or stale.
     apt_get(&["update".to_owned()]).await?;
     let mut arguments = vec!["install".to_owned(), "--no-install-recommends".to_owned()];
-    arguments.extend(missing.iter().cloned());
-    let installed = apt_get(&arguments).await;
-    drop(policy);
-    installed.map(|()| missing)
+    arguments.extend_from_slice(packages);
+    apt_get(&arguments).await
 }
 
-async fn missing(packages: &[&str]) -> Result<Vec<String>, LabError> {
+/// Those of the packages that are not installed.
+///
+/// # Errors
+/// This is no Debian: there is no dpkg-query.
+pub async fn missing(packages: &[&str]) -> Result<Vec<String>, LabError> {
     let mut missing = Vec::new();
     for package in packages {
         let mut query = command::command("dpkg-query");

@@ -1,4 +1,7 @@
-use std::net::SocketAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{error::LabError, namespace::Namespace};
 
@@ -33,9 +36,29 @@ pub async fn resolve(
 pub async fn reverse(
     namespace: &Namespace,
     server: SocketAddr,
-    address: std::net::IpAddr,
+    address: IpAddr,
 ) -> Result<Answer, LabError> {
     dig(namespace, server, &["-x", &address.to_string()]).await
+}
+
+/// Looks a name up as any program does, through the C library, on a host whose resolver is
+/// `server` (on port 53: resolv.conf(5) knows no other). No addresses: there is no such name.
+///
+/// # Errors
+/// The look-up could not be run.
+pub async fn look_up(
+    namespace: &Namespace,
+    server: IpAddr,
+    name: &str,
+) -> Result<BTreeSet<IpAddr>, LabError> {
+    // In a mount namespace of its own, so that no other process sees this resolv.conf.
+    let script = "mount -t tmpfs none /mnt && printf 'nameserver %s\\n' \"$1\" > /mnt/resolv && \
+                  mount --bind /mnt/resolv /etc/resolv.conf && exec getent ahosts \"$2\"";
+    let server = server.to_string();
+    let output = namespace
+        .exec(["unshare", "--mount", "sh", "-c", script, "look-up", &server, name])
+        .await?;
+    Ok(output.stdout.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect())
 }
 
 async fn dig(

@@ -5,13 +5,15 @@
 //! detector works: let every such check have a positive control.
 
 mod dns;
+mod echo;
 mod frame;
 mod multicast;
 mod ping;
 mod scan;
 mod sniffer;
 
-pub use dns::{Answer, resolve, reverse};
+pub use dns::{Answer, look_up, resolve, reverse};
+pub use echo::first_reply;
 pub use frame::{Frame, send_frames};
 pub use multicast::{MulticastReceiver, send_multicast};
 pub use ping::{Ping, PingReport, RunningPing};

@@ -48,6 +48,8 @@ pub struct PingReport {
     pub duplicates: u64,
     /// Who answered.
     pub responders: BTreeSet<IpAddr>,
+    /// Average time from a request to its reply.
+    pub round_trip: Option<Duration>,
 }
 
 impl PingReport {
@@ -181,6 +183,12 @@ fn parse(text: &str) -> PingReport {
     let mut report =
         PingReport { responders: text.lines().filter_map(reply).collect(), ..Default::default() };
     // "3 packets transmitted, 3 received, +2 duplicates, 0% packet loss, time 2003ms"
+    // "rtt min/avg/max/mdev = 0.031/0.042/0.052/0.007 ms"
+    let average = text
+        .lines()
+        .find_map(|line| line.strip_prefix("rtt min/avg/max/mdev = ")?.split('/').nth(1))
+        .and_then(|average| average.parse::<f64>().ok());
+    report.round_trip = average.map(|average| Duration::from_secs_f64(average / 1e3));
     let Some(summary) = text.lines().find(|line| line.contains(" packets transmitted")) else {
         return report;
     };
@@ -210,13 +218,18 @@ mod tests {
             no answer yet for icmp_seq=2\n\
             From 10.1.0.9 icmp_seq=3 Destination Host Unreachable\n\n\
             --- 10.1.0.255 ping statistics ---\n\
-            3 packets transmitted, 1 received, +1 duplicates, +1 errors, 66% packet loss, time 2ms\n";
+            3 packets transmitted, 1 received, +1 duplicates, +1 errors, 66% packet loss, time 2ms\n\
+            rtt min/avg/max/mdev = 0.400/0.500/0.600/0.040 ms\n";
         let responders = ["10.1.0.3", "10.1.0.4"].map(|a| a.parse::<IpAddr>().unwrap());
         let report = parse(text);
-        assert_eq!(
-            report,
-            PingReport { sent: 3, received: 1, duplicates: 1, responders: responders.into() }
-        );
+        let expected = PingReport {
+            sent: 3,
+            received: 1,
+            duplicates: 1,
+            responders: responders.into(),
+            round_trip: Some(Duration::from_micros(500)),
+        };
+        assert_eq!(report, expected);
         assert_eq!(report.lost(), 2);
         assert!(!report.is_perfect());
     }

@@ -1,0 +1,71 @@
+//! The end of the demo: everything is deleted, and nothing is left.
+
+use anyhow::{Result, ensure};
+use l2sces_lab::{Lab, probe};
+
+use super::{Network, SLICE};
+use crate::{
+    cli::{Cli, words},
+    narrator::Narrator,
+};
+
+/// Deletes everything with the command line, which waits until it is gone.
+pub(super) async fn delete_everything(lab: &Lab, cli: &Cli<'_>) -> Result<()> {
+    for network in ["blue", "red", "green"] {
+        cli.run(&words(&format!("network delete {network} --slice {SLICE} --force"))).await?;
+    }
+    cli.run(&words(&format!("slice delete {SLICE}"))).await?;
+    for cluster in &lab.layout().clusters {
+        cli.run(&words(&format!("cluster delete {}", cluster.name))).await?;
+    }
+    Ok(())
+}
+
+/// Looks for anything that is left, with the tools of those who would know.
+pub(super) async fn nothing_is_left(
+    lab: &Lab,
+    networks: &[Network],
+    narrator: &Narrator,
+) -> Result<String> {
+    let mut left = Vec::new();
+    for node in lab.layout().nodes() {
+        for bridge in node.bridges().await? {
+            let flows = node.flows(&bridge).await?.len();
+            let ports = node.ports(&bridge).await?.len();
+            left.push(format!("{bridge} on {} with {ports} ports, {flows} flows", node.name));
+        }
+        let veths = node.veths().await?;
+        left.extend(veths.iter().map(|veth| format!("interface {veth} on {}", node.name)));
+    }
+    narrator.say("bridges with their ports and flows, interfaces on the nodes: looked at");
+    for pod in lab.pods() {
+        let links = pod.namespace().ip(["-oneline", "link", "show"]).await?;
+        let others = links.lines().filter(|line| !line.contains(": lo:")).count();
+        if others > 0 {
+            left.push(format!("{others} interfaces in pod {}", pod.name()));
+        }
+    }
+    narrator.say("interfaces in the pods: looked at");
+    let tables = lab.table_rows().await?;
+    for table in tables.iter().filter(|table| table.rows > 0) {
+        left.push(format!("{} rows in {}.{}", table.rows, table.schema, table.table));
+    }
+    narrator.say(&format!("{} tables of the services: looked at", tables.len()));
+    ensure!(
+        !tables.is_empty(),
+        "the services have no tables at all: this looked at the wrong place"
+    );
+    let server = lab.layout().control.dns;
+    for network in networks {
+        for member in &network.members {
+            let name = format!("{}.{}.inter.l2sces", member.pod.node(), network.name);
+            let answer = probe::resolve(&lab.control(), server, &name, "A").await?;
+            if answer.status != "NXDOMAIN" || !answer.data.is_empty() {
+                left.push(format!("{name}: {} {}", answer.status, answer.data.join(" ")));
+            }
+        }
+    }
+    narrator.say("DNS records: looked at");
+    ensure!(left.is_empty(), "{}", left.join("; "));
+    Ok(format!("no bridge, port, flow, interface or record; 0 rows in {} tables", tables.len()))
+}

@@ -1,0 +1,220 @@
+//! `cargo xtask test`: everything that must hold before a change is taken in.
+
+use std::{
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use l2sces_lab::{command, packages, require_root};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
+
+use crate::{
+    narrator::Narrator,
+    workspace::{self, Profile, cargo},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only the stories of the whole system, or those whose names contain this
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
+    stories: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    require_root()?;
+    let narrator = Narrator::new();
+    workspace::ensure_packages(packages::LAB).await?;
+    workspace::ensure_packages(packages::PROBES).await?;
+    let tools = Tools::ensure().await?;
+    if args.stories.is_none() {
+        narrator.chapter("Format");
+        workspace::run(cargo()?.args(["fmt", "--all", "--check"])).await?;
+        narrator.chapter("APIs");
+        lint_apis(&tools).await?;
+        narrator.chapter("Lints");
+        let lint = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        workspace::run(cargo()?.args(lint)).await?;
+    }
+    narrator.chapter("Binaries, which the stories start");
+    workspace::build(Profile::Dev).await?;
+    let mut tally = Tally::default();
+    let tests = |arguments: &[&str]| -> Result<Command> {
+        let mut cargo = cargo()?;
+        cargo.arg("test").args(arguments).env("PATH", tools.path());
+        Ok(cargo)
+    };
+    if args.stories.is_none() {
+        narrator.chapter("Tests of the parts");
+        let parts = ["--workspace", "--exclude", "integration-tests", "--no-fail-fast"];
+        tally.add(&mut tests(&parts)?).await?;
+    }
+    narrator.chapter("Stories of the whole system");
+    let stories = ["--package", "integration-tests", "--no-fail-fast"];
+    let mut stories = tests(&stories)?;
+    stories.args(args.stories.as_deref().filter(|filter| !filter.is_empty()));
+    tally.add(&mut stories).await?;
+    println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
+    Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sum of the lines "test result: …" that test programs print.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// A command ended badly without a failed test, as when something does not compile.
+    is_broken: bool,
+}
+
+impl Tally {
+    fn is_ok(&self) -> bool {
+        self.failed == 0 && !self.is_broken && self.passed > 0
+    }
+
+    /// Runs a test command, showing what it prints, and counts its results.
+    async fn add(&mut self, command: &mut Command) -> Result<()> {
+        let line = workspace::describe(command);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{line}: cannot be started"))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let failed_before = self.failed;
+        while let Some(line) = lines.next_line().await? {
+            println!("{line}");
+            self.count(&line);
+        }
+        let status = child.wait().await?;
+        self.is_broken |= !status.success() && self.failed == failed_before;
+        Ok(())
+    }
+
+    fn count(&mut self, line: &str) {
+        let Some(results) = line.strip_prefix("test result: ") else { return };
+        for part in results.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(Ok(number)), Some(what)) =
+                (words.next().map(str::parse::<u64>), words.next())
+            else {
+                continue;
+            };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "test result: {}. {} passed; {} failed; {} ignored; 0 measured; 0 filtered out",
+            if self.is_ok() { "ok" } else { "FAILED" },
+            self.passed,
+            self.failed,
+            self.ignored
+        )
+    }
+}
+
+async fn lint_apis(tools: &Tools) -> Result<()> {
+    let buf = || {
+        let mut buf = Command::new("buf");
+        buf.current_dir(workspace::root()).env("PATH", tools.path()).kill_on_drop(true);
+        buf
+    };
+    workspace::run(buf().args(["lint", "proto"])).await?;
+    let mut main = command::command("git");
+    main.current_dir(workspace::root());
+    main.args(["rev-parse", "--verify", "--quiet", "main:proto/buf.yaml"]);
+    // A clone of a single commit, as continuous integration makes, has no main to compare with.
+    if command::output(&mut main).await?.status.success() {
+        workspace::run(buf().args([
+            "breaking",
+            "proto",
+            "--against",
+            ".git#branch=main,subdir=proto",
+        ]))
+        .await?;
+    } else {
+        println!("no branch main to compare the APIs with");
+    }
+    Ok(())
+}
+
+/// Tools that Debian does not have.
+struct Tools {
+    /// Where they are, if not on the path.
+    directory: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Finds `buf`, or installs it into a Python environment in the target directory.
+    async fn ensure() -> Result<Self> {
+        let mut version = command::command("buf");
+        if command::output(version.arg("--version")).await.is_ok_and(|o| o.status.success()) {
+            return Ok(Self { directory: None });
+        }
+        let environment = workspace::target()?.join("venv");
+        let directory = environment.join("bin");
+        if !directory.join("buf").exists() {
+            println!("installing buf");
+            workspace::ensure_packages(&["python3-venv"]).await?;
+            workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&environment)).await?;
+            let mut pip = Command::new(directory.join("pip"));
+            workspace::run(pip.args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "buf-bin",
+            ]))
+            .await?;
+        }
+        if !directory.join("buf").exists() {
+            bail!("{} is not there after the installation of buf-bin", directory.display());
+        }
+        Ok(Self { directory: Some(directory) })
+    }
+
+    /// The search path with the tools.
+    fn path(&self) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        match &self.directory {
+            Some(directory) => format!("{}:{path}", directory.display()),
+            None => path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_up_what_test_programs_print() {
+        let mut tally = Tally::default();
+        tally.count("running 3 tests");
+        tally.count("test a ... ok");
+        assert!(!tally.is_ok(), "no test at all is no success");
+        tally.count("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s");
+        tally.count("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out; finished in 2.00s");
+        assert!(tally.is_ok());
+        assert_eq!((tally.passed, tally.ignored), (5, 1));
+        tally.count("test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s");
+        assert!(!tally.is_ok());
+        assert!(
+            tally.to_string().starts_with("test result: FAILED. 6 passed; 1 failed; 1 ignored;")
+        );
+    }
+}

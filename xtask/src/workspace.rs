@@ -1,0 +1,88 @@
+//! The repository, what is built from it, and what it needs installed.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use l2sces_lab::packages;
+use tokio::process::Command;
+
+/// How binaries are built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
+
+/// Top of the repository.
+pub(crate) fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// Cargo's target directory, in which this very program lies two levels deep.
+pub(crate) fn target() -> Result<PathBuf> {
+    let executable = std::env::current_exe().context("find the own executable")?;
+    let target = executable.parent().and_then(Path::parent);
+    Ok(target.context("this program is not in a target directory")?.to_owned())
+}
+
+/// A cargo command at the top of the repository, with this program's target directory.
+pub(crate) fn cargo() -> Result<Command> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).env("CARGO_TARGET_DIR", target()?).kill_on_drop(true);
+    Ok(cargo)
+}
+
+/// Builds all binaries and returns their directory.
+pub(crate) async fn build(profile: Profile) -> Result<PathBuf> {
+    let mut cargo = cargo()?;
+    // Not this program: it runs.
+    cargo.args(["build", "--workspace", "--exclude", "xtask", "--bins", "--quiet"]);
+    let directory = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    run(&mut cargo).await?;
+    Ok(target()?.join(directory))
+}
+
+/// Runs a command whose output is for the person who watches; it must succeed.
+pub(crate) async fn run(command: &mut Command) -> Result<()> {
+    let line = describe(command);
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .await
+        .with_context(|| format!("{line}: cannot be started"))?;
+    if !status.success() {
+        bail!("{line}: {status}");
+    }
+    Ok(())
+}
+
+/// A command as one would type it.
+pub(crate) fn describe(command: &Command) -> String {
+    let command = command.as_std();
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Installs the Debian packages that are missing; says so, because it takes a while.
+pub(crate) async fn ensure_packages(packages: &[&str]) -> Result<()> {
+    let missing = packages::missing(packages).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    packages::install(&missing).await?;
+    Ok(())
+}
