@@ -1,3 +1,10 @@
 //! The command line of l2sces.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use l2sces::Cli;
+
+fn main() -> ExitCode {
+    l2sces::run(Cli::parse())
+}
