@@ -62,13 +62,8 @@ pub struct Change {
 
 impl Replica {
     pub(crate) fn new(tables: &[MonitoredTable]) -> Self {
-        let empty = |table: &MonitoredTable| Table {
-            rows: HashMap::new(),
-            index: table.index.clone().map(|column| Index { column, rows: HashMap::new() }),
-        };
-        let tables = tables.iter().map(|table| (table.name.clone(), empty(table))).collect();
         Self(Arc::new(Inner {
-            tables: RwLock::new(Tables(tables)),
+            tables: RwLock::new(Tables::new(tables)),
             revision: watch::Sender::new(0),
             changes: broadcast::Sender::new(CHANGES_KEPT),
         }))
@@ -140,6 +135,23 @@ impl Replica {
 }
 
 impl Tables {
+    /// Empty tables.
+    pub fn new(tables: &[MonitoredTable]) -> Self {
+        let empty = |table: &MonitoredTable| Table {
+            rows: HashMap::new(),
+            index: table.index.clone().map(|column| Index { column, rows: HashMap::new() }),
+        };
+        Self(tables.iter().map(|table| (table.name.clone(), empty(table))).collect())
+    }
+
+    /// Sets a row by hand, as a monitor would: for what is to be tested without a server. Without
+    /// effect on a table that is not monitored.
+    pub fn put(&mut self, table: &str, uuid: Uuid, row: Row) {
+        if let Some(table) = self.0.get_mut(table) {
+            table.put(uuid, Some(Arc::new(row)));
+        }
+    }
+
     fn table(&self, name: &str) -> Option<&Table> {
         self.0.get(name)
     }

@@ -1,0 +1,204 @@
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use l2sces_ovsdb::{Address, Client, Operation};
+use tokio::sync::RwLock;
+use tracing::info;
+
+use crate::{
+    AgentError, AgentKind, DatapathType, PortState, PortWatch, Switch, SwitchState,
+    database::{self, Identity},
+    locks::NamedLocks,
+    marks,
+    netlink::{Host, Links},
+    plan::{self, Wanted},
+    warm::warm,
+};
+
+/// How long `ovs-vswitchd` may take to carry out a change. Less than the deadline of a call.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What an [`Agent`] is to own, and how.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Which of the node's bridges.
+    pub kind: AgentKind,
+    /// OVSDB server.
+    pub ovsdb: Address,
+    /// Name of the bridge.
+    pub bridge: String,
+    /// What forwards the bridge's frames.
+    pub datapath_type: DatapathType,
+    /// Files that Open vSwitch shows to controllers with `ssl:`.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Certificate files, as paths for another process: absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate of the authority.
+    pub ca: String,
+    /// Own certificate.
+    pub cert: String,
+    /// Private key.
+    pub key: String,
+}
+
+impl TlsFiles {
+    /// The files at these paths, which may be relative to the working directory.
+    ///
+    /// # Errors
+    /// There is no working directory.
+    pub fn new(ca: &Path, cert: &Path, key: &Path) -> std::io::Result<Self> {
+        // Not resolved: where a link leads may change when the certificate is renewed.
+        let text = |path| std::path::absolute(path).map(|path: PathBuf| path.display().to_string());
+        Ok(Self { ca: text(ca)?, cert: text(cert)?, key: text(key)? })
+    }
+}
+
+/// The owner of a bridge.
+pub struct Agent {
+    pub(crate) identity: Identity,
+    pub(crate) client: Client,
+    pub(crate) host: Host,
+    datapath_type: DatapathType,
+    tls: Option<TlsFiles>,
+    /// Calls for ports share the bridge; calls for the bridge have it for themselves.
+    pub(crate) bridge: RwLock<()>,
+    /// Calls for one port come one after the other.
+    pub(crate) ports: NamedLocks,
+}
+
+impl Agent {
+    /// Starts to connect to the database. Must be called within a Tokio runtime, in the node's
+    /// network namespace.
+    ///
+    /// # Errors
+    /// Netlink is not there.
+    pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        let AgentConfig { kind, ovsdb, bridge, datapath_type, tls } = config;
+        Ok(Self {
+            identity: Identity { kind, bridge },
+            client: Client::start(database::config(ovsdb)),
+            host: Host {
+                links: Links::open()?,
+                group: marks::link_group(kind),
+                software_checksums: datapath_type == DatapathType::Netdev,
+            },
+            datapath_type,
+            tls,
+            bridge: RwLock::new(()),
+            ports: NamedLocks::default(),
+        })
+    }
+
+    /// Waits until the database is there.
+    pub async fn connected(&self) {
+        self.client.connected().await;
+    }
+
+    /// Makes the bridge as described; ports are left alone. Returns when Open vSwitch has carried
+    /// it out.
+    ///
+    /// # Errors
+    /// A name is somebody else's, there is no certificate for TLS, or the database failed.
+    pub async fn apply_switch(&self, switch: &Switch) -> Result<SwitchState, AgentError> {
+        let _bridge = self.bridge.write().await;
+        match self.apply_switch_once(switch).await {
+            // Decided anew, on what is in the database now.
+            Err(error) if error.is_conflict() => self.apply_switch_once(switch).await,
+            result => result,
+        }
+    }
+
+    async fn apply_switch_once(&self, switch: &Switch) -> Result<SwitchState, AgentError> {
+        self.check_connected()?;
+        let wanted = Wanted {
+            identity: &self.identity,
+            datapath_type: self.datapath_type,
+            switch,
+            tls: self.tls.as_ref(),
+            exists: &|path| Path::new(path).exists(),
+        };
+        let plan = self.read(|tables| plan::apply_switch(tables, &wanted))?;
+        if plan.operations.is_empty() {
+            // Whoever wrote what is there may not have waited.
+            self.client.settle(PATIENCE).await?;
+        } else {
+            info!(operations = plan.operations.len(), "changing the bridge");
+            self.carry_out(&plan.operations).await?;
+        }
+        for (local, remote) in plan.new_links {
+            warm(local, remote).await;
+        }
+        self.read(|tables| SwitchState::read(tables, &self.identity))?
+            .ok_or_else(|| AgentError::NoBridge(self.identity.bridge.clone()))
+    }
+
+    /// The bridge as it is; `None` if there is none.
+    ///
+    /// # Errors
+    /// The bridge is somebody else's, or there is no connection to the database.
+    pub fn switch(&self) -> Result<Option<SwitchState>, AgentError> {
+        self.check_connected()?;
+        self.read(|tables| SwitchState::read(tables, &self.identity))
+    }
+
+    /// Removes the bridge and all that the agent made. Succeeds if there is none.
+    ///
+    /// # Errors
+    /// The database or the kernel failed.
+    pub async fn delete_switch(&self) -> Result<(), AgentError> {
+        let _bridge = self.bridge.write().await;
+        self.check_connected()?;
+        let operations = self.read(|tables| plan::delete_switch(tables, &self.identity));
+        if !operations.is_empty() {
+            info!("removing the bridge");
+            self.carry_out(&operations).await?;
+        }
+        Ok(self.host.remove_all().await?)
+    }
+
+    /// Reports every port that exists, then every change.
+    ///
+    /// # Errors
+    /// There is no connection to the database, so what exists is not known.
+    pub fn watch_ports(&self) -> Result<PortWatch, AgentError> {
+        self.check_connected()?;
+        Ok(PortWatch::new(self.client.replica(), self.identity.kind))
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&l2sces_ovsdb::Tables) -> R) -> R {
+        self.client.replica().read(look)
+    }
+
+    /// Runs a transaction and waits until Open vSwitch has carried it out.
+    pub(crate) async fn carry_out(&self, operations: &[Operation]) -> Result<(), AgentError> {
+        self.client.transact_and_settle(operations, PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Waits until Open vSwitch has carried out all that is in the database.
+    pub(crate) async fn settle(&self) -> Result<(), AgentError> {
+        Ok(self.client.settle(PATIENCE).await?)
+    }
+
+    /// # Errors
+    /// There is no connection, so that the replica may be out of date or empty.
+    pub(crate) fn check_connected(&self) -> Result<(), AgentError> {
+        if self.client.is_connected() {
+            Ok(())
+        } else {
+            Err(l2sces_ovsdb::Error::Disconnected.into())
+        }
+    }
+
+    pub(crate) fn port_state(&self, name: &str) -> Option<PortState> {
+        self.read(|tables| {
+            let (_, row) = tables.find("Interface", name)?;
+            PortState::read(Some(row), self.identity.kind)
+        })
+    }
+}

@@ -1,0 +1,44 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use l2sces_grpc::{Access, TlsArgs, serve, shutdown_signal};
+use l2sces_model::InterfaceName;
+use l2sces_pki::Role;
+use l2sces_proto::switch::v1::switch_service_server::SwitchServiceServer;
+use tonic::service::Routes;
+use tracing::info;
+
+use crate::{Agent, AgentArgs, AgentConfig, AgentKind, SwitchApi, TlsFiles};
+
+/// Runs an agent until SIGTERM or SIGINT. The bridge stays as it is.
+///
+/// # Errors
+/// A flag is wrong, or its address cannot be listened on.
+pub async fn run(kind: AgentKind, args: AgentArgs) -> anyhow::Result<()> {
+    let bridge = args.bridge.unwrap_or_else(|| kind.default_bridge().to_owned());
+    bridge.parse::<InterfaceName>().context("--bridge")?;
+    let agent = Agent::start(AgentConfig {
+        kind,
+        ovsdb: args.ovsdb,
+        bridge: bridge.clone(),
+        datapath_type: args.datapath_type,
+        tls: tls_files(&args.server.tls).context("TLS files")?,
+    })?;
+    info!(%kind, bridge, "starting");
+    let caller = match kind {
+        AgentKind::Sps => Role::SdnController,
+        AgentKind::Ned => Role::ScoProvider,
+    };
+    let access = Access::new().allow::<SwitchServiceServer<SwitchApi>>(&[caller, Role::Admin]);
+    let routes = Routes::new(SwitchServiceServer::new(SwitchApi::new(Arc::new(agent))));
+    serve(&args.server, routes, access, shutdown_signal()).await?;
+    Ok(())
+}
+
+/// The files by which the agent itself is known, if there are all three.
+fn tls_files(args: &TlsArgs) -> std::io::Result<Option<TlsFiles>> {
+    match (&args.tls_ca, &args.tls_cert, &args.tls_key) {
+        (Some(ca), Some(cert), Some(key)) => TlsFiles::new(ca, cert, key).map(Some),
+        _ => Ok(None),
+    }
+}
