@@ -1,0 +1,141 @@
+//! Every process is killed (SIGKILL) while traffic flows: no frame is lost, and what was asked for
+//! meanwhile is carried out when it is back.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use integration_tests::{LIMIT, Member, World, members_of};
+use l2sces_lab::{
+    Unit,
+    probe::{Ping, RunningPing},
+    wait,
+};
+
+/// 100 packets per second.
+fn stream(from: &Member, to: &Member) -> Result<RunningPing> {
+    let ping = Ping { interval: Duration::from_millis(10), ..Ping::new(to.address, 0) };
+    Ok(ping.start(from.pod.namespace())?)
+}
+
+/// Stops a stream between two requests, so that none is under way.
+async fn stop(mut ping: RunningPing) -> Result<()> {
+    ping.next_reply(LIMIT).await?;
+    let report = ping.stop().await?;
+    // The request after that reply may have been sent and not answered when ping was stopped.
+    ensure!(report.lost() <= 1 && report.duplicates == 0, "{report:?}");
+    ensure!(report.sent > 50, "the stream proves something only if it lasts: {report:?}");
+    Ok(())
+}
+
+/// Reads replies for a while, so that what a process leaves behind has time to show.
+async fn keep_going(ping: &mut RunningPing, time: Duration) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        ping.next_reply(LIMIT).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_services_lose_no_frame_and_no_change() -> Result<()> {
+    let mut world = World::up().await?;
+    let blue = members_of(&mut world, "blue").await?;
+    let units = [
+        Unit::SliceManager,
+        Unit::ScoProvider,
+        Unit::SdnController("a".to_owned()),
+        Unit::SdnController("b".to_owned()),
+        Unit::InterDomainDns,
+        Unit::SpsAgent("a2".to_owned()),
+        Unit::SpsAgent("b1".to_owned()),
+        Unit::NedAgent("a1".to_owned()),
+    ];
+    for (round, unit) in units.iter().enumerate() {
+        killed(&mut world, &blue, unit, round).await.with_context(|| format!("{unit} killed"))?;
+    }
+    world.delete_everything().await?;
+    let left = world.leftovers().await?;
+    ensure!(left.is_empty(), "left behind: {left:#?}");
+    world.down().await
+}
+
+async fn killed(world: &mut World, blue: &[Member], unit: &Unit, round: usize) -> Result<()> {
+    // Across clusters, and within one.
+    let mut streams = vec![stream(&blue[0], &blue[3])?, stream(&blue[1], &blue[0])?];
+    for stream in &mut streams {
+        stream.next_reply(LIMIT).await?;
+    }
+    let old = world.lab.pod("a2", &format!("old-{round}")).await?;
+    world.attach("blue", &old, None, "").await?;
+    world.port_ready("blue", old.name()).await?;
+
+    // The slice-manager is the one to ask, so it is asked before it is killed: what it has
+    // acknowledged is all that it may know.
+    let new = world.lab.pod("a2", &format!("new-{round}")).await?;
+    let network = format!("green-{round}");
+    let is_entry_point = *unit == Unit::SliceManager;
+    if !is_entry_point {
+        world.lab.kill(unit).await?;
+    }
+    world.create_network(&network, "10.2.0.0/24").await?;
+    world.attach("blue", &new, None, "").await?;
+    world.detach("blue", old.name()).await?;
+    let member = world.lab.pod("b2", &format!("green-{round}")).await?;
+    world.attach(&network, &member, None, "").await?;
+    if is_entry_point {
+        world.lab.kill(unit).await?;
+    }
+    for stream in &mut streams {
+        keep_going(stream, Duration::from_millis(700)).await?;
+    }
+
+    world.lab.start(unit).await?;
+    world.port_gone("blue", old.name()).await?;
+    world.port_ready("blue", new.name()).await?;
+    world.port_ready(&network, member.name()).await?;
+    for stream in &mut streams {
+        keep_going(stream, Duration::from_millis(700)).await?;
+    }
+    for stream in streams {
+        stop(stream).await?;
+    }
+    let address = world.port("blue", new.name()).await?.status.unwrap_or_default().address;
+    let address = address.split('/').next().unwrap_or_default().to_owned();
+    let address: std::net::IpAddr = address.parse()?;
+    let report = Ping::new(address, 3).run(blue[3].pod.namespace()).await?;
+    ensure!(report.is_perfect(), "what was attached meanwhile answers: {report:?}");
+    world.detach("blue", new.name()).await?;
+    world.port_gone("blue", new.name()).await?;
+    world.delete_network(&network).await?;
+    for pod in [old, new, member] {
+        world.lab.delete_pod(&pod)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_switch_gets_its_flows_back() -> Result<()> {
+    let mut world = World::up().await?;
+    let blue = members_of(&mut world, "blue").await?;
+    for node in ["a2", "b1"] {
+        let unit = Unit::OvsVswitchd(node.to_owned());
+        let bridge = world.lab.node(node)?;
+        let before = bridge.flows("br-sps").await?;
+        ensure!(!before.is_empty());
+        world.lab.kill(&unit).await?;
+        world.lab.start(&unit).await?;
+        let bridge = world.lab.node(node)?;
+        wait::holds("the flows are back", LIMIT, || async {
+            let now = bridge.flows("br-sps").await.map_err(|error| error.to_string())?;
+            if now.len() == before.len() { Ok(()) } else { Err(format!("{now:#?}")) }
+        })
+        .await?;
+        for (from, to) in [(&blue[0], &blue[1]), (&blue[1], &blue[2]), (&blue[3], &blue[0])] {
+            wait::holds("pings are answered again", LIMIT, || async {
+                from.reaches(to).await.map_err(|error| error.to_string())
+            })
+            .await?;
+        }
+    }
+    world.down().await
+}

@@ -1,0 +1,130 @@
+//! Hostile pods: whatever a pod of one network sends, no pod of the other receives a frame.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use integration_tests::{LIMIT, Member, World, members_of};
+use l2sces_lab::probe::{self, Frame, Ping, Sniffer};
+use l2sces_model::MacAddress;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_crosses_networks() -> Result<()> {
+    let mut world = World::up().await?;
+    let blue = members_of(&mut world, "blue").await?;
+    let red = members_of(&mut world, "red").await?;
+    // Both networks are in use: their switches know the addresses of all.
+    for members in [&blue, &red] {
+        try_join_all(members[1..].iter().map(|other| members[0].reaches(other))).await?;
+    }
+    for (attackers, victims) in [(&blue, &red), (&red, &blue)] {
+        let watch =
+            |victim: &Member| Sniffer::start(victim.pod.namespace(), Some("net1"), |_| true);
+        let watched: Vec<_> = victims.iter().map(watch).collect::<Result<_, _>>()?;
+        let peers = attackers[1..]
+            .iter()
+            .map(|peer| Sniffer::start(peer.pod.namespace(), Some("net1"), |_| true));
+        let peers: Vec<_> = peers.collect::<Result<_, _>>()?;
+        for attacker in attackers {
+            scan(attacker, attackers).await?;
+        }
+        for attacker in attackers {
+            forge(attacker, victims)?;
+        }
+        let flood = Ping { interval: Duration::from_millis(2), ..Ping::new([10, 1, 0, 255], 200) };
+        try_join_all(attackers.iter().map(|attacker| flood.run(attacker.pod.namespace()))).await?;
+        // The control: the attackers' own network received all that, by the same detector.
+        for peer in &peers {
+            peer.wait_for(1000, LIMIT).await?;
+        }
+        for (victim, sniffer) in victims.iter().zip(&watched) {
+            let frames = sniffer.frames();
+            ensure!(frames.is_empty(), "{} received {:02x?}", victim.pod.name(), frames[0]);
+        }
+        // And the victims' detectors work.
+        let marked = Frame::marked(victims[0].mac, MacAddress::BROADCAST, &probe::marker());
+        probe::send_frames(victims[0].pod.namespace(), "net1", &[marked], 1)?;
+        for sniffer in &watched[1..] {
+            sniffer.wait_for(1, LIMIT).await?;
+        }
+    }
+    world.down().await
+}
+
+/// nmap finds the attacker's own network, and nothing else.
+async fn scan(attacker: &Member, own: &[Member]) -> Result<()> {
+    let hosts = probe::scan_arp(attacker.pod.namespace(), "net1", "10.1.0.0/24").await?;
+    let found: Vec<_> = hosts.iter().map(|host| host.address).collect();
+    let mut wanted: Vec<std::net::IpAddr> =
+        own.iter().map(|member| member.address.into()).collect();
+    wanted.sort();
+    ensure!(found == wanted, "{} found {hosts:?}", attacker.pod.name());
+    Ok(())
+}
+
+/// Frames that try to get out: with the victims' addresses, VLAN tags, control protocols, ARP for
+/// everyone.
+fn forge(attacker: &Member, victims: &[Member]) -> Result<()> {
+    let marker = probe::marker();
+    let marked = |source, destination| Frame::marked(source, destination, &marker);
+    let multicast = MacAddress::new([1, 0, 0x5e, 0x5e, 1, 1]);
+    let mut frames = Vec::new();
+    for victim in victims {
+        for destination in [victim.mac, MacAddress::BROADCAST, multicast] {
+            // The victims have the MAC addresses of the attacker's own peers, too.
+            for source in [attacker.mac, victim.mac, MacAddress::new([2, 9, 9, 9, 9, 9])] {
+                frames.push(marked(source, destination));
+                frames.extend(
+                    [0, 1, 2, 100, 4095].map(|vlan| marked(source, destination).tagged(vlan)),
+                );
+                frames.push(marked(source, destination).tagged(7).tagged(8));
+            }
+        }
+    }
+    for last in 0..=255 {
+        let target = Ipv4Addr::new(10, 1, 0, last);
+        frames.push(Frame::arp_request(attacker.mac, attacker.address, target, &marker));
+    }
+    for last in 0..16 {
+        frames.push(marked(attacker.mac, MacAddress::new([1, 0x80, 0xc2, 0, 0, last])));
+    }
+    let lldp = MacAddress::new([1, 0x80, 0xc2, 0, 0, 0x0e]);
+    frames.push(Frame { ethertype: 0x88cc, ..marked(attacker.mac, lldp) });
+    frames.push(Frame { ethertype: 0x88cc, ..marked(attacker.mac, MacAddress::BROADCAST) });
+    probe::send_frames(attacker.pod.namespace(), "net1", &frames, 3)?;
+    Ok(())
+}
+
+/// What port security drops reaches nobody in the own network either, and LLDP and bridge control
+/// frames of a pod go nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn spoofed_and_control_frames_go_nowhere() -> Result<()> {
+    let mut world = World::up().await?;
+    let members = members_of(&mut world, "blue").await?;
+    let [attacker, peers @ ..] = &members[..] else { unreachable!("there are members") };
+    let marker = probe::marker();
+    let watch = |peer: &Member| Sniffer::for_marker(peer.pod.namespace(), Some("net1"), marker);
+    let watched: Vec<_> = peers.iter().map(watch).collect::<Result<_, _>>()?;
+    let marked = |source, destination| Frame::marked(source, destination, &marker);
+    let mut frames = vec![
+        marked(peers[0].mac, MacAddress::BROADCAST),
+        marked(MacAddress::new([2, 9, 9, 9, 9, 9]), MacAddress::BROADCAST),
+        Frame { ethertype: 0x88cc, ..marked(attacker.mac, MacAddress::BROADCAST) },
+    ];
+    frames.extend(
+        (0..16).map(|last| marked(attacker.mac, MacAddress::new([1, 0x80, 0xc2, 0, 0, last]))),
+    );
+    probe::send_frames(attacker.pod.namespace(), "net1", &frames, 5)?;
+    // The control, sent last: it arrives, so that the others would have arrived before it.
+    probe::send_frames(
+        attacker.pod.namespace(),
+        "net1",
+        &[marked(attacker.mac, MacAddress::BROADCAST)],
+        1,
+    )?;
+    for sniffer in &watched {
+        sniffer.wait_for(1, LIMIT).await?;
+        ensure!(sniffer.count() == 1, "{:02x?}", sniffer.frames());
+    }
+    world.down().await
+}
