@@ -58,6 +58,6 @@ impl Reconciler {
 }
 
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 #[cfg(test)]
 mod tests;

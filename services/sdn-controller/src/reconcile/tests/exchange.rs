@@ -1,0 +1,191 @@
+use l2sces_proto::{
+    resource::v1::ChangeKind,
+    sco::v1::{
+        Endpoint, EndpointKey, Handoff, NetworkKey, RemoteEndpoint, WatchClusterResponse,
+        watch_cluster_response::Change,
+    },
+};
+use tonic::Code;
+
+use crate::{
+    attach,
+    board::Fact,
+    domain::{Key, Reason},
+    examples::{name, network, port, put_network, put_port},
+    fabric::datapath_id,
+    reconcile::fakes::{Fault, World, run_until},
+};
+
+fn handoff(node: &str) -> WatchClusterResponse {
+    let network = NetworkKey { slice: "s1".to_owned(), name: "blue".to_owned() };
+    let handoff = Handoff { network: Some(network), vni: 1, node: node.to_owned() };
+    let kind = ChangeKind::Put.into();
+    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
+}
+
+fn endpoint(port: &str, mac: &str) -> WatchClusterResponse {
+    let key = EndpointKey {
+        slice: "s1".to_owned(),
+        network: "blue".to_owned(),
+        cluster: "b".to_owned(),
+        port: port.to_owned(),
+    };
+    let endpoint = Endpoint { key: Some(key), mac: mac.to_owned(), address: String::new() };
+    let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };
+    let kind = ChangeKind::Put.into();
+    WatchClusterResponse { kind, change: Some(Change::Endpoint(remote)) }
+}
+
+fn synced() -> WatchClusterResponse {
+    WatchClusterResponse { kind: ChangeKind::Synced.into(), change: None }
+}
+
+#[tokio::test]
+async fn the_fabric_is_complete_with_the_store_and_the_first_synced_and_not_before() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    put_port(&world.store, &port("blue", "p")).await.unwrap();
+    let reconciler = world.start();
+    reconciler.load().await.unwrap();
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n1")).await;
+    world.exchange.tell(endpoint("web", "02:00:00:00:00:01")).await;
+    run_until(&reconciler, || world.fabric.wanted().endpoints.len() == 1).await;
+    assert!(!world.fabric.wanted().complete);
+
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || reconciler.uplink.is_complete()).await;
+    let wanted = world.fabric.wanted();
+    assert!(wanted.complete);
+    assert_eq!((wanted.switches.len(), wanted.slices.len(), wanted.networks.len()), (2, 1, 1));
+    // The port and the handoff.
+    assert_eq!(wanted.ports.len(), 2);
+    let trunk = &wanted.ports[&"handoff/s1/blue".into()];
+    assert_eq!(trunk.switch, datapath_id(&name("a"), &name("n1")));
+    watch.abort();
+}
+
+#[tokio::test]
+async fn a_new_connection_replaces_what_the_former_told() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n1")).await;
+    world.exchange.tell(endpoint("web", "02:00:00:00:00:01")).await;
+    world.exchange.tell(endpoint("db", "02:00:00:00:00:02")).await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || world.fabric.wanted().endpoints.len() == 2).await;
+
+    world.exchange.disconnect();
+    world.exchange.connected.notified().await;
+    world.script.calls();
+    assert!(reconciler.uplink.fault().is_some());
+    world.exchange.tell(handoff("n1")).await;
+    world.exchange.tell(endpoint("web", "02:00:00:00:00:01")).await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || world.fabric.wanted().endpoints.len() == 1).await;
+    run_until(&reconciler, || reconciler.uplink.fault().is_none()).await;
+    // What was told again was left alone.
+    let calls = world.script.calls();
+    assert!(!calls.iter().any(|call| call.contains("fabric.put_endpoint")), "{calls:?}");
+    assert!(!calls.iter().any(|call| call.contains("handoff")), "{calls:?}");
+    watch.abort();
+}
+
+#[tokio::test]
+async fn ports_are_announced_and_withdrawn_when_the_sco_provider_is_back() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    for port_name in ["new", "old"] {
+        put_port(&world.store, &port("blue", port_name)).await.unwrap();
+    }
+    let (new, old) = (port("blue", "new").key, port("blue", "old").key);
+    let reconciler = world.start_complete().await;
+    reconciler.board.change_port(&old, |facts| facts.flows = Fact::Done(()));
+    reconciler.reconcile(Key::Port(old.clone())).await.unwrap();
+    assert!(world.exchange.endpoint("s1/blue/a/old").is_some());
+
+    world.script.fail("exchange.watch_cluster", Fault::Refuse(Code::Unavailable));
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    run_until(&reconciler, || reconciler.uplink.fault().is_some()).await;
+    world.store.mark_port(&old).await.unwrap();
+    reconciler.board.change_port(&new, |facts| facts.flows = Fact::Done(()));
+    let key = Key::Port(new.clone());
+    for port in [new, old.clone()] {
+        reconciler.reconcile(Key::Port(port)).await.unwrap();
+    }
+    let trouble = reconciler.board.state(&key).unwrap().condition.unwrap_err();
+    assert_eq!(trouble.reason, Reason::NotAnnounced);
+    assert!(trouble.message.contains("sco-provider"), "{}", trouble.message);
+    // The flows do not wait for it.
+    assert!(!world.fabric.wanted().ports.contains_key(&"port/s1/blue/old".into()));
+
+    world.script.heal();
+    world.exchange.connected.notified().await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || {
+        reconciler.board.state(&key).unwrap().condition.is_ok()
+            && reconciler.board.state(&Key::Port(old.clone())).is_none()
+    })
+    .await;
+    assert!(world.exchange.endpoint("s1/blue/a/new").is_some());
+    assert!(world.exchange.endpoint("s1/blue/a/old").is_none());
+    watch.abort();
+}
+
+#[tokio::test]
+async fn blocks_are_leased_until_the_network_is_exhausted() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    world.store.apply_network(&network("red", 2, "10.2.0.0/27")).await.unwrap();
+    let blocks = ["10.2.0.0/29", "10.2.0.8/29", "10.2.0.16/29", "10.2.0.24/29"];
+    world.exchange.offer(blocks.map(|block| block.parse().unwrap()));
+    let specs: Vec<_> = (0..31).map(|number| port("red", &format!("p{number}"))).collect();
+    let attached = futures::future::join_all(
+        specs.iter().map(|spec| attach::apply_port(&world.store, world.exchange.as_ref(), spec)),
+    )
+    .await;
+    let mut addresses: Vec<_> =
+        attached.iter().flatten().map(|stored| stored.port.address.unwrap().addr()).collect();
+    addresses.sort();
+    let all: Vec<std::net::IpAddr> = (1..=30).map(|last| [10, 2, 0, last].into()).collect();
+    assert_eq!(addresses, all);
+    let refused = attached.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(tonic::Status::from(refused).code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn an_address_outside_our_blocks_is_ours_if_its_block_is_to_be_had() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    world.store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    world.exchange.offer(["10.2.0.0/28".parse().unwrap(), "10.2.0.64/28".parse().unwrap()]);
+    let mut spec = port("red", "p");
+    spec.address = Some([10, 2, 0, 70].into());
+    let attach = async |spec| {
+        let attached = attach::apply_port(&world.store, world.exchange.as_ref(), spec).await;
+        attached.map(|stored| stored.port.address.unwrap().to_string())
+    };
+    assert_eq!(attach(&spec).await.unwrap(), "10.2.0.70/24");
+    let mut elsewhere = port("red", "q");
+    elsewhere.address = Some([10, 2, 0, 200].into());
+    let refused = tonic::Status::from(attach(&elsewhere).await.unwrap_err());
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+
+    // Nothing is made of a block that is no part of the network.
+    world.store.apply_network(&network("green", 3, "10.3.0.0/24")).await.unwrap();
+    world.exchange.offer(["10.9.0.0/28".parse().unwrap()]);
+    let stray = port("green", "p");
+    let refused = tonic::Status::from(attach(&stray).await.unwrap_err());
+    assert_eq!(refused.code(), Code::Internal);
+    assert!(world.store.port(&stray.key).await.unwrap().is_none());
+
+    // Without the sco-provider the caller has to come again.
+    world.script.fail("exchange.lease_block", Fault::Refuse(Code::Unavailable));
+    let refused = tonic::Status::from(attach(&elsewhere).await.unwrap_err());
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(world.store.port(&elsewhere.key).await.unwrap().is_none());
+}
