@@ -119,18 +119,25 @@ fn connection_failure(status: &Status) -> Option<String> {
         }
         match cause.source() {
             Some(next) => cause = next,
-            None => return Some(cause.to_string()),
+            None => return Some(closed(cause)),
         }
     }
+}
+
+/// A server that refuses a client's certificate says so in a TLS alert, but with TLS 1.3 the client
+/// already writes then, and may find the connection closed before it reads the alert.
+fn closed(cause: &dyn Error) -> String {
+    format!("it closed the connection: {cause} (does it trust our certificate? see --tls-cert)")
 }
 
 fn io_failure(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
         io::ErrorKind::TimedOut => "connection timed out".into(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection".into()
-        }
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::UnexpectedEof => closed(error),
         _ => error.to_string(),
     }
 }
