@@ -84,9 +84,13 @@ impl Message {
             Self::GroupMod(change) => return change.encode(xid, out),
             _ => {}
         }
+        let start = out.len();
         put_message(out, self.kind(), xid, |out| {
             match self {
-                Self::Hello(hello) => hello.put(out),
+                Self::Hello(hello) => {
+                    out[start] = hello.version;
+                    hello.put(out);
+                }
                 Self::Error(error) => {
                     out.put_u16(error.kind);
                     out.put_u16(error.code);

@@ -260,14 +260,18 @@ impl Session {
 
     /// When [`tick`](Self::tick) is to be called next.
     pub fn deadline(&self) -> Instant {
-        let silence = self.heard + self.config.echo_interval * (self.echoes + 1);
+        let echoes = match self.state {
+            State::Ready => self.echoes,
+            State::Greeting | State::Features | State::Ports(..) => self.config.echo_misses,
+        };
+        let silence = self.heard + self.config.echo_interval * (echoes + 1);
         match self.pending.is_empty() {
             true => silence,
             false => silence.min(self.progress + self.config.reply_timeout),
         }
     }
 
-    /// Does what is due: asks for an echo when the switch is silent.
+    /// Does what is due: asks for an echo when the switch is silent after the handshake.
     ///
     /// # Errors
     /// The switch was silent, or did not answer, for too long. The session is over.
@@ -280,7 +284,7 @@ impl Session {
         if !self.pending.is_empty() && waiting >= self.config.reply_timeout {
             return Err(SessionError::Unanswered(waiting));
         }
-        if silence >= self.config.echo_interval * (self.echoes + 1) {
+        if now >= self.deadline() {
             self.echoes += 1;
             self.send(&Message::EchoRequest(Vec::new()));
         }

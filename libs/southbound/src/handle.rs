@@ -104,10 +104,11 @@ impl SwitchHandle {
         }
     }
 
-    /// Reads the counters of a port, or of all.
+    /// Reads the counters of a port, or of all. Of a port that it does not have, Open vSwitch gives
+    /// none.
     ///
     /// # Errors
-    /// The connection is closed, or the switch refused, as it does when it has no such port.
+    /// The connection is closed, or the switch refused.
     pub async fn port_stats(&self, port: Option<u32>) -> Result<Vec<PortCounters>, RequestError> {
         match self.request(Request::PortStats(port.unwrap_or(port::ANY))).await? {
             Reply::PortStats(counters) => Ok(counters),
