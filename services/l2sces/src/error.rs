@@ -1,6 +1,6 @@
 use std::{error::Error, io, process::ExitCode};
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::CertificateError;
 use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -124,10 +124,31 @@ fn connection_failure(status: &Status) -> Option<String> {
     }
 }
 
-/// A server that refuses a client's certificate says so in a TLS alert, but with TLS 1.3 the client
-/// already writes then, and may find the connection closed before it reads the alert.
+/// A server that refuses a client's certificate says so in a TLS alert. With TLS 1.3 the client
+/// already speaks HTTP/2 then, whose errors keep a cause's text only; or it finds the connection
+/// closed before it reads the alert.
 fn closed(cause: &dyn Error) -> String {
-    format!("it closed the connection: {cause} (does it trust our certificate? see --tls-cert)")
+    let text = cause.to_string();
+    match text.split_once("received fatal alert: ") {
+        Some((_, alert)) => refused(alert),
+        None => {
+            format!(
+                "it closed the connection: {text} (does it trust our certificate? see --tls-cert)"
+            )
+        }
+    }
+}
+
+/// Why the server ended TLS, by the name of its alert.
+fn refused(alert: &str) -> String {
+    match alert {
+        "UnknownCA" | "BadCertificate" | "DecryptError" => {
+            "it refuses our certificate: signed by an unknown authority (see --tls-cert)".into()
+        }
+        "CertificateExpired" => "it refuses our certificate: expired (see --tls-cert)".into(),
+        "CertificateRequired" => "it wants a certificate (see --tls-cert)".into(),
+        other => format!("it refuses TLS with us: {other}"),
+    }
 }
 
 fn io_failure(error: &io::Error) -> String {
@@ -137,6 +158,7 @@ fn io_failure(error: &io::Error) -> String {
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::InvalidData
         | io::ErrorKind::UnexpectedEof => closed(error),
         _ => error.to_string(),
     }
@@ -159,20 +181,7 @@ fn tls_failure(error: &rustls::Error) -> String {
             }
             other => format!("its certificate is invalid: {other}"),
         },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::DecryptError => {
-                "it refuses our certificate: signed by an unknown authority (see --tls-cert)".into()
-            }
-            AlertDescription::CertificateExpired => {
-                "it refuses our certificate: expired (see --tls-cert)".into()
-            }
-            AlertDescription::CertificateRequired => {
-                "it wants a certificate (see --tls-cert)".into()
-            }
-            other => format!("it refuses TLS with us: {other:?}"),
-        },
+        rustls::Error::AlertReceived(alert) => refused(&format!("{alert:?}")),
         rustls::Error::InvalidMessage(_) => "it does not speak TLS".into(),
         other => other.to_string(),
     }
