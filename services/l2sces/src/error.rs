@@ -49,7 +49,11 @@ impl CliError {
         match self {
             Self::Call { endpoint, status } => status_lines(endpoint, status),
             Self::About { subject, error } => {
-                error.lines().iter().map(|line| format!("{subject}: {line}")).collect()
+                let named = |line: String| match line.starts_with(subject) {
+                    true => line,
+                    false => format!("{subject}: {line}"),
+                };
+                error.lines().into_iter().map(named).collect()
             }
             Self::OutputClosed => Vec::new(),
             Self::Usage(text) | Self::TimedOut(text) | Self::Failed(text) => vec![text.clone()],

@@ -28,7 +28,7 @@ async fn create_waits_until_ready_and_tells_why_not_meanwhile() {
     let ran =
         run(&endpoint, &["slice", "create", "s1", "--cluster", "a", "--cluster", "b"], "").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stderr.starts_with("slice s1: Pending: "), "{ran:?}");
+    assert!(ran.stderr.starts_with("slice s1: LinkDown: "), "{ran:?}");
     let lines: Vec<Vec<_>> =
         ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["NAME", "READY", "CLUSTERS", "AGE", "REASON"]);
@@ -117,12 +117,17 @@ async fn what_is_printed_as_yaml_can_be_applied_and_its_etag_guards() {
     let (_, endpoint) = FakeSliceManager::start(plaintext()).await;
     run(&endpoint, &["apply", "-f", "-"], MANIFESTS).await;
     let listed = run(&endpoint, &["slice", "list", "-o", "yaml"], "").await.stdout;
-    let ran = run(&endpoint, &["apply", "-f", "-"], &listed).await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    // The first application of the old text changed the etags.
-    let ran = run(&endpoint, &["apply", "-f", "-"], &listed).await;
+    let apply = ["apply", "-f", "-"];
+    let ran = run(&endpoint, &apply, &listed).await;
+    assert_eq!(ran.stdout, "slice s1 unchanged\nslice s2 unchanged\n", "{ran:?}");
+
+    let edited = listed.replace("cluster: b", "cluster: c");
+    let ran = run(&endpoint, &apply, &edited).await;
+    assert_eq!(ran.stdout, "slice s1 unchanged\nslice s2 updated\n", "{ran:?}");
+    // The first text has the etag from before the update, and wants something else.
+    let ran = run(&endpoint, &apply, &listed).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_eq!(ran.stderr, "error: slice s1: somebody else was faster\n");
+    assert_eq!(ran.stderr, "error: slice s2: somebody else was faster\n");
 }
 
 #[tokio::test]

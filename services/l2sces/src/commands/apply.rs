@@ -106,11 +106,10 @@ async fn apply_one<R: Resource>(
         let created = send_create(session, resource, validate_only).await?;
         return Ok((created, if validate_only { "can be created" } else { "created" }));
     };
-    // An update would also refuse what the etag forbids, so only a free one is left out.
-    if resource.metadata().etag.is_empty()
-        && stored.metadata().delete_time.is_none()
-        && resource.wants_the_same_as(&stored)
-    {
+    let (wanted, found) = (resource.metadata(), stored.metadata());
+    // Another etag is for the server to refuse.
+    let etag_holds = wanted.etag.is_empty() || wanted.etag == found.etag;
+    if etag_holds && found.delete_time.is_none() && resource.wants_the_same_as(&stored) {
         return Ok((stored, "unchanged"));
     }
     let updated = send_update(session, resource, validate_only).await?;

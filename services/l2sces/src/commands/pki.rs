@@ -70,10 +70,15 @@ fn described(summary: &CertificateSummary) -> String {
         ("subject", summary.subject.clone()),
         ("issuer", summary.issuer.clone()),
         ("authority", if summary.is_authority { "yes".into() } else { "no".into() }),
-        ("valid from", summary.not_before.to_string()),
-        ("valid until", summary.not_after.to_string()),
+        ("valid from", timestamp(summary.not_before.unix_timestamp())),
+        ("valid until", timestamp(summary.not_after.unix_timestamp())),
     ];
     lines.map(|(name, value)| format!("{name:12} {value}\n")).concat()
+}
+
+/// As RFC 3339 has it.
+fn timestamp(seconds: i64) -> String {
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
 }
 
 impl From<PkiError> for CliError {
@@ -106,6 +111,7 @@ mod tests {
         let shown = show(&paths.cert).unwrap();
         assert!(shown.contains("identity     spiffe://l2sces/sps-agent/a1\n"), "{shown}");
         assert!(shown.contains("reached by   10.0.0.11\n"), "{shown}");
+        assert!(shown.ends_with("Z\n"), "{shown}");
     }
 
     #[test]

@@ -22,10 +22,10 @@ pub(super) fn why_not(
     let Some(condition) = ready(conditions) else {
         return Some("Pending: nothing is known yet".into());
     };
-    if condition.observed_generation < generation {
+    let holds = condition.status() == ConditionStatus::True && metadata.delete_time.is_none();
+    if holds && condition.observed_generation < generation {
         return Some("Pending: the change has not been looked at yet".into());
     }
-    let holds = condition.status() == ConditionStatus::True && metadata.delete_time.is_none();
     (!holds).then(|| match (condition.reason.as_str(), condition.message.as_str()) {
         ("", "") => "no reason given".to_owned(),
         (reason, "") => reason.to_owned(),
