@@ -1,0 +1,197 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::time::{Duration, Instant};
+
+use super::{ObjectKey, ObjectState, Version};
+
+/// How long a service may be away before that is worth telling: a restart is over sooner.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What is known of a service's objects. Bounded by their number.
+#[derive(Debug)]
+pub(super) struct Observed {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    health: Health,
+    states: HashMap<ObjectKey, ObjectState>,
+    ever_synced: bool,
+}
+
+/// Whether what is known is up to date.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Health {
+    /// Not since this moment, which is recent.
+    Connecting(Instant),
+    /// It is.
+    Synced,
+    /// Not for long, and this is why.
+    Unreachable(String),
+}
+
+/// What a snapshot brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It is the first: everything is news.
+    Everything,
+    /// These objects differ from what was known.
+    Changed(HashSet<ObjectKey>),
+}
+
+impl Observed {
+    pub(super) fn new() -> Self {
+        let health = Health::Connecting(Instant::now());
+        let inner = Inner { health, states: HashMap::new(), ever_synced: false };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.lock().health.clone()
+    }
+
+    pub(super) fn state(&self, key: &ObjectKey) -> Option<ObjectState> {
+        self.lock().states.get(key).cloned()
+    }
+
+    /// The state that covers a version, if one is known.
+    pub(super) fn covering(&self, key: &ObjectKey, version: &Version) -> Option<ObjectState> {
+        self.lock().states.get(key).filter(|state| state.covers(version)).cloned()
+    }
+
+    /// Notes the answer to a call, and says what is known now. The watch may have told of the same
+    /// version already, and what it tells is never older than an answer that arrives after it.
+    pub(super) fn answered(&self, key: ObjectKey, state: ObjectState) -> ObjectState {
+        let mut inner = self.lock();
+        if let Some(known) = inner.states.get(&key)
+            && known.same_version(&state)
+        {
+            return known.clone();
+        }
+        inner.states.insert(key, state.clone());
+        state
+    }
+
+    /// Notes what the watch tells of one object; nothing: it is gone.
+    pub(super) fn told(&self, key: ObjectKey, state: Option<ObjectState>) {
+        let mut inner = self.lock();
+        match state {
+            Some(state) => inner.states.insert(key, state),
+            None => inner.states.remove(&key),
+        };
+    }
+
+    /// Puts a snapshot in the place of everything that was known.
+    pub(super) fn synced(&self, states: HashMap<ObjectKey, ObjectState>) -> News {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.states, states);
+        inner.health = Health::Synced;
+        if !std::mem::replace(&mut inner.ever_synced, true) {
+            return News::Everything;
+        }
+        let now = &inner.states;
+        let put = now.iter().filter(|(key, state)| before.get(*key) != Some(*state));
+        let gone = before.keys().filter(|key| !now.contains_key(*key));
+        News::Changed(put.map(|(key, _)| key).chain(gone).cloned().collect())
+    }
+
+    /// Notes that the watch is lost.
+    pub(super) fn lost(&self) {
+        let mut inner = self.lock();
+        if inner.health == Health::Synced {
+            inner.health = Health::Connecting(Instant::now());
+        }
+    }
+
+    /// When a service that is away becomes one that cannot be reached.
+    pub(super) fn grace_ends(&self) -> Option<Instant> {
+        match self.lock().health {
+            Health::Connecting(since) => Some(since + GRACE),
+            Health::Synced | Health::Unreachable(_) => None,
+        }
+    }
+
+    /// Notes why the service is away; whether it has now been away for long enough to tell.
+    pub(super) fn failed(&self, why: &str) -> bool {
+        let mut inner = self.lock();
+        let newly = match inner.health {
+            Health::Connecting(since) if since.elapsed() >= GRACE => true,
+            Health::Unreachable(_) => false,
+            Health::Connecting(_) | Health::Synced => return false,
+        };
+        inner.health = Health::Unreachable(why.to_owned());
+        newly
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code that holds the lock can leave it half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::downstream::Given;
+
+    fn state(generation: i64, ready: bool) -> ObjectState {
+        ObjectState {
+            uid: Uuid::nil().to_string(),
+            generation,
+            ready,
+            reason: String::new(),
+            message: String::new(),
+            given: Given::Nothing,
+        }
+    }
+
+    fn key(text: &str) -> ObjectKey {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_does_not_undo_what_the_watch_told() {
+        let observed = Observed::new();
+        observed.told(key("slice/s"), Some(state(1, true)));
+        assert!(observed.answered(key("slice/s"), state(1, false)).ready);
+        assert!(!observed.answered(key("slice/s"), state(2, false)).ready);
+        let version = |generation| Version { uid: Uuid::nil(), generation };
+        assert!(observed.covering(&key("slice/s"), &version(2)).is_some());
+        assert!(observed.covering(&key("slice/s"), &version(3)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_later_snapshot_tells_what_differs() {
+        let observed = Observed::new();
+        let snapshot = |keys: &[(&str, bool)]| {
+            keys.iter().map(|(text, ready)| (key(text), state(1, *ready))).collect()
+        };
+        let first = snapshot(&[("node/a", true), ("node/b", true), ("node/c", true)]);
+        assert_eq!(observed.synced(first), News::Everything);
+        observed.lost();
+        let second = snapshot(&[("node/a", true), ("node/b", false), ("node/d", true)]);
+        let changed = ["node/b", "node/c", "node/d"].map(key).into_iter().collect();
+        assert_eq!(observed.synced(second), News::Changed(changed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_absence_is_not_worth_telling() {
+        let observed = Observed::new();
+        observed.synced(HashMap::new());
+        observed.lost();
+        assert!(!observed.failed("refused"));
+        assert!(matches!(observed.health(), Health::Connecting(_)));
+        tokio::time::advance(GRACE).await;
+        assert!(observed.failed("refused"));
+        assert!(!observed.failed("still refused"));
+        assert_eq!(observed.health(), Health::Unreachable("still refused".to_owned()));
+        observed.synced(HashMap::new());
+        assert_eq!(observed.health(), Health::Synced);
+    }
+}

@@ -1,0 +1,160 @@
+use std::{fmt::Debug, pin::Pin, sync::Arc};
+
+use futures::Stream;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Code, Status};
+
+use super::{
+    ObjectKey, ObjectState, Target, Trouble, Version,
+    observed::{Health, Observed},
+    watch,
+};
+use crate::{signals::Signals, store::Store};
+
+/// Most calls to one service at a time.
+const MAX_CALLS: usize = 64;
+
+/// What a service's watch tells.
+#[derive(Debug)]
+pub enum StateChange {
+    /// An object fares like this.
+    Put(ObjectKey, Box<ObjectState>),
+    /// An object is gone.
+    Gone(ObjectKey),
+    /// Every object that exists has been told.
+    Synced,
+}
+
+/// What a service's watch tells, until it breaks.
+pub type StateStream = Pin<Box<dyn Stream<Item = Result<StateChange, Status>> + Send>>;
+
+/// A service's API.
+pub trait Service: Clone + Debug + Send + Sync + 'static {
+    /// An object as the service takes it.
+    type Body: Clone + Debug + Send + Sync;
+
+    /// Stores an object; how it fares.
+    fn apply(&self, body: Self::Body) -> impl Future<Output = Result<ObjectState, Status>> + Send;
+
+    /// Removes an object; whether nothing of it is left.
+    fn delete(&self, key: &ObjectKey) -> impl Future<Output = Result<bool, Status>> + Send;
+
+    /// Begins to tell how objects fare.
+    fn watch(&self) -> impl Future<Output = Result<StateStream, Status>> + Send;
+}
+
+/// A service, and what is known of its objects. Cheap to clone; with the last clone the watch ends.
+#[derive(Clone, Debug)]
+pub struct Remote<S> {
+    shared: Arc<Shared<S>>,
+    _watch: Arc<AbortOnDropHandle<()>>,
+}
+
+/// What the watch and the callers share.
+#[derive(Debug)]
+pub(super) struct Shared<S> {
+    pub(super) target: Target,
+    pub(super) service: S,
+    pub(super) observed: Observed,
+    /// Calls got no answer: the watch may be dead too.
+    pub(super) suspect: Notify,
+    pub(super) signals: Signals,
+    pub(super) store: Store,
+    calls: Semaphore,
+}
+
+/// An object that its service has.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// How it fares.
+    pub state: ObjectState,
+    /// It had to be sent: whatever waited for it can go on.
+    pub sent: bool,
+}
+
+impl<S: Service> Remote<S> {
+    /// A service whose objects are watched from now on.
+    pub(super) fn new(target: Target, service: S, signals: Signals, store: Store) -> Self {
+        let shared = Arc::new(Shared {
+            target,
+            service,
+            observed: Observed::new(),
+            suspect: Notify::new(),
+            signals,
+            store,
+            calls: Semaphore::new(MAX_CALLS),
+        });
+        let watch = tokio::spawn(watch::follow_for_ever(Arc::clone(&shared)));
+        Self { shared, _watch: Arc::new(AbortOnDropHandle::new(watch)) }
+    }
+
+    /// The last known state of an object; nothing: the service has none, as far as is known.
+    pub fn state(&self, key: &ObjectKey) -> Option<ObjectState> {
+        self.shared.observed.state(key)
+    }
+
+    /// Makes sure that the service has this version of an object. Calls it only if it is not known
+    /// to: whoever is woken for nothing costs no call.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn apply(
+        &self,
+        key: ObjectKey,
+        version: &Version,
+        body: S::Body,
+    ) -> Result<Applied, Trouble> {
+        self.check_health()?;
+        if let Some(state) = self.shared.observed.covering(&key, version) {
+            return Ok(Applied { state, sent: false });
+        }
+        let state = self.call(self.shared.service.apply(body)).await?;
+        let state = self.shared.observed.answered(key, state);
+        Ok(Applied { state, sent: true })
+    }
+
+    /// Has the service remove an object; whether nothing of it is left.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn delete(&self, key: &ObjectKey) -> Result<bool, Trouble> {
+        self.check_health()?;
+        let gone = self.call(self.shared.service.delete(key)).await?;
+        if gone {
+            self.shared.observed.told(key.clone(), None);
+        }
+        Ok(gone)
+    }
+
+    /// Whether the service is there. A call to one that is away would only keep a worker busy until
+    /// its deadline; the watch tries all the time, and wakes everyone when it is back.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_health(&self) -> Result<(), Trouble> {
+        match self.shared.observed.health() {
+            Health::Synced => Ok(()),
+            Health::Connecting(_) => Err(Trouble::Connecting),
+            Health::Unreachable(why) => {
+                Err(Trouble::Unreachable { service: self.shared.target.service(), why })
+            }
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Trouble> {
+        // The semaphore is never closed; and if it were, the calls would only be unlimited.
+        let _permit = self.shared.calls.acquire().await.ok();
+        // While this one waited, others may have found out that nobody answers.
+        self.check_health()?;
+        match call.await {
+            Ok(answer) => Ok(answer),
+            Err(status) => {
+                if status.code() == Code::DeadlineExceeded {
+                    self.shared.suspect.notify_one();
+                }
+                Err(Trouble::Refused(status))
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The API of `l2sces.slice.v1`: messages to values of the domain and back, refusals to statuses.
+
+mod answer;
+mod cluster_service;
+mod network_service;
+mod page;
+mod slice_service;
+mod status;
+mod watch;
+
+use l2sces_grpc::Access;
+use l2sces_pki::Role;
+use l2sces_proto::slice::v1::{
+    cluster_service_server::ClusterServiceServer, network_service_server::NetworkServiceServer,
+    slice_service_server::SliceServiceServer,
+};
+use prost::Message;
+use tonic::service::Routes;
+
+use crate::{
+    intent::{Intents, Options},
+    store::Digest,
+};
+
+/// The services, as one API over desired state.
+pub fn routes(intents: Intents) -> Routes {
+    let watches = watch::Watches::new(intents.clone());
+    let api = Api { intents, watches };
+    Routes::new(ClusterServiceServer::new(api.clone()))
+        .add_service(SliceServiceServer::new(api.clone()))
+        .add_service(NetworkServiceServer::new(api))
+}
+
+/// Administrators may do everything; operators act for those who use `kubectl`.
+pub fn access() -> Access {
+    const ROLES: &[Role] = &[Role::Admin, Role::Operator];
+    Access::new()
+        .allow::<ClusterServiceServer<()>>(ROLES)
+        .allow::<SliceServiceServer<()>>(ROLES)
+        .allow::<NetworkServiceServer<()>>(ROLES)
+}
+
+/// Serves the API.
+#[derive(Clone, Debug)]
+struct Api {
+    intents: Intents,
+    watches: watch::Watches,
+}
+
+/// How the write that a request asks for is to be done.
+fn options(method: &str, request: &impl Message, request_id: &str, validate_only: bool) -> Options {
+    let digest = Digest::of(method, &request.encode_to_vec());
+    Options { request_id: request_id.to_owned(), digest, validate_only }
+}

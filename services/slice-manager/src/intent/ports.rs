@@ -1,0 +1,69 @@
+use super::{
+    Intents, Options, Refusal,
+    write::{Begun, check_etag, check_lasting, found},
+};
+use crate::{
+    domain::{Cluster, Key, Network, Port, PortSpec, Slice, Stored},
+    places,
+    store::Lock,
+    validate::{self, Described},
+};
+
+impl Intents {
+    /// Attaches a port to a network.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn attach_port(
+        &self,
+        described: Described<PortSpec>,
+        options: Options,
+    ) -> Result<Stored<Port>, Refusal> {
+        let Described { key, spec, .. } = described;
+        let mut write = match self.write(options).await? {
+            Begun::Fresh(write) => write,
+            Begun::Answered(stored) => return Ok(stored),
+        };
+        let transaction = &mut write.transaction;
+        let missing = || Refusal::NotFound(key.clone());
+        let slice_key = places::slice_of(&key).ok_or_else(missing)?;
+        let network_key = places::network_of(&key).ok_or_else(missing)?;
+        let cluster_key = Key::Cluster(spec.cluster.clone());
+        let parents = [slice_key.clone(), network_key.clone(), cluster_key.clone()];
+        let parents = transaction.lock_any(&parents, Lock::Shared).await?;
+        let slice = found(parents.get::<Slice>(&slice_key)?, &slice_key)?;
+        let network = found(parents.get::<Network>(&network_key)?, &network_key)?;
+        let cluster = parents.get::<Cluster>(&cluster_key)?;
+        let cluster = cluster.as_ref().map(|cluster| &cluster.spec);
+        validate::port_references(&spec, &slice.spec, &network.spec, cluster)?;
+        check_lasting(&slice.meta)?;
+        check_lasting(&network.meta)?;
+        let inserted = transaction.insert::<Port>(&key, Some(network.meta.uid), &spec).await;
+        let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
+        write.finish(stored, &[key]).await
+    }
+
+    /// Asks for the removal of a port.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn detach_port(
+        &self,
+        key: &Key,
+        etag: &str,
+        options: Options,
+    ) -> Result<Stored<Port>, Refusal> {
+        let mut write = match self.write(options).await? {
+            Begun::Fresh(write) => write,
+            Begun::Answered(stored) => return Ok(stored),
+        };
+        let transaction = &mut write.transaction;
+        let stored = found(transaction.lock::<Port>(key, Lock::Exclusive).await?, key)?;
+        check_etag(&stored.meta, etag)?;
+        if stored.meta.is_deleting() {
+            return write.finish(stored, &[]).await;
+        }
+        let stored = transaction.mark_deleting(&stored.meta).await?;
+        write.finish(stored, std::slice::from_ref(key)).await
+    }
+}

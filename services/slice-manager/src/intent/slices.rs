@@ -1,0 +1,167 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use l2sces_model::Name;
+
+use super::{
+    Intents, Options, Refusal,
+    write::{Begun, check_etag, check_lasting, found},
+};
+use crate::{
+    domain::{Cluster, ClusterSpec, Key, Slice, SliceSpec, Stored},
+    places,
+    store::{Lock, Scope, Transaction},
+    validate::{self, Described},
+};
+
+impl Intents {
+    /// Creates a slice.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn create_slice(
+        &self,
+        described: Described<SliceSpec>,
+        options: Options,
+    ) -> Result<Stored<Slice>, Refusal> {
+        let Described { key, spec, .. } = described;
+        let mut write = match self.write(options).await? {
+            Begun::Fresh(write) => write,
+            Begun::Answered(stored) => return Ok(stored),
+        };
+        let transaction = &mut write.transaction;
+        check_references(transaction, &spec).await?;
+        let inserted = transaction.insert::<Slice>(&key, None, &spec).await;
+        let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
+        transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
+        write.finish(stored, &[key]).await
+    }
+
+    /// Replaces the specification of a slice.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn update_slice(
+        &self,
+        described: Described<SliceSpec>,
+        options: Options,
+    ) -> Result<Stored<Slice>, Refusal> {
+        let Described { key, spec, etag } = described;
+        let mut write = match self.write(options).await? {
+            Begun::Fresh(write) => write,
+            Begun::Answered(stored) => return Ok(stored),
+        };
+        let transaction = &mut write.transaction;
+        let before = found(transaction.lock::<Slice>(&key, Lock::Exclusive).await?, &key)?;
+        check_etag(&before.meta, &etag)?;
+        check_lasting(&before.meta)?;
+        let clusters = check_references(transaction, &spec).await?;
+        if spec == before.spec {
+            return write.finish(before, &[]).await;
+        }
+        check_networks(transaction, &key, &spec).await?;
+        check_ports(transaction, &key, &spec, &clusters).await?;
+        let stored = transaction.replace::<Slice>(&before.meta, &spec).await?;
+        transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
+        write.finish(stored, &[key]).await
+    }
+
+    /// Asks for the deletion of a slice: without `force` only of one that has no networks, or only
+    /// such that are being deleted.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn delete_slice(
+        &self,
+        key: &Key,
+        etag: &str,
+        force: bool,
+        options: Options,
+    ) -> Result<Stored<Slice>, Refusal> {
+        let mut write = match self.write(options).await? {
+            Begun::Fresh(write) => write,
+            Begun::Answered(stored) => return Ok(stored),
+        };
+        let transaction = &mut write.transaction;
+        let stored = found(transaction.lock::<Slice>(key, Lock::Exclusive).await?, key)?;
+        check_etag(&stored.meta, etag)?;
+        if stored.meta.is_deleting() {
+            return write.finish(stored, &[]).await;
+        }
+        let scope = Scope { slice: key.name().as_str(), network: "" };
+        let mut changed = vec![key.clone()];
+        if force {
+            changed.extend(transaction.mark_children_deleting(scope).await?);
+        } else {
+            let count = transaction.count_lasting_children(scope).await?;
+            if count > 0 {
+                let reason = format!("has {count} networks: delete them first, or use force");
+                return Err(Refusal::in_use(key, reason));
+            }
+        }
+        let stored = transaction.mark_deleting(&stored.meta).await?;
+        write.finish(stored, &changed).await
+    }
+}
+
+/// The clusters of a slice, locked so that none of them, nor a node of them, goes meanwhile.
+async fn check_references(
+    transaction: &mut Transaction,
+    spec: &SliceSpec,
+) -> Result<BTreeMap<Name, ClusterSpec>, Refusal> {
+    let keys: Vec<Key> =
+        spec.clusters.iter().map(|part| Key::Cluster(part.cluster.clone())).collect();
+    let found = transaction.lock_any(&keys, Lock::Shared).await?;
+    let mut clusters = BTreeMap::new();
+    let mut deleting = None;
+    for key in &keys {
+        let Some(cluster) = found.get::<Cluster>(key)? else { continue };
+        if cluster.meta.is_deleting() {
+            deleting = Some(cluster.meta.key.clone());
+        }
+        clusters.insert(key.name().clone(), cluster.spec);
+    }
+    validate::slice_references(spec, &clusters)?;
+    match deleting {
+        Some(key) => Err(Refusal::Deleting(key)),
+        None => Ok(clusters),
+    }
+}
+
+async fn check_networks(
+    transaction: &mut Transaction,
+    key: &Key,
+    spec: &SliceSpec,
+) -> Result<(), Refusal> {
+    for network in transaction.networks_of(key.name()).await? {
+        if let Some(gone) = network.spec.clusters.iter().find(|name| spec.cluster(name).is_none()) {
+            let reason = format!("has {}, which names cluster '{gone}'", network.meta.key);
+            return Err(Refusal::in_use(key, reason));
+        }
+    }
+    Ok(())
+}
+
+async fn check_ports(
+    transaction: &mut Transaction,
+    key: &Key,
+    spec: &SliceSpec,
+    clusters: &BTreeMap<Name, ClusterSpec>,
+) -> Result<(), Refusal> {
+    let parts = spec.clusters.iter().filter_map(|part| Some((part, clusters.get(&part.cluster)?)));
+    let members: BTreeSet<(&str, &str)> = parts
+        .flat_map(|(part, cluster)| {
+            let members = part.members(cluster).into_iter();
+            members.map(|node| (part.cluster.as_str(), node.name.as_str()))
+        })
+        .collect();
+    let scope = Scope { slice: key.name().as_str(), network: "" };
+    for place in transaction.port_places(scope, "").await? {
+        if !members.contains(&(place.cluster.as_str(), place.node.as_str())) {
+            let (node, cluster) = (place.node, place.cluster);
+            let reason =
+                format!("has port {} on node '{node}' of cluster '{cluster}'", place.example);
+            return Err(Refusal::in_use(key, reason));
+        }
+    }
+    Ok(())
+}

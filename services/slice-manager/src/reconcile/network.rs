@@ -1,0 +1,162 @@
+use std::collections::BTreeSet;
+
+use l2sces_model::Name;
+use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
+
+use super::{
+    Failure, Worker,
+    finding::{self, Part},
+    parts::{Wanted, obsolete},
+};
+use crate::{
+    domain::{Key, Kind, Network, NetworkDetail, Slice, Stored},
+    downstream::{FabricBody, FabricClient, Given, ObjectKey, ScoBody, ScoClient, Target, Version},
+    places,
+    store::{Placement, Scope},
+};
+
+impl Worker {
+    pub(super) async fn network(
+        &self,
+        key: &Key,
+        slice_name: &Name,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        let slice_key = Key::Slice(slice_name.clone());
+        let found = self.store.get_any(&[key.clone(), slice_key.clone()]).await?;
+        let Some(network) = found.get::<Network>(key)? else { return Ok(()) };
+        let known = self.store.placements(network.meta.uid).await?;
+        if network.meta.is_deleting() {
+            return self.remove_network(&network, slice_key, known).await;
+        }
+        // A slice that has a network cannot go.
+        let slice = found.get::<Slice>(&slice_key)?.ok_or(Failure::Missing(slice_key))?;
+        let wanted = places::of_network(&network, &slice.spec);
+        self.remember(network.meta.uid, &known, &wanted).await?;
+        let obsolete = obsolete(&known, &wanted);
+
+        let mut parts = self.apply(vec![self.between(slice_name, name, &network, &slice)]).await;
+        let detail = identity(&parts).unwrap_or_else(|| network.status.detail.clone());
+        if detail.vni != 0 {
+            let mut within = Vec::new();
+            for cluster in network.spec.spanned(&slice.spec) {
+                within.push(self.within(slice_name, name, &network, &detail, cluster).await?);
+            }
+            parts.extend(self.apply(within).await);
+        }
+        // Ports wait for their network.
+        if finding::any_sent(&parts) {
+            self.signals.wake(self.store.unsettled_ports(slice_name, name).await?);
+        }
+        if !obsolete.is_empty() {
+            parts.extend(self.clear(network.meta.uid, obsolete).await?);
+            // The slice may wait to leave the cluster.
+            self.signals.wake([Key::Slice(slice_name.clone())]);
+        }
+        self.report(&network, finding::of_parts(&parts), detail).await?;
+        finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    /// Ports go first, then the network in its clusters, then its identity: so nobody else is given
+    /// the identity while anything of the network is left.
+    async fn remove_network(
+        &self,
+        network: &Stored<Network>,
+        slice: Key,
+        places: BTreeSet<Placement>,
+    ) -> Result<(), Failure> {
+        let detail = network.status.detail.clone();
+        let key = &network.meta.key;
+        let scope = Scope { slice: key.slice(), network: key.name().as_str() };
+        let ports = self.store.count(Kind::Port, scope).await?;
+        if ports > 0 {
+            let message = format!("waits for {ports} ports to be gone");
+            return self.report(network, Some(finding::deleting(message)), detail).await;
+        }
+        let sco = Target::Sco.to_string();
+        let (between, within): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| place.target == sco);
+        let mut left = self.clear(network.meta.uid, within).await?;
+        if left.is_empty() {
+            left = self.clear(network.meta.uid, between).await?;
+        }
+        if left.is_empty() {
+            return self.remove(&network.meta, Some(slice)).await;
+        }
+        self.report(network, finding::of_removal(&left), detail).await?;
+        finding::refusal(&left).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    fn between(
+        &self,
+        slice_name: &Name,
+        name: &Name,
+        network: &Stored<Network>,
+        slice: &Stored<Slice>,
+    ) -> Wanted<ScoClient> {
+        // The clusters may be all of the slice, whatever those are: see `slice::version`.
+        let generation = network.meta.generation << 32 | slice.meta.generation;
+        let version = Version { uid: network.meta.uid, generation };
+        let clusters = network.spec.spanned(&slice.spec).into_iter();
+        Wanted {
+            place: Target::Sco.describe(),
+            remote: Ok(self.remotes.sco().clone()),
+            key: ObjectKey::Network { slice: slice_name.clone(), name: name.clone() },
+            body: ScoBody::Network(sco::Network {
+                key: Some(sco::NetworkKey {
+                    slice: slice_name.to_string(),
+                    name: name.to_string(),
+                }),
+                version: Some((&version).into()),
+                clusters: clusters.map(ToString::to_string).collect(),
+                cidr: cidr(network),
+            }),
+            version,
+            needs: vec![ObjectKey::Slice(slice_name.clone())],
+        }
+    }
+
+    async fn within(
+        &self,
+        slice_name: &Name,
+        name: &Name,
+        network: &Stored<Network>,
+        detail: &NetworkDetail,
+        cluster: &Name,
+    ) -> Result<Wanted<FabricClient>, Failure> {
+        let remote = self.controller(cluster).await?;
+        let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
+        // Nothing of this object can ever change.
+        let version = Version { uid: network.meta.uid, generation: 1 };
+        Ok(Wanted {
+            place: Target::Cluster(cluster.clone()).describe(),
+            remote,
+            key: ObjectKey::Network { slice: slice_name.clone(), name: name.clone() },
+            body: FabricBody::Network(fabric::Network {
+                slice: slice_name.to_string(),
+                name: name.to_string(),
+                version: Some((&version).into()),
+                vni: detail.vni,
+                cidr: cidr(network),
+                mtu: detail.mtu,
+            }),
+            version,
+            needs: vec![ObjectKey::Slice(slice_name.clone())],
+        })
+    }
+}
+
+fn cidr(network: &Stored<Network>) -> String {
+    network.spec.cidr.map(|cidr| cidr.to_string()).unwrap_or_default()
+}
+
+/// What the sco-provider has given the network.
+fn identity(parts: &[Part]) -> Option<NetworkDetail> {
+    parts.iter().find_map(|part| match &part.result {
+        Ok(applied) => match applied.state.given {
+            Given::Network { vni, mtu } => Some(NetworkDetail { vni, mtu }),
+            Given::Nothing | Given::Port { .. } => None,
+        },
+        Err(_) => None,
+    })
+}

@@ -1,0 +1,111 @@
+use l2sces_model::Name;
+use l2sces_proto::fabric::v1 as fabric;
+
+use super::{
+    Failure, Worker,
+    finding::{self, Part},
+    parts::Wanted,
+};
+use crate::{
+    domain::{Attachment, Key, Port, PortDetail, PortSpec, Stored},
+    downstream::{FabricBody, Given, ObjectKey, Target, Trouble, Version},
+};
+
+impl Worker {
+    pub(super) async fn port(
+        &self,
+        key: &Key,
+        slice: &Name,
+        network: &Name,
+        name: &Name,
+    ) -> Result<(), Failure> {
+        let Some(port) = self.store.get::<Port>(key).await? else { return Ok(()) };
+        let cluster = &port.spec.cluster;
+        let remote = self.controller(cluster).await?;
+        let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
+        let place = Target::Cluster(cluster.clone()).describe();
+        let object =
+            ObjectKey::Port { slice: slice.clone(), network: network.clone(), name: name.clone() };
+        let network_key = Key::Network { slice: slice.clone(), name: network.clone() };
+        if port.meta.is_deleting() {
+            // No place has to be remembered: a port is in its cluster or nowhere.
+            let gone = match remote {
+                Ok(remote) => remote.delete(&object).await,
+                Err(trouble) => Err(trouble),
+            };
+            return self.removed(&port, gone, place, network_key).await;
+        }
+        // A port never changes.
+        let version = Version { uid: port.meta.uid, generation: 1 };
+        let wanted = Wanted {
+            place,
+            remote,
+            key: object,
+            body: FabricBody::Port(body(key, &port.spec, &version)),
+            version,
+            needs: vec![ObjectKey::Network { slice: slice.clone(), name: network.clone() }],
+        };
+        let parts = self.apply(vec![wanted]).await;
+        let detail = assignment(&parts).unwrap_or_else(|| port.status.detail.clone());
+        self.report(&port, finding::of_parts(&parts), detail).await?;
+        finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    async fn removed(
+        &self,
+        port: &Stored<Port>,
+        gone: Result<bool, Trouble>,
+        place: String,
+        network: Key,
+    ) -> Result<(), Failure> {
+        let trouble = match gone {
+            Ok(true) => return self.remove(&port.meta, Some(network)).await,
+            Ok(false) => Trouble::Waiting("the port is still there".to_owned()),
+            Err(trouble) => trouble,
+        };
+        let left = [Part { place, result: Err(trouble) }];
+        self.report(port, finding::of_removal(&left), port.status.detail.clone()).await?;
+        finding::refusal(&left).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+}
+
+fn body(key: &Key, spec: &PortSpec, version: &Version) -> fabric::Port {
+    let attachment = match &spec.attachment {
+        Attachment::Namespace { path, interface_name } => {
+            fabric::port::Attachment::Namespace(fabric::NamespaceAttachment {
+                path: path.clone(),
+                interface_name: interface_name.to_string(),
+            })
+        }
+        Attachment::Interface { name } => {
+            fabric::port::Attachment::Interface(fabric::InterfaceAttachment {
+                name: name.to_string(),
+            })
+        }
+    };
+    fabric::Port {
+        slice: key.slice().to_owned(),
+        network: key.network().to_owned(),
+        name: key.name().to_string(),
+        version: Some(version.into()),
+        node: spec.node.to_string(),
+        attachment: Some(attachment),
+        mac: spec.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        address: spec.address.map(|address| address.to_string()).unwrap_or_default(),
+    }
+}
+
+/// What the controller has given the port.
+fn assignment(parts: &[Part]) -> Option<PortDetail> {
+    parts.iter().find_map(|part| match &part.result {
+        Ok(applied) => match &applied.state.given {
+            Given::Port { mac, address, interface_name } => Some(PortDetail {
+                mac: mac.clone(),
+                address: address.clone(),
+                interface_name: interface_name.clone(),
+            }),
+            Given::Nothing | Given::Network { .. } => None,
+        },
+        Err(_) => None,
+    })
+}

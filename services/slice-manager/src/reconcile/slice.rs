@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+
+use l2sces_model::Name;
+use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
+
+use super::{
+    Failure, Worker, finding,
+    parts::{Wanted, obsolete},
+};
+use crate::{
+    domain::{Cluster, Key, Slice, SliceCluster, SliceDetail, Stored},
+    downstream::{
+        FabricBody, FabricClient, ObjectKey, Remote, ScoBody, ScoClient, Target, Trouble, Version,
+    },
+    places,
+    store::Placement,
+};
+
+impl Worker {
+    pub(super) async fn slice(&self, key: &Key, name: &Name) -> Result<(), Failure> {
+        let Some(slice) = self.store.get::<Slice>(key).await? else { return Ok(()) };
+        let known = self.store.placements(slice.meta.uid).await?;
+        if slice.meta.is_deleting() {
+            return self.remove_slice(&slice, name, known.into_iter().collect()).await;
+        }
+        let clusters = self.clusters_of(&slice).await?;
+        let wanted = places::of_slice(&slice);
+        self.remember(slice.meta.uid, &known, &wanted).await?;
+        let obsolete = obsolete(&known, &wanted);
+
+        let within = slice.spec.clusters.iter().filter_map(|part| {
+            let cluster = clusters.get(&part.cluster)?;
+            let remote = self.remotes.cluster(&part.cluster, &cluster.spec.controller);
+            Some(within(name, &slice, part, cluster, remote))
+        });
+        let between = between(name, &slice, &clusters, self.remotes.sco().clone());
+        let (within, between) =
+            tokio::join!(self.apply(within.collect()), self.apply(vec![between]));
+        let mut parts = between;
+        parts.extend(within);
+
+        // Networks wait for their slice, and a slice leaves a cluster after its networks; nodes
+        // that it has let go of can be removed.
+        if finding::any_sent(&parts) || !obsolete.is_empty() {
+            self.signals.wake(self.store.networks_of_slice(name).await?);
+            let clusters = slice.spec.clusters.iter().map(|part| part.cluster.clone());
+            self.signals.wake(clusters.map(Key::Cluster));
+        }
+        parts.extend(self.clear(slice.meta.uid, obsolete).await?);
+        self.report(&slice, finding::of_parts(&parts), SliceDetail {}).await?;
+        finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    async fn remove_slice(
+        &self,
+        slice: &Stored<Slice>,
+        name: &Name,
+        places: Vec<Placement>,
+    ) -> Result<(), Failure> {
+        let networks = self.store.networks_of_slice(name).await?;
+        if let Some(first) = networks.first() {
+            let message = match networks.len() {
+                1 => format!("waits for {first} to be gone"),
+                count => format!("waits for {first} and {} more to be gone", count - 1),
+            };
+            return self.report(slice, Some(finding::deleting(message)), SliceDetail {}).await;
+        }
+        let left = self.clear(slice.meta.uid, places).await?;
+        if left.is_empty() {
+            return self.remove(&slice.meta, None).await;
+        }
+        self.report(slice, finding::of_removal(&left), SliceDetail {}).await?;
+        finding::refusal(&left).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    async fn clusters_of(
+        &self,
+        slice: &Stored<Slice>,
+    ) -> Result<BTreeMap<Name, Stored<Cluster>>, Failure> {
+        let names = slice.spec.clusters.iter().map(|part| part.cluster.clone());
+        let keys: Vec<Key> = names.map(Key::Cluster).collect();
+        let found = self.store.get_any(&keys).await?;
+        let mut clusters = BTreeMap::new();
+        for key in keys {
+            // A cluster that a slice names cannot be deleted.
+            let cluster = found.get(&key)?.ok_or_else(|| Failure::Missing(key.clone()))?;
+            clusters.insert(key.name().clone(), cluster);
+        }
+        Ok(clusters)
+    }
+}
+
+/// Version of an object that follows from a slice and from clusters of it. While the slice's
+/// generation stays, so do its clusters, whose generations only grow; so the pair never shrinks.
+fn version<'a>(
+    slice: &Stored<Slice>,
+    clusters: impl IntoIterator<Item = &'a Stored<Cluster>>,
+) -> Version {
+    let of_clusters: i64 = clusters.into_iter().map(|cluster| cluster.meta.generation).sum();
+    Version { uid: slice.meta.uid, generation: slice.meta.generation << 32 | of_clusters }
+}
+
+fn within(
+    name: &Name,
+    slice: &Stored<Slice>,
+    part: &SliceCluster,
+    cluster: &Stored<Cluster>,
+    remote: Result<Remote<FabricClient>, Trouble>,
+) -> Wanted<FabricClient> {
+    let version = version(slice, [cluster]);
+    let members = part.members(&cluster.spec);
+    let links = part.links.iter();
+    Wanted {
+        place: Target::Cluster(part.cluster.clone()).describe(),
+        remote,
+        key: ObjectKey::Slice(name.clone()),
+        body: FabricBody::Slice(fabric::Slice {
+            name: name.to_string(),
+            version: Some((&version).into()),
+            nodes: members.iter().map(|node| node.name.to_string()).collect(),
+            links: links
+                .map(|link| fabric::NodeLink {
+                    node_a: link.a.to_string(),
+                    node_b: link.b.to_string(),
+                })
+                .collect(),
+        }),
+        version,
+        needs: members.iter().map(|node| ObjectKey::Node(node.name.clone())).collect(),
+    }
+}
+
+fn between(
+    name: &Name,
+    slice: &Stored<Slice>,
+    clusters: &BTreeMap<Name, Stored<Cluster>>,
+    remote: Remote<ScoClient>,
+) -> Wanted<ScoClient> {
+    let version = version(slice, clusters.values());
+    let parts = slice.spec.clusters.iter();
+    let gateways: Vec<(&Name, &Name)> = parts
+        .filter_map(|part| Some((part, clusters.get(&part.cluster)?)))
+        .flat_map(|(part, cluster)| {
+            let members = part.members(&cluster.spec).into_iter();
+            members.filter(|node| node.gateway.is_some()).map(|node| (&part.cluster, &node.name))
+        })
+        .collect();
+    let key = |&(cluster, node): &(&Name, &Name)| sco::GatewayKey {
+        cluster: cluster.to_string(),
+        node: node.to_string(),
+    };
+    let need = |&(cluster, node): &(&Name, &Name)| ObjectKey::Gateway {
+        cluster: cluster.clone(),
+        node: node.clone(),
+    };
+    let links = slice.spec.links.iter();
+    Wanted {
+        place: Target::Sco.describe(),
+        remote: Ok(remote),
+        key: ObjectKey::Slice(name.clone()),
+        body: ScoBody::Slice(sco::Slice {
+            name: name.to_string(),
+            version: Some((&version).into()),
+            clusters: slice.spec.clusters.iter().map(|part| part.cluster.to_string()).collect(),
+            gateways: gateways.iter().map(key).collect(),
+            links: links
+                .map(|link| sco::ClusterLink {
+                    cluster_a: link.a.to_string(),
+                    cluster_b: link.b.to_string(),
+                })
+                .collect(),
+        }),
+        version,
+        needs: gateways.iter().map(need).collect(),
+    }
+}
