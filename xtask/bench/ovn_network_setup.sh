@@ -35,8 +35,7 @@ daemon() {
   local directory=$1 name=$2
   shift 2
   OVS_RUNDIR=$directory OVN_RUNDIR=$directory "$@" --detach --no-chdir \
-    --pidfile="$directory/$name.pid" --unixctl="$directory/$name.ctl" \
-    --log-file="$directory/$name.log" 2>>"$state/errors" || {
+    --pidfile="$directory/$name.pid" --log-file="$directory/$name.log" 2>>"$state/errors" || {
     cat "$state/errors" >&2
     exit 1
   }

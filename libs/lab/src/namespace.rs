@@ -177,8 +177,8 @@ impl Namespace {
         Ok(())
     }
 
-    /// Calls `job` on a thread inside the namespace and returns what it returns. Only for what
-    /// does not block: creating a socket, reading a file.
+    /// Calls `job` on a thread inside the namespace, waits for it and returns what it returns. In
+    /// asynchronous code only for what does not block: creating a socket, reading a file.
     ///
     /// # Errors
     /// The namespace does not exist, or `job` failed.

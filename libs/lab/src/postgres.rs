@@ -151,6 +151,14 @@ pub struct TableRows {
     pub rows: i64,
 }
 
+impl TableRows {
+    /// Whether the table remembers, for a while, what was asked for or is gone: the answers to
+    /// requests that may be repeated, and deletions that a watch may have missed.
+    pub fn is_history(&self) -> bool {
+        self.schema == "slice_manager" && ["request", "tombstone"].contains(&self.table.as_str())
+    }
+}
+
 /// Counts the rows of every table of every service, without the migrations' own table.
 pub(crate) async fn table_rows(postgres: &Postgres) -> Result<Vec<TableRows>, LabError> {
     let mut connection = connect(postgres).await?;

@@ -42,6 +42,8 @@ pub(crate) fn remove(
     }
     if let Some(link) = link {
         result = result.and(gone(fs::remove_file(link), link));
+        // The directory was made for the link, and may have come to serve others too.
+        drop(link.parent().map(fs::remove_dir));
     }
     result.and(gone(fs::remove_dir_all(&layout.directory), &layout.directory))
 }

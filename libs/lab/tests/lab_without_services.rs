@@ -241,10 +241,11 @@ async fn probes_see_what_there_is_and_nothing_else() {
     let broadcast = Ping::new([10, 1, 0, 255], 3).run(first).await.unwrap();
     assert!(broadcast.responders.contains(&addresses[1].into()), "{broadcast:?}");
     let limit = Duration::from_millis(500);
-    let no_reply = probe::first_reply(first, [10, 1, 0, 9].into(), limit / 50, limit).await;
+    let no_reply = probe::first_reply(first, "net1", [10, 1, 0, 9].into(), limit / 50, limit).await;
     assert!(no_reply.is_err());
     let start = std::time::Instant::now();
-    let reply = probe::first_reply(first, addresses[1], limit / 50, PATIENCE).await.unwrap();
+    let reply =
+        probe::first_reply(first, "net1", addresses[1], limit / 50, PATIENCE).await.unwrap();
     assert!(reply >= start);
     let mut running = Ping::new(addresses[1], 1).start(first).unwrap();
     running.next_reply(PATIENCE).await.unwrap();

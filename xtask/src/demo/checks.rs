@@ -146,7 +146,9 @@ pub(super) async fn broadcast(network: &Network, narrator: &Narrator) -> Result<
         Ping { interval: Duration::from_millis(100), ..Ping::new(Ipv4Addr::new(10, 1, 0, 255), 5) }
             .run(sender.pod.namespace())
             .await?;
-    let answered: Vec<_> = report.responders.iter().map(IpAddr::to_string).collect();
+    // The sender's own host may answer, too.
+    let answered = report.responders.iter().filter(|address| **address != sender.address);
+    let answered: Vec<_> = answered.map(IpAddr::to_string).collect();
     narrator.say(&format!(
         "{:>8}: {} answered {}",
         network.name,
@@ -272,7 +274,7 @@ pub(super) async fn names(lab: &Lab, networks: &[Network], narrator: &Narrator) 
 /// Measures from the request for a network until the first ping between two of its pods, in
 /// different clusters and not on gateways, is answered. The pods exist and ping beforehand.
 pub(super) async fn time_to_first_ping(lab: &Lab, narrator: &Narrator) -> Result<String> {
-    let addresses = [Ipv4Addr::new(10, 3, 0, 2), Ipv4Addr::new(10, 3, 0, 3)];
+    let addresses = [Ipv4Addr::new(10, 3, 0, 11), Ipv4Addr::new(10, 3, 0, 21)];
     let mut ports = Vec::new();
     for (node, address) in ["a2", "b2"].into_iter().zip(addresses) {
         let pod = lab.pod(node, &format!("green-{node}")).await?;
@@ -302,7 +304,8 @@ pub(super) async fn time_to_first_ping(lab: &Lab, narrator: &Narrator) -> Result
     };
     let answered = async {
         let interval = Duration::from_millis(5);
-        Ok(probe::first_reply(from.namespace(), addresses[1], interval, PATIENCE).await?)
+        Ok(probe::first_reply(from.namespace(), INTERFACE, addresses[1], interval, PATIENCE)
+            .await?)
     };
     let attached = async {
         let start = requested.await?;

@@ -95,6 +95,7 @@ fn introduce(lab: &Lab, narrator: &Narrator) {
 
 async fn tell(lab: &Lab, narrator: &Narrator, keep: bool, verdicts: &mut Verdicts) -> Result<()> {
     let cli = Cli::new(lab, narrator);
+    let tables_before = lab.table_rows().await?;
     narrator.chapter("Registering the clusters");
     for cluster in &lab.layout().clusters {
         cli.run(&create_cluster(cluster)).await?;
@@ -149,7 +150,7 @@ async fn tell(lab: &Lab, narrator: &Narrator, keep: bool, verdicts: &mut Verdict
         removal::delete_everything(lab, &cli).await?;
         verdicts.record(
             "nothing is left of slice, networks and clusters",
-            removal::nothing_is_left(lab, &networks, narrator).await,
+            removal::nothing_is_left(lab, &tables_before, &networks, narrator).await,
         );
     }
     Ok(())
@@ -160,12 +161,15 @@ async fn tell(lab: &Lab, narrator: &Narrator, keep: bool, verdicts: &mut Verdict
 async fn create_network(lab: &Lab, cli: &Cli<'_>, name: &'static str) -> Result<Network> {
     cli.run(&words(&format!("network create {name} --slice {SLICE} --cidr 10.1.0.0/24"))).await?;
     let mut members = Vec::new();
-    for (number, node) in (11_u8..).zip(lab.layout().nodes()) {
-        let pod = lab.pod(&node.name, &format!("{name}-{}", node.name)).await?;
-        let address = Ipv4Addr::new(10, 1, 0, number);
-        let mac = MacAddress::new([2, 0, 0, 0, 0, number]);
-        cli.run(&attach_port(lab, &pod, name, &address.to_string(), &mac.to_string())?).await?;
-        members.push(Member { pod, address, mac });
+    for (cluster, number) in lab.layout().clusters.iter().zip(1_u8..) {
+        for (node, last) in cluster.nodes.iter().zip(10 * number + 1..) {
+            let pod = lab.pod(&node.name, &format!("{name}-{}", node.name)).await?;
+            let address = Ipv4Addr::new(10, 1, 0, last);
+            let mac = MacAddress::new([2, 0, 0, 0, 0, last]);
+            let line = attach_port(lab, &pod, name, &address.to_string(), &mac.to_string())?;
+            cli.run(&line).await?;
+            members.push(Member { pod, address, mac });
+        }
     }
     Ok(Network { name, members })
 }
@@ -198,7 +202,7 @@ fn print_next(lab: &Lab) {
   cargo xtask lab status
   cargo xtask lab exec -- l2sces network list
   cargo xtask lab exec -- l2sces port list --slice {SLICE} --network blue
-  cargo xtask lab exec --in blue-a1 -- ping 10.1.0.14
+  cargo xtask lab exec --in blue-a1 -- ping 10.1.0.22
   cargo xtask lab exec --in a1 -- tcpdump -ni br-wan udp
   cargo xtask lab exec -- dig @{dns} b2.b.blue.{SLICE}.inter.l2sces
   cargo xtask lab exec -- buf curl --cacert {ca} --cert {cert} --key {key} \\

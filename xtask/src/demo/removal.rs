@@ -1,7 +1,7 @@
 //! The end of the demo: everything is deleted, and nothing is left.
 
 use anyhow::{Result, ensure};
-use l2sces_lab::{Lab, probe};
+use l2sces_lab::{Lab, TableRows, probe};
 
 use super::{Network, SLICE};
 use crate::{
@@ -21,9 +21,11 @@ pub(super) async fn delete_everything(lab: &Lab, cli: &Cli<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Looks for anything that is left, with the tools of those who would know.
+/// Looks for anything that is left, with the tools of those who would know. `before` is what the
+/// services' tables held before there was anything.
 pub(super) async fn nothing_is_left(
     lab: &Lab,
+    before: &[TableRows],
     networks: &[Network],
     narrator: &Narrator,
 ) -> Result<String> {
@@ -47,14 +49,18 @@ pub(super) async fn nothing_is_left(
     }
     narrator.say("interfaces in the pods: looked at");
     let tables = lab.table_rows().await?;
-    for table in tables.iter().filter(|table| table.rows > 0) {
+    ensure!(!tables.is_empty(), "the services have no tables: this looked at the wrong place");
+    let (histories, state): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.is_history());
+    for table in state.iter().filter(|table| table.rows > 0 && !before.contains(table)) {
         left.push(format!("{} rows in {}.{}", table.rows, table.schema, table.table));
     }
-    narrator.say(&format!("{} tables of the services: looked at", tables.len()));
-    ensure!(
-        !tables.is_empty(),
-        "the services have no tables at all: this looked at the wrong place"
-    );
+    narrator.say(&format!("{} tables of the services: looked at", state.len()));
+    for history in histories {
+        narrator.say(&format!(
+            "  {}.{} remembers {} for a while",
+            history.schema, history.table, history.rows
+        ));
+    }
     let server = lab.layout().control.dns;
     for network in networks {
         for member in &network.members {
@@ -67,5 +73,5 @@ pub(super) async fn nothing_is_left(
     }
     narrator.say("DNS records: looked at");
     ensure!(left.is_empty(), "{}", left.join("; "));
-    Ok(format!("no bridge, port, flow, interface or record; 0 rows in {} tables", tables.len()))
+    Ok(format!("no bridge, port, flow, interface or record; no row in {} tables", state.len()))
 }

@@ -1,7 +1,9 @@
 use std::{
+    fs,
     io::{self, ErrorKind},
     mem::MaybeUninit,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -20,23 +22,24 @@ const ECHO_REQUEST: u8 = 8;
 /// Pings an address every `interval`, however often sending fails for want of an interface, until
 /// the first reply, and returns when that came. So it can be started before the network exists.
 ///
+/// The interface, once it is there, repeats ARP requests at the same pace: with the usual second
+/// between them, the time until the first reply would tell of the kernel's patience only.
+///
 /// # Errors
 /// No reply comes within `limit`.
 pub async fn first_reply(
     namespace: &Namespace,
+    interface: &str,
     destination: Ipv4Addr,
     interval: Duration,
     limit: Duration,
 ) -> Result<Instant, LabError> {
     let what = || format!("ping {destination} in {}", namespace.name());
-    let socket = namespace
-        .enter(move || {
-            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
-            socket.set_read_timeout(Some(interval))?;
-            Ok(socket)
-        })
-        .context(what)?;
-    let probing = tokio::task::spawn_blocking(move || probe(&socket, destination, interval, limit));
+    let arp = PathBuf::from("/proc/sys/net/ipv4/neigh").join(interface).join("retrans_time_ms");
+    let inside = namespace.clone();
+    let probing = tokio::task::spawn_blocking(move || {
+        inside.enter(move || Probe::new(destination, arp, interval)?.run(limit))
+    });
     let reply = probing.await.map_err(io::Error::other).context(what)?.context(what)?;
     reply.ok_or_else(|| LabError::Timeout {
         what: format!("{destination} answers a ping from {}", namespace.name()),
@@ -45,44 +48,65 @@ pub async fn first_reply(
     })
 }
 
-fn probe(
-    socket: &Socket,
+struct Probe {
+    socket: Socket,
     destination: Ipv4Addr,
+    /// The kernel's time between ARP requests on the interface.
+    arp: PathBuf,
     interval: Duration,
-    limit: Duration,
-) -> io::Result<Option<Instant>> {
-    let identifier = rand::random::<u16>();
-    let start = Instant::now();
-    let mut due = start;
-    let mut sequence = 0;
-    while start.elapsed() < limit {
-        if due <= Instant::now() {
-            // It fails until the namespace has an interface and an address.
-            let sent = socket.send_to(
-                &request(identifier, sequence),
-                &SocketAddr::from((destination, 0)).into(),
-            );
-            sequence = sequence.wrapping_add(1);
-            due += interval;
-            if sent.is_err() {
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                continue;
+    identifier: u16,
+}
+
+impl Probe {
+    fn new(destination: Ipv4Addr, arp: PathBuf, interval: Duration) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+        socket.set_read_timeout(Some(interval))?;
+        Ok(Self { socket, destination, arp, interval, identifier: rand::random() })
+    }
+
+    fn run(&self, limit: Duration) -> io::Result<Option<Instant>> {
+        let start = Instant::now();
+        let mut due = start;
+        let mut sequence = 0;
+        while start.elapsed() < limit {
+            if due <= Instant::now() {
+                let is_sent = self.send(sequence);
+                sequence = sequence.wrapping_add(1);
+                due += self.interval;
+                if !is_sent {
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    continue;
+                }
+            }
+            if self.receives_reply()? {
+                return Ok(Some(Instant::now()));
             }
         }
+        Ok(None)
+    }
+
+    /// Sends a request; that fails until the namespace has an interface with an address.
+    fn send(&self, sequence: u16) -> bool {
+        let milliseconds = self.interval.as_millis().to_string();
+        let destination = SocketAddr::from((self.destination, 0)).into();
+        fs::write(&self.arp, milliseconds).is_ok()
+            && self.socket.send_to(&request(self.identifier, sequence), &destination).is_ok()
+    }
+
+    fn receives_reply(&self) -> io::Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); 2048];
-        match socket.recv(&mut buffer) {
+        match self.socket.recv(&mut buffer) {
             Ok(length) => {
                 // SAFETY: recv has filled this many bytes.
                 let packet = unsafe { &*(&raw const buffer[..length] as *const [u8]) };
-                if is_reply(packet, identifier) {
-                    return Ok(Some(Instant::now()));
-                }
+                Ok(is_reply(packet, self.identifier))
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
-    Ok(None)
 }
 
 fn request(identifier: u16, sequence: u16) -> Vec<u8> {

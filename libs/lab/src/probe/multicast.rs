@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use crate::{
     error::{Context, LabError},
     namespace::Namespace,
@@ -36,10 +38,13 @@ impl MulticastReceiver {
         let what = || format!("join {group} in {}", namespace.name());
         let socket = namespace
             .enter(move || {
-                let socket = UdpSocket::bind((group, port))?;
+                let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+                // A host may have many members of one group: each receives everything.
+                socket.set_reuse_address(true)?;
+                socket.bind(&SocketAddr::from((group, port)).into())?;
                 socket.join_multicast_v4(&group, &address)?;
                 socket.set_read_timeout(Some(Duration::from_millis(20)))?;
-                Ok(socket)
+                Ok(UdpSocket::from(socket))
             })
             .context(what)?;
         let (received, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
@@ -105,7 +110,7 @@ pub async fn send_multicast(
     let what = || format!("send to {group} in {}", namespace.name());
     let socket = namespace
         .enter(move || {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
             socket.set_multicast_if_v4(&address)?;
             socket.set_multicast_loop_v4(false)?;
             socket.set_multicast_ttl_v4(1)?;
