@@ -6,7 +6,7 @@ use l2sces_model::MacAddress;
 
 use crate::{
     Action, Bucket, Change, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match,
-    MatchField, RawField, port,
+    MatchField, port,
 };
 
 impl Display for Flow {
@@ -34,29 +34,59 @@ impl Display for Match {
 
 impl Display for MatchField {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", Name(self), Value(self))?;
         match self {
-            Self::InPort(port) => write!(f, "in_port={}", Port(*port)),
-            Self::Metadata { value, mask } => number(f, "metadata", *value, *mask, u64::MAX),
-            Self::EthDst { value, mask } => address(f, "dl_dst", *value, *mask),
-            Self::EthSrc { value, mask } => address(f, "dl_src", *value, *mask),
-            Self::EthType(value) => write!(f, "dl_type={value:#06x}"),
-            Self::TunnelId { value, mask } => number(f, "tun_id", *value, *mask, u64::MAX),
-            Self::PktMark { value, mask } => {
-                number(f, "pkt_mark", (*value).into(), (*mask).into(), u32::MAX.into())
-            }
-            Self::Raw(RawField { class, field, has_mask, payload }) => {
-                write!(f, "oxm_{class:#06x}_{field}=")?;
-                let (value, mask) = match has_mask {
-                    true => payload.split_at(payload.len() / 2),
-                    false => (payload.as_slice(), &[][..]),
-                };
-                hex(f, value)?;
-                if *has_mask {
-                    f.write_str("/")?;
-                    hex(f, mask)?;
-                }
+            Self::InPort(_) | Self::EthType(_) => Ok(()),
+            Self::Metadata { mask, .. } | Self::TunnelId { mask, .. } if *mask == u64::MAX => {
                 Ok(())
             }
+            Self::Metadata { mask, .. } | Self::TunnelId { mask, .. } => write!(f, "/{mask:#x}"),
+            Self::EthDst { mask, .. } | Self::EthSrc { mask, .. }
+                if *mask == MacAddress::BROADCAST =>
+            {
+                Ok(())
+            }
+            Self::EthDst { mask, .. } | Self::EthSrc { mask, .. } => write!(f, "/{mask}"),
+            Self::PktMark { mask: u32::MAX, .. } => Ok(()),
+            Self::PktMark { mask, .. } => write!(f, "/{mask:#x}"),
+            Self::Raw(raw) if raw.has_mask => f.write_str(" (with mask)"),
+            Self::Raw(_) => Ok(()),
+        }
+    }
+}
+
+/// What `ovs-fields(7)` calls a field.
+struct Name<'a>(&'a MatchField);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            MatchField::InPort(_) => f.write_str("in_port"),
+            MatchField::Metadata { .. } => f.write_str("metadata"),
+            MatchField::EthDst { .. } => f.write_str("eth_dst"),
+            MatchField::EthSrc { .. } => f.write_str("eth_src"),
+            MatchField::EthType(_) => f.write_str("eth_type"),
+            MatchField::TunnelId { .. } => f.write_str("tun_id"),
+            MatchField::PktMark { .. } => f.write_str("pkt_mark"),
+            MatchField::Raw(raw) => write!(f, "oxm_{:#06x}_{}", raw.class, raw.field),
+        }
+    }
+}
+
+/// The value of a field, without its mask.
+struct Value<'a>(&'a MatchField);
+
+impl Display for Value<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            MatchField::InPort(port) => Port(*port).fmt(f),
+            MatchField::Metadata { value, .. } | MatchField::TunnelId { value, .. } => {
+                write!(f, "{value:#x}")
+            }
+            MatchField::EthDst { value, .. } | MatchField::EthSrc { value, .. } => value.fmt(f),
+            MatchField::EthType(value) => write!(f, "{value:#06x}"),
+            MatchField::PktMark { value, .. } => write!(f, "{value:#x}"),
+            MatchField::Raw(raw) => hex(f, &raw.payload),
         }
     }
 }
@@ -85,18 +115,7 @@ impl Display for Action {
             Self::Output(port) => write!(f, "output:{}", Port(*port)),
             Self::Controller => f.write_str("CONTROLLER:65535"),
             Self::Group(GroupId(group)) => write!(f, "group:{group}"),
-            Self::SetField(field) => {
-                // `set_field:VALUE->FIELD`; here as in a match, FIELD is in front.
-                let text = field.to_string();
-                let (name, value) = text.split_once('=').unwrap_or((&text, ""));
-                let value = value.split('/').next().unwrap_or_default();
-                let name = match name {
-                    "dl_dst" => "eth_dst",
-                    "dl_src" => "eth_src",
-                    name => name,
-                };
-                write!(f, "set_field:{value}->{name}")
-            }
+            Self::SetField(field) => write!(f, "set_field:{}->{}", Value(field), Name(field)),
             Self::Raw { kind, body } => {
                 write!(f, "action_{kind}:")?;
                 hex(f, body)
@@ -180,16 +199,6 @@ fn list<T: Display>(f: &mut Formatter<'_>, items: &[T]) -> fmt::Result {
         item.fmt(f)?;
     }
     Ok(())
-}
-
-fn number(f: &mut Formatter<'_>, name: &str, value: u64, mask: u64, exact: u64) -> fmt::Result {
-    write!(f, "{name}={value:#x}")?;
-    if mask == exact { Ok(()) } else { write!(f, "/{mask:#x}") }
-}
-
-fn address(f: &mut Formatter<'_>, name: &str, value: MacAddress, mask: MacAddress) -> fmt::Result {
-    write!(f, "{name}={value}")?;
-    if mask == MacAddress::BROADCAST { Ok(()) } else { write!(f, "/{mask}") }
 }
 
 fn hex(f: &mut Formatter<'_>, bytes: &[u8]) -> fmt::Result {

@@ -8,6 +8,7 @@ mod action;
 mod bundle;
 mod display;
 mod error;
+mod exchange;
 mod flow;
 mod frame;
 mod hello;
@@ -24,6 +25,7 @@ mod wire;
 
 pub use bundle::{BundleAdd, BundleControl, BundleControlKind, BundleFlags};
 pub use error::{DecodeError, EncodeError, OpenFlowError};
+pub use exchange::{Event, Reply, Request};
 pub use flow::{
     Action, Bucket, Flow, FlowKey, FlowStats, Group, GroupId, GroupKind, Instruction, port,
 };
@@ -35,7 +37,7 @@ pub use modify::{FlowMod, FlowModCommand, GroupMod, GroupModCommand};
 pub use multipart::{FlowFilter, MultipartBody, MultipartReply, MultipartRequest};
 pub use packet::{PacketIn, PacketInReason, PacketOut};
 pub use program::{Change, FlowBody, GroupBody, Program};
-pub use session::{Event, Reply, Request, Session, SessionConfig, SessionError};
+pub use session::{Session, SessionConfig, SessionError};
 pub use switch::{
     Description, Features, PortCounters, PortDescription, PortReason, PortStatus, Role, RoleState,
 };

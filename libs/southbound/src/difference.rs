@@ -1,5 +1,6 @@
-use l2sces_openflow::{Action, Bucket, Change, GroupId, Program};
 use std::collections::{BTreeMap, BTreeSet};
+
+use l2sces_openflow::{Action, Bucket, Change, GroupId, Program};
 
 /// The changes that turn what a switch has into what it should have, in an order that loses no
 /// frame: groups are there before the flows that use them, new flows before old ones go, and a

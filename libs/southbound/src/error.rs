@@ -39,6 +39,9 @@ pub enum RequestError {
     /// The switch refused it.
     #[error("the switch refused: {0}")]
     Refused(OpenFlowError),
+    /// The session answered another question, which it never does.
+    #[error("the answer is to another question")]
+    Mismatch,
 }
 
 /// Why a connection that worked has ended.

@@ -75,3 +75,79 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use l2sces_model::MacAddress;
+    use l2sces_openflow::{Match, PacketInReason};
+
+    use super::*;
+
+    fn port(number: u32, live: bool) -> PortDescription {
+        PortDescription {
+            number,
+            name: format!("p{number}"),
+            hw_addr: MacAddress::BROADCAST,
+            shut: false,
+            link_down: false,
+            live,
+        }
+    }
+
+    fn packet_in() -> PacketIn {
+        PacketIn {
+            buffer: None,
+            total_length: 0,
+            reason: PacketInReason::Action,
+            table: 0,
+            cookie: 0,
+            matching: Match::any(),
+            data: vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_lags_loses_packets_and_no_state_of_a_port() {
+        let (mut outbox, mut receiver) = Outbox::new();
+        (0..2 * EVENTS).for_each(|_| outbox.packet_in(packet_in()));
+        assert_eq!(receiver.len(), EVENTS - RESERVED);
+
+        // More changes than places, so that the last state of each port comes late.
+        let ports = 2 * EVENTS as u32;
+        (0..ports).for_each(|number| outbox.port(port(number, false), false));
+        (0..ports).for_each(|number| outbox.port(port(number, true), number % 2 == 0));
+        tokio::spawn(async move {
+            tokio::select! {
+                never = outbox.deliver() => match never {},
+                () = tokio::task::yield_now() => {}
+            }
+            outbox.close(CloseReason::Local).await;
+        });
+
+        let mut states = BTreeMap::new();
+        let mut packets = 0;
+        loop {
+            match receiver.recv().await {
+                Some(SwitchEvent::PortChanged { description, removed }) => {
+                    states.insert(description.number, (description, removed));
+                }
+                Some(SwitchEvent::PacketIn(_)) => packets += 1,
+                Some(SwitchEvent::Closed(CloseReason::Local)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(packets, EVENTS - RESERVED);
+        let expected = (0..ports).map(|number| (number, (port(number, true), number % 2 == 0)));
+        assert!(states.into_iter().eq(expected));
+        assert!(receiver.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_receiver_that_is_gone() {
+        let (mut outbox, receiver) = Outbox::new();
+        drop(receiver);
+        outbox.packet_in(packet_in());
+        outbox.port(port(1, true), false);
+        outbox.close(CloseReason::Eof).await;
+    }
+}

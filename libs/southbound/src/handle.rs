@@ -68,7 +68,7 @@ impl SwitchHandle {
     pub async fn read_flow_stats(&self) -> Result<Vec<FlowStats>, RequestError> {
         match self.request(Request::Flows).await? {
             Reply::Flows(flows) => Ok(flows),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 
@@ -79,7 +79,7 @@ impl SwitchHandle {
     pub async fn read_groups(&self) -> Result<Vec<Group>, RequestError> {
         match self.request(Request::Groups).await? {
             Reply::Groups(groups) => Ok(groups),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 
@@ -100,7 +100,7 @@ impl SwitchHandle {
     pub async fn read_ports(&self) -> Result<Vec<PortDescription>, RequestError> {
         match self.request(Request::Ports).await? {
             Reply::Ports(ports) => Ok(ports),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 
@@ -112,7 +112,7 @@ impl SwitchHandle {
     pub async fn port_stats(&self, port: Option<u32>) -> Result<Vec<PortCounters>, RequestError> {
         match self.request(Request::PortStats(port.unwrap_or(port::ANY))).await? {
             Reply::PortStats(counters) => Ok(counters),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 
@@ -123,7 +123,7 @@ impl SwitchHandle {
     pub async fn description(&self) -> Result<Description, RequestError> {
         match self.request(Request::Description).await? {
             Reply::Description(description) => Ok(description),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 
@@ -135,7 +135,7 @@ impl SwitchHandle {
     pub async fn request_role(&self, role: RoleState) -> Result<RoleState, RequestError> {
         match self.request(Request::Role(role)).await? {
             Reply::Role(role) => Ok(role),
-            _ => Err(RequestError::Closed),
+            _ => Err(RequestError::Mismatch),
         }
     }
 

@@ -1,5 +1,12 @@
 //! The codec against bytes of other makes, against Wireshark's dissector, and against itself.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod bad;
 mod golden;
 mod round_trip;

@@ -152,8 +152,7 @@ fn what_somebody_edits_by_hand_is_mended_and_nothing_else() {
         let unicast = "metadata=7/0xffffff,dl_dst=02:00:00:00:00:01";
         ovs.ofctl("--strict del-flows", &format!("table=2,priority=10,{unicast}"));
         ovs.ofctl("--strict mod-flows", "table=3,priority=0,actions=output:1");
-        let foreign =
-            "tcp,tcp_flags=+syn-ack,nw_src=10.0.0.0/8,tp_dst=80,reg1=5/0xf,ct_state=+trk";
+        let foreign = "tcp,tcp_flags=+syn-ack,nw_src=10.0.0.0/8,tp_dst=80,reg1=5/0xf,ct_state=+trk";
         let actions = "push_vlan:0x8100,move:NXM_NX_REG0[]->NXM_NX_REG1[],resubmit(,4),output:2";
         ovs.ofctl("add-flow", &format!("table=7,priority=3,cookie=9,{foreign},actions={actions}"));
         ovs.ofctl("mod-group", "group_id=1,type=indirect,bucket=output:3");

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     net::Ipv4Addr,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -45,14 +45,11 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: 
 
 /// Runs a command that must succeed; returns what it prints.
 pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -> String {
-    let mut command = Command::new(program);
-    succeed(command.args(args).output().unwrap_or_else(|error| panic!("{program}: {error}")))
-}
-
-fn succeed(output: Output) -> String {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {text}{errors}", output.status);
+    assert!(output.status.success(), "{program}: {}: {text}{errors}", output.status);
     text
 }
 
