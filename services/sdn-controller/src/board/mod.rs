@@ -173,6 +173,11 @@ impl Board {
         self.tell(&mut entries, Key::Network(key));
     }
 
+    /// Whether a port is to exist.
+    pub(crate) fn wants_port(&self, key: &PortKey) -> bool {
+        self.lock().ports.get(key).is_some_and(|entry| !entry.deleting)
+    }
+
     /// What is known of a port.
     pub(crate) fn port_facts(&self, key: &PortKey) -> Option<PortFacts> {
         self.lock().ports.get(key).map(|entry| entry.facts.clone())

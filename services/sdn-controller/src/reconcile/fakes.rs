@@ -146,6 +146,13 @@ impl FakeAgents {
         self.tell(endpoint, ChangeKind::Deleted, state);
     }
 
+    /// An interface has an error, or is in order again.
+    pub(crate) fn report(&self, endpoint: &str, interface: &str, error: &str) {
+        let port = self.port(endpoint, interface).unwrap();
+        let state = PortState { error: error.to_owned(), ..state(&port) };
+        self.tell(endpoint, ChangeKind::Put, state);
+    }
+
     fn tell(&self, endpoint: &str, kind: ChangeKind, state: PortState) {
         if let Some(watcher) = lock(&self.watchers).get(endpoint) {
             let response = WatchPortsResponse { kind: kind.into(), state: Some(state) };

@@ -114,12 +114,15 @@ impl Follower {
         let mut pauses = super::pauses();
         loop {
             let fault = self.follow().await;
-            tracing::warn!(node = %self.node, endpoint = self.endpoint, %fault, "sps-agent lost");
-            let was_connected = {
+            let (was_known, was_connected) = {
                 let mut view = lock(&self.view);
-                view.fault = Some(fault.clone());
-                std::mem::take(&mut view.synced)
+                let was_known = view.fault.replace(fault.clone()).is_some();
+                (was_known, std::mem::take(&mut view.synced))
             };
+            if !was_known {
+                tracing::warn!(node = %self.node, endpoint = self.endpoint, %fault,
+                    "sps-agent lost");
+            }
             if was_connected {
                 pauses = super::pauses();
             }
@@ -175,11 +178,15 @@ impl Follower {
                 _ => view.ports.remove(&state.interface_name),
             }
         };
-        // Of a deleted one nothing but the name is told.
-        let owner = former.as_ref().map_or(&state.owner, |former| &former.owner);
+        let Some(former) = former else { return };
+        // A port that is being made is out of order for a moment, and one that is not made has been
+        // reported to whoever asked for it: only a port that was in order needs another look.
         let vanished = kind == ChangeKind::Deleted;
-        if let Ok(key) = owner.parse::<PortKey>()
-            && (vanished || !state.error.is_empty())
+        let broke = former.error.is_empty() && !state.error.is_empty();
+        // Of a deleted one nothing but the name is told.
+        if let Ok(key) = former.owner.parse::<PortKey>()
+            && (vanished || broke)
+            && self.board.wants_port(&key)
         {
             tracing::warn!(port = %key, node = %self.node, vanished, error = state.error,
                 "interface out of order");

@@ -89,8 +89,8 @@ impl ExchangeWatch {
         let mut pauses = super::pauses();
         loop {
             let fault = self.follow(&mut directory).await;
-            tracing::warn!(%fault, "sco-provider lost");
             if self.uplink.fault().is_none() {
+                tracing::warn!(%fault, "sco-provider lost");
                 pauses = super::pauses();
             }
             self.uplink.set_fault(Some(fault));

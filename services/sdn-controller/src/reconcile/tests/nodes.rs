@@ -103,6 +103,31 @@ async fn an_interface_that_vanishes_is_made_again() {
 }
 
 #[tokio::test]
+async fn an_interface_that_breaks_is_made_again_once() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let stored = put_port(&world.store, &port("blue", "p")).await.unwrap().port;
+    let interface = stored.interface_name.as_str();
+    let reconciler = world.start_complete().await;
+    let knows = || reconciler.watches.ports(&name("n1")).is_some_and(|ports| ports.len() == 1);
+    run_until(&reconciler, || world.agents.port(N1, interface).is_some() && knows()).await;
+    // Whatever the beginning of the watch has asked for is done when nothing is left to do.
+    run_until(&reconciler, || !reconciler.board.port_facts(&stored.key).unwrap().recheck).await;
+    let calls = std::cell::RefCell::new(Vec::new());
+    let applied = || {
+        calls.borrow_mut().extend(world.script.calls());
+        calls.borrow().iter().filter(|call| call.starts_with("agent.apply_port")).count()
+    };
+    applied();
+    calls.borrow_mut().clear();
+    world.agents.report(N1, interface, "no carrier");
+    run_until(&reconciler, || applied() == 1).await;
+    // Made again, and still out of order: it was in order when it was made, so once more.
+    world.agents.report(N1, interface, "no carrier");
+    run_until(&reconciler, || applied() == 2).await;
+}
+
+#[tokio::test]
 async fn ports_that_nobody_wants_are_removed_when_the_agent_is_back() {
     let world = World::new().await;
     put_network(&world.store).await;
