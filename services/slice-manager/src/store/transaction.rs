@@ -23,7 +23,8 @@ pub struct Transaction {
 pub enum Lock {
     /// Read it and refer to it.
     Shared,
-    /// Only read it.
+    /// Only read it. Not so strong as to hold up a row that merely refers to it, such as a place
+    /// that is being remembered.
     Exclusive,
 }
 
@@ -239,13 +240,13 @@ const LOCK_SHARED: &str = select!(
 const LOCK_EXCLUSIVE: &str = select!(
     "join unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
      as wanted (kind, slice, network, name) using (kind, slice, network, name) \
-     order by kind desc, slice, network, name for update of resource"
+     order by kind desc, slice, network, name for no key update of resource"
 );
 
 const LOCK_CHILDREN: &str = select!(
     "where kind in ('network', 'port') and slice = $1 \
      and ($2 = '' or kind = 'port' and network = $2) and delete_time is null \
-     order by kind, slice, network, name for update"
+     order by kind, slice, network, name for no key update"
 );
 
 const INSERT: &str = concat!(

@@ -10,7 +10,7 @@ impl Store {
     pub async fn write_status<R: Resource>(&self, stored: &Stored<R>) -> Result<(), StoreError> {
         // The row is locked before the revision is taken; see `next_revision()`.
         sqlx::query(
-            "with locked as (select uid from resource where uid = $1 for update) \
+            "with locked as (select uid from resource where uid = $1 for no key update) \
              update resource set status = $2::jsonb, settled = $3 and generation = $4, \
              revision = next_revision() from locked where resource.uid = locked.uid",
         )
