@@ -223,6 +223,26 @@ async fn errors_are_typed_and_nothing_takes_place() {
 }
 
 #[tokio::test]
+async fn the_replica_has_what_a_refused_transaction_ran_into() {
+    let server = Server::start();
+    let client = server.client().await;
+    initialise(&client).await;
+    for number in 0..50 {
+        let name = format!("br{number}");
+        // This blocks the test's only thread, so the client has not read the change yet.
+        let added = Command::new("ovs-vsctl")
+            .arg(format!("--db=unix:{}", server.directory.path().join("db.sock").display()))
+            .args(["--no-wait", "add-br", &name])
+            .status();
+        assert!(added.unwrap().success());
+        assert_eq!(find(&client, &name), None);
+        let refused = client.transact(&add_bridge(&name)).await;
+        assert!(matches!(refused, Err(Error::Operation { .. })), "{refused:?}");
+        assert!(find(&client, &name).is_some());
+    }
+}
+
+#[tokio::test]
 async fn waits_until_the_switch_has_carried_out_the_change() {
     let server = Server::start();
     let (client, vswitchd) = (server.client().await, server.client().await);

@@ -1,13 +1,13 @@
 //! One bridge of a node's Open vSwitch, owned through OVSDB and served by gRPC: all of the
 //! `sps-agent` and the `ned-agent` but the name.
 //!
-//! The agent keeps nothing: what it made is marked in the database (see [`marks`](mod@marks)) and
+//! The agent keeps nothing: what it made is marked in the database (module `marks`) and
 //! found again after a restart, and only what is marked is ever changed or removed. Each call
 //! compares what is wanted with what is and applies the difference, so a call that was cut short at
 //! any point is completed by the next.
 //!
-//! - [`plan`](mod@plan), pure: the bridge as it is and as it is wanted → OVSDB operations.
-//! - [`netlink`](mod@netlink): virtual Ethernet pairs into network namespaces.
+//! - `plan`, pure: the bridge as it is and as it is wanted → OVSDB operations.
+//! - `netlink`: virtual Ethernet pairs into network namespaces.
 //! - [`Agent`]: carries both out.
 //! - [`SwitchApi`]: `l2sces.switch.v1.SwitchService` on top.
 //!

@@ -1,13 +1,19 @@
 //! Attaching and detaching ports.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::{
     Agent, AgentError, Attachment, NamespaceAttachment, Port, PortState,
-    netlink::Leftover,
+    netlink::Namespace,
     plan::{self, PortRow},
 };
+
+/// How long Open vSwitch may take to notice that an interface is up.
+const LINK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Makes a port as described, or changes what differs. Returns when Open vSwitch has carried it
@@ -44,73 +50,114 @@ impl Agent {
                 reason: "is attached in another way: delete the port first",
             });
         }
-        let ifindex = match &port.attachment {
+        match &port.attachment {
             Attachment::Namespace(namespace) => {
-                self.attach_namespace(port, namespace, existing.as_ref()).await?
+                self.attach_namespace(port, namespace, existing).await?;
             }
-            Attachment::Interface => {
-                let found = self.host.links.find(name).await?;
-                found.ok_or_else(|| AgentError::NoInterface(name.to_owned()))?.index
-            }
-        };
-        self.put_on_bridge(port, ifindex, existing.as_ref()).await?;
+            Attachment::Interface => self.attach_interface(port, existing).await?,
+        }
         self.port_state(name).ok_or_else(|| AgentError::NoBridge(self.identity.bridge.clone()))
     }
 
-    /// Returns the number of the node's interface.
     async fn attach_namespace(
         &self,
         port: &Port,
-        namespace: &NamespaceAttachment,
-        existing: Option<&PortRow>,
-    ) -> Result<u32, AgentError> {
-        let name = port.interface.as_str();
-        let wanted: Vec<_> = namespace.address.into_iter().collect();
-        let Some(row) = existing else {
-            return self.host.ensure(name, namespace, Leftover::Remake, &[]).await;
-        };
-        let noted = row.addresses();
-        let unwanted: Vec<IpNet> =
-            noted.iter().filter(|address| !wanted.contains(address)).copied().collect();
-        if noted != wanted
-            && let Some(ifindex) = row.ifindex()
-        {
-            // Noted before it is done, so that an agent killed in between still knows what to
-            // remove. Addresses that others set are not touched.
-            let mut all = unwanted.clone();
-            all.extend(&wanted);
-            self.note(port, ifindex, &all).await?;
-        }
-        self.host.ensure(name, namespace, Leftover::Keep, &unwanted).await
-    }
-
-    async fn put_on_bridge(
-        &self,
-        port: &Port,
-        ifindex: u32,
-        existing: Option<&PortRow>,
+        wanted: &NamespaceAttachment,
+        existing: Option<PortRow>,
     ) -> Result<(), AgentError> {
         let name = port.interface.as_str();
-        let addresses = port.addresses();
-        match existing.map(PortRow::ifindex) {
-            Some(noted) if noted == Some(ifindex) => {
-                self.note(port, ifindex, &addresses).await?;
-                return self.settle().await;
+        let namespace = Namespace::open(&wanted.path).await?;
+        if let Some(row) = &existing {
+            let pair = self.host.find_pair(name, wanted, &namespace).await?;
+            if let Some(pair) = pair.filter(|pair| row.ifindex() == Some(pair.host.index)) {
+                let forget = self.note_addresses(port, row, pair.host.index).await?;
+                self.host.configure(&pair, wanted, &namespace, &forget).await?;
+                self.note(port, pair.host.index, &port.addresses()).await?;
+                self.settle().await?;
+                self.wait_until_seen_up(name).await;
+                return Ok(());
             }
-            Some(_) => {
-                // The interface was made again under its name. Open vSwitch does not notice, and
-                // would go on to listen to the one that is gone: it has to let go of the name
-                // before it gets it again.
-                info!(port = name, owner = port.owner, "adding a renewed interface again");
-                let removal =
-                    self.read(|tables| plan::remove_port(tables, &self.identity, name))?;
-                self.carry_out(&removal).await?;
-            }
-            None => debug!(port = name, owner = port.owner, "adding a port"),
+            // Before the new pair is there: seeing another interface under the name of one it
+            // knows, Open vSwitch writes the old one's flags to it, and so sets it down.
+            self.take_off(port).await?;
         }
-        let operations =
-            self.read(|tables| plan::add_port(tables, &self.identity, port, ifindex, &addresses))?;
+        let pair = self.host.remake_pair(name, wanted, &namespace).await?;
+        self.host.configure(&pair, wanted, &namespace, &[]).await?;
+        self.put_on(port, pair.host.index).await?;
+        self.wait_until_seen_up(name).await;
+        Ok(())
+    }
+
+    async fn attach_interface(
+        &self,
+        port: &Port,
+        existing: Option<PortRow>,
+    ) -> Result<(), AgentError> {
+        let name = port.interface.as_str();
+        let found = self.host.links.find(name).await?;
+        let index = found.ok_or_else(|| AgentError::NoInterface(name.to_owned()))?.index;
+        match existing {
+            Some(row) if row.ifindex() == Some(index) => {
+                self.note(port, index, &[]).await?;
+                self.settle().await
+            }
+            existing => {
+                if existing.is_some() {
+                    self.take_off(port).await?;
+                }
+                self.put_on(port, index).await
+            }
+        }
+    }
+
+    /// Takes a port off the bridge whose interface was made again under its name. Open vSwitch does
+    /// not notice that, and would go on to listen to the one that is gone: it has to let go of the
+    /// name before it gets it again.
+    async fn take_off(&self, port: &Port) -> Result<(), AgentError> {
+        let name = port.interface.as_str();
+        info!(port = name, owner = port.owner, "adding a renewed interface again");
+        let removal = self.read(|tables| plan::remove_port(tables, &self.identity, name))?;
+        self.carry_out(&removal).await
+    }
+
+    async fn put_on(&self, port: &Port, ifindex: u32) -> Result<(), AgentError> {
+        debug!(port = port.interface.as_str(), owner = port.owner, "adding a port");
+        let operations = self.read(|tables| {
+            plan::add_port(tables, &self.identity, port, ifindex, &port.addresses())
+        })?;
         self.carry_out(&operations).await
+    }
+
+    /// Notes the addresses that are about to be set. Returns those to be removed.
+    ///
+    /// Noted before it is done, so that an agent killed in between still knows what to remove.
+    /// Addresses that others set are not touched.
+    async fn note_addresses(
+        &self,
+        port: &Port,
+        row: &PortRow,
+        ifindex: u32,
+    ) -> Result<Vec<IpNet>, AgentError> {
+        let wanted = port.addresses();
+        let mut all = row.addresses();
+        let unwanted = all.iter().filter(|address| !wanted.contains(address)).copied().collect();
+        if all != wanted {
+            all.extend(wanted.iter().filter(|address| !row.addresses().contains(address)));
+            self.note(port, ifindex, &all).await?;
+        }
+        Ok(unwanted)
+    }
+
+    /// Both ends of a pair are up by now, but Open vSwitch may learn of it a moment later. When it
+    /// does not, the port's state says so.
+    async fn wait_until_seen_up(&self, name: &str) {
+        let seen = self.client.replica().wait_for(|tables| {
+            let (_, row) = tables.find("Interface", name)?;
+            (row.string("link_state") != Some("down")).then_some(())
+        });
+        if timeout(LINK_PATIENCE, seen).await.is_err() {
+            debug!(port = name, "Open vSwitch sees the interface down");
+        }
     }
 
     /// Writes down what is known of a port, if that has changed.

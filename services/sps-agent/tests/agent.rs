@@ -92,7 +92,7 @@ fn an_agent_killed_at_any_moment_converges_when_it_returns() {
 
         // Each call is cut short a little later than the one before; from some round on it is not.
         for round in 0..12 {
-            let moment = Duration::from_micros(700 * round);
+            let moment = Duration::from_micros(1_200 * round);
             for is_attaching in [true, false] {
                 let agent = Agent::start(&node, &["--insecure-plaintext"]);
                 let mut client = self::client(&plaintext());

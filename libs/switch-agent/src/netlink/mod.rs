@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub(crate) use links::Links;
 pub(crate) use namespace::Namespace;
-pub(crate) use veth::{Host, Leftover};
+pub(crate) use veth::Host;
 
 /// What the kernel refused.
 #[derive(Debug, Error)]

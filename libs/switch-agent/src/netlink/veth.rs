@@ -19,58 +19,57 @@ pub(crate) struct Host {
     pub(crate) software_checksums: bool,
 }
 
-/// What to do with a pair of the agent's that is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leftover {
-    /// Its port is known: change what differs.
-    Keep,
-    /// Its port is not known, because the agent was killed: what was done to it is not known
-    /// either, so it is made again.
-    Remake,
+/// Both ends of a virtual Ethernet pair.
+pub(crate) struct Pair {
+    pub(crate) host: Link,
+    pod: Link,
 }
 
 impl Host {
-    /// Makes the pair as described, or changes what differs; `forget` are addresses that the agent
-    /// had set and that are no longer wanted. Returns the number of the node's interface, which
-    /// changes when the pair has to be made again.
+    /// The agent's pair of this name, if its far end is in the namespace under the name wanted.
     ///
     /// # Errors
-    /// The name on the node or in the namespace is somebody else's.
-    pub(crate) async fn ensure(
-        &self,
-        name: &str,
-        wanted: &NamespaceAttachment,
-        leftover: Leftover,
-        forget: &[IpNet],
-    ) -> Result<u32, AgentError> {
-        let namespace = Namespace::open(&wanted.path).await?;
-        let (host, pod) = match self.find_pair(name, wanted, &namespace, leftover).await? {
-            Some(pair) => pair,
-            None => self.make_pair(name, wanted, &namespace).await?,
-        };
-        self.links.set_mtu(&host, wanted.mtu).await?;
-        silence_ipv6(name)?;
-        self.links.set_up(&host).await?;
-        self.configure_pod(&namespace, &pod, wanted, forget).await?;
-        Ok(host.index)
-    }
-
-    async fn find_pair(
+    /// The name on the node is somebody else's.
+    pub(crate) async fn find_pair(
         &self,
         name: &str,
         wanted: &NamespaceAttachment,
         namespace: &Namespace,
-        leftover: Leftover,
-    ) -> Result<Option<(Link, Link)>, AgentError> {
+    ) -> Result<Option<Pair>, AgentError> {
         let Some(host) = self.find_own(name).await? else { return Ok(None) };
-        if leftover == Leftover::Keep
-            && let Some(pod) = self.peer_in(&host, namespace).await?
-            && pod.name == wanted.interface.as_str()
-        {
-            return Ok(Some((host, pod)));
+        let pod = self.peer_in(&host, namespace).await?;
+        Ok(pod.filter(|pod| pod.name == wanted.interface.as_str()).map(|pod| Pair { host, pod }))
+    }
+
+    /// Makes the pair, in the place of one that the agent made before.
+    ///
+    /// # Errors
+    /// The name on the node or in the namespace is somebody else's.
+    pub(crate) async fn remake_pair(
+        &self,
+        name: &str,
+        wanted: &NamespaceAttachment,
+        namespace: &Namespace,
+    ) -> Result<Pair, AgentError> {
+        if let Some(host) = self.find_own(name).await? {
+            self.links.delete(&host).await?;
         }
-        self.links.delete(&host).await?;
-        Ok(None)
+        self.make_pair(name, wanted, namespace).await
+    }
+
+    /// Gives both ends what they are to have, where it differs; `forget` are addresses that the
+    /// agent had set and that are no longer wanted.
+    pub(crate) async fn configure(
+        &self,
+        pair: &Pair,
+        wanted: &NamespaceAttachment,
+        namespace: &Namespace,
+        forget: &[IpNet],
+    ) -> Result<(), NetlinkError> {
+        self.links.set_mtu(&pair.host, wanted.mtu).await?;
+        silence_ipv6(&pair.host.name)?;
+        self.links.set_up(&pair.host).await?;
+        self.configure_pod(namespace, &pair.pod, wanted, forget).await
     }
 
     /// The far end of a pair, if it is in this namespace. Numbers alone do not tell: each namespace
@@ -92,7 +91,7 @@ impl Host {
         name: &str,
         wanted: &NamespaceAttachment,
         namespace: &Namespace,
-    ) -> Result<(Link, Link), AgentError> {
+    ) -> Result<Pair, AgentError> {
         let pod_name = wanted.interface.as_str();
         let taken = || AgentError::NameTaken {
             interface: pod_name.to_owned(),
@@ -118,7 +117,7 @@ impl Host {
         };
         let host = self.links.find(name).await?.ok_or_else(|| vanished(name))?;
         let pod = namespace.links.find(pod_name).await?.ok_or_else(|| vanished(pod_name))?;
-        Ok((host, pod))
+        Ok(Pair { host, pod })
     }
 
     async fn configure_pod(

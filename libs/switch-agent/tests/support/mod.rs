@@ -15,6 +15,7 @@ use std::{
     future::Future,
     io::{Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -168,7 +169,7 @@ impl Node {
         let remote = format!("--remote=punix:{}", node.path("db.sock"));
         node.spawn("ovsdb-server", &[&database, &remote]);
         let started = Instant::now();
-        while !Path::new(&node.path("db.sock")).exists() {
+        while UnixStream::connect(node.path("db.sock")).is_err() {
             assert!(started.elapsed() < PATIENCE, "ovsdb-server does not start");
             std::thread::sleep(Duration::from_millis(5));
         }
