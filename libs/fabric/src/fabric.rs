@@ -75,6 +75,11 @@ struct Switch {
     spec: Option<SwitchSpec>,
     /// OpenFlow port numbers, as the switch reports them.
     interfaces: BTreeMap<InterfaceName, u32>,
+    /// Whether the switch has reported its ports since the fabric exists. Until then nothing is
+    /// known of them, and everything wanted is taken to be there: after a restart of the
+    /// controller, a switch that connects a moment later than another must not look like one that
+    /// has lost its tunnels and ports.
+    has_reported: bool,
 }
 
 #[derive(Debug)]
@@ -144,6 +149,7 @@ impl Fabric {
 
     /// Tells the number of a switch's interface, or that it has none.
     pub fn set_interface(&mut self, id: DatapathId, interface: &InterfaceName, port: Option<u32>) {
+        self.note_report(id);
         let interfaces = &mut self.switches.entry(id).or_default().interfaces;
         let before = match port {
             Some(port) => interfaces.insert(interface.clone(), port),
@@ -156,12 +162,20 @@ impl Fabric {
 
     /// Tells all interfaces of a switch.
     pub fn set_interfaces(&mut self, id: DatapathId, now: &BTreeMap<InterfaceName, u32>) {
+        self.note_report(id);
         let before = self.switches.entry(id).or_default().interfaces.clone();
         for interface in before.keys().filter(|interface| !now.contains_key(interface)) {
             self.set_interface(id, interface, None);
         }
         for (interface, port) in now {
             self.set_interface(id, interface, Some(*port));
+        }
+    }
+
+    fn note_report(&mut self, id: DatapathId) {
+        let switch = self.switches.entry(id).or_default();
+        if !std::mem::replace(&mut switch.has_reported, true) {
+            self.touch_switch(id);
         }
     }
 
@@ -431,7 +445,7 @@ impl Fabric {
             let to = topology.routes_to(destination.id);
             let group = pipeline::destination_group(slice.spec.ordinal, destination.ordinal);
             for switch in known.iter().filter(|switch| switch.id != destination.id) {
-                let next_hop = to.get(&switch.id).map(|edge| edge.port);
+                let next_hop = to.get(&switch.id).and_then(|edge| edge.port);
                 let group = pipeline::destination_group_to(group, next_hop);
                 programs.entry(switch.id).or_default().put_group(group);
             }
@@ -444,14 +458,15 @@ impl Fabric {
         programs
     }
 
-    /// The usable graph of a slice: links between known switches that have both tunnels.
+    /// The usable graph of a slice: links between known switches that have both tunnels, as far as
+    /// is known.
     fn topology(&self, slice: &Slice) -> Topology {
         let mut topology = Topology::default();
         let end = |end: &LinkEnd| {
-            let member =
-                slice.members.contains(&end.switch) && self.switch_name(end.switch).is_some();
-            let port = self.interface(end.switch, &end.interface).filter(|_| member)?;
-            Some((end.switch, port))
+            let known = self.switches.get(&end.switch).filter(|switch| switch.spec.is_some())?;
+            let port = known.interfaces.get(&end.interface).copied();
+            let usable = port.is_some() || !known.has_reported;
+            (usable && slice.members.contains(&end.switch)).then_some((end.switch, port))
         };
         for link in &slice.spec.links {
             if let (Some(a), Some(b)) = (end(&link.a), end(&link.b)) {
@@ -473,26 +488,30 @@ impl Fabric {
         let mut legs: BTreeMap<DatapathId, BTreeSet<Leg>> = BTreeMap::new();
         let mut endpoints = BTreeMap::new();
         for spec in network.endpoints.values() {
-            let trunk = self.interface(spec.switch, &spec.interface);
-            if let Some(port) = trunk.filter(|_| slice.members.contains(&spec.switch)) {
-                endpoints.insert(spec.mac, (spec.switch, Leg::Trunk(port)));
+            if let Some(port) = self.place(spec.switch, &spec.interface, &slice.members) {
+                endpoints.insert(spec.mac, (spec.switch, port.map(Leg::Trunk)));
             }
         }
-        for id in network.ports.iter().filter(|id| self.problem(id).is_none()) {
-            let Some(spec) = self.ports.get(id) else { continue };
-            let Some(port) = self.interface(spec.switch, &spec.interface) else { continue };
+        for spec in network.ports.iter().filter_map(|id| self.ports.get(id)) {
+            if !self.owns_interface(spec) {
+                continue;
+            }
+            let Some(port) = self.place(spec.switch, &spec.interface, &slice.members) else {
+                continue;
+            };
             let leg = match spec.role {
                 PortRole::Access { mac } => {
-                    endpoints.insert(mac, (spec.switch, Leg::Access(port)));
-                    Leg::Access(port)
+                    endpoints.insert(mac, (spec.switch, port.map(Leg::Access)));
+                    port.map(Leg::Access)
                 }
-                PortRole::Trunk => Leg::Trunk(port),
+                PortRole::Trunk => port.map(Leg::Trunk),
             };
-            legs.entry(spec.switch).or_default().insert(leg);
+            legs.entry(spec.switch).or_default().extend(leg);
         }
         // An endpoint behind a trunk that the network may not use cannot be reached.
-        endpoints
-            .retain(|_, (switch, leg)| legs.get(switch).is_some_and(|legs| legs.contains(leg)));
+        endpoints.retain(|_, (switch, leg)| {
+            legs.get(switch).is_some_and(|legs| leg.is_none_or(|leg| legs.contains(&leg)))
+        });
         let destination_group = |id: DatapathId| self.destination_group(&slice.spec, id);
         Resolved {
             vni,
@@ -503,6 +522,19 @@ impl Fabric {
             endpoints,
         }
         .compile()
+    }
+
+    /// Where an interface of a slice's switch is: at a port, or at one that is not known yet
+    /// because the switch has not reported its ports. `None`: nowhere.
+    fn place(
+        &self,
+        id: DatapathId,
+        interface: &InterfaceName,
+        members: &BTreeSet<DatapathId>,
+    ) -> Option<Option<u32>> {
+        let switch = self.switches.get(&id).filter(|switch| switch.spec.is_some())?;
+        let port = switch.interfaces.get(interface).copied();
+        (members.contains(&id) && (port.is_some() || !switch.has_reported)).then_some(port)
     }
 
     fn destination_group(&self, slice: &SliceSpec, id: DatapathId) -> Option<GroupId> {

@@ -19,10 +19,11 @@ pub(crate) struct Resolved<'a> {
     pub(crate) routes: &'a BTreeMap<DatapathId, Routes>,
     /// The group number that leads to each switch.
     pub(crate) destination_group: &'a dyn Fn(DatapathId) -> Option<GroupId>,
-    /// Where the network meets each switch: its members.
+    /// Where the network meets each switch: its members. A switch that has not reported its ports
+    /// is a member too, without legs.
     pub(crate) legs: BTreeMap<DatapathId, BTreeSet<Leg>>,
-    /// Where each endpoint is: a switch, and one of its legs.
-    pub(crate) endpoints: BTreeMap<MacAddress, (DatapathId, Leg)>,
+    /// Where each endpoint is: a switch, and one of its legs if that is known.
+    pub(crate) endpoints: BTreeMap<MacAddress, (DatapathId, Option<Leg>)>,
 }
 
 impl Resolved<'_> {
@@ -37,16 +38,17 @@ impl Resolved<'_> {
         let forwarders = self.forwarders(&members);
         for &switch in forwarders.values().flatten() {
             let program = programs.entry(switch).or_default();
-            for edge in self.topology.edges(switch) {
-                program.put_flow(pipeline::link_forwarded(self.vni, edge.port));
+            for port in self.topology.edges(switch).iter().filter_map(|edge| edge.port) {
+                program.put_flow(pipeline::link_forwarded(self.vni, port));
             }
         }
         for (&mac, &(at, leg)) in &self.endpoints {
             for &switch in forwarders.get(&at).into_iter().flatten() {
                 let flow = if switch == at {
                     match leg {
-                        Leg::Trunk(port) => pipeline::trunk_destination(self.vni, mac, port),
-                        Leg::Access(port) | Leg::Link(port) => {
+                        None => continue,
+                        Some(Leg::Trunk(port)) => pipeline::trunk_destination(self.vni, mac, port),
+                        Some(Leg::Access(port) | Leg::Link(port)) => {
                             pipeline::local_destination(self.vni, mac, port)
                         }
                     }
@@ -64,7 +66,7 @@ impl Resolved<'_> {
     /// How frames get in by access ports and trunks.
     fn enter(&self, programs: &mut BTreeMap<DatapathId, Program>) {
         for (&mac, &(switch, leg)) in &self.endpoints {
-            if let Leg::Access(port) = leg {
+            if let Some(Leg::Access(port)) = leg {
                 let program = programs.entry(switch).or_default();
                 for flow in pipeline::access(self.vni, port, mac) {
                     program.put_flow(flow);

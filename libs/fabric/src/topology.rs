@@ -13,13 +13,16 @@ use l2sces_model::DatapathId;
 pub(crate) struct Edge {
     /// The switch at the far end.
     pub(crate) peer: DatapathId,
-    /// OpenFlow port of the near end.
-    pub(crate) port: u32,
-    /// OpenFlow port of the far end.
-    pub(crate) peer_port: u32,
+    /// OpenFlow port of the near end; none while its switch has not reported its ports.
+    pub(crate) port: Option<u32>,
+    /// OpenFlow port of the far end, likewise.
+    pub(crate) peer_port: Option<u32>,
     /// What it costs to use the link.
     pub(crate) cost: u64,
 }
+
+/// One end of a link: a switch, and its OpenFlow port if it is known.
+pub(crate) type End = (DatapathId, Option<u32>);
 
 /// For each switch from which a destination can be reached: its first edge on the way.
 pub(crate) type Routes = BTreeMap<DatapathId, Edge>;
@@ -32,7 +35,7 @@ pub(crate) struct Topology {
 
 impl Topology {
     /// Adds a link between two ends, each a switch and its OpenFlow port.
-    pub(crate) fn link(&mut self, a: (DatapathId, u32), b: (DatapathId, u32), cost: u64) {
+    pub(crate) fn link(&mut self, a: End, b: End, cost: u64) {
         for ((from, port), (peer, peer_port)) in [(a, b), (b, a)] {
             self.edges.entry(from).or_default().push(Edge { peer, port, peer_port, cost });
         }
@@ -91,8 +94,8 @@ impl Topology {
             let routes = self.routes_to(root);
             for &member in members {
                 for (switch, edge) in way(&routes, member) {
-                    tree.entry(switch).or_default().insert(edge.port);
-                    tree.entry(edge.peer).or_default().insert(edge.peer_port);
+                    tree.entry(switch).or_default().extend(edge.port);
+                    tree.entry(edge.peer).or_default().extend(edge.peer_port);
                 }
             }
         }
@@ -127,7 +130,7 @@ mod tests {
     fn graph(links: &[(u64, u64)]) -> Topology {
         let mut topology = Topology::default();
         for &(a, b) in links {
-            topology.link((id(a), b as u32), (id(b), a as u32), 1);
+            topology.link((id(a), Some(b as u32)), (id(b), Some(a as u32)), 1);
         }
         topology
     }
@@ -135,10 +138,10 @@ mod tests {
     #[test]
     fn routes_take_the_cheapest_way() {
         let mut topology = graph(&[(1, 2), (2, 3)]);
-        topology.link((id(1), 3), (id(3), 1), 10);
+        topology.link((id(1), Some(3)), (id(3), Some(1)), 10);
         let routes = topology.routes_to(id(3));
-        assert_eq!(routes[&id(1)].port, 2);
-        assert_eq!(routes[&id(2)].port, 3);
+        assert_eq!(routes[&id(1)].port, Some(2));
+        assert_eq!(routes[&id(2)].port, Some(3));
         assert!(!routes.contains_key(&id(3)));
     }
 

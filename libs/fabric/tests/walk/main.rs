@@ -97,6 +97,21 @@ proptest! {
         }
     }
 
+    /// After a restart of the controller, the first switch to connect gets the program that it has:
+    /// the others are not taken to have lost what they have not reported yet.
+    #[test]
+    fn a_switch_that_has_not_reported_is_not_taken_to_have_lost_anything(scenario in scenario()) {
+        let mut fabric = Fabric::new();
+        scenario.put(&mut fabric);
+        fabric.recompile();
+        for first in scenario.switch_ids() {
+            let mut restarted = Fabric::new();
+            scenario.put_with_reports_of(&mut restarted, first);
+            restarted.recompile();
+            prop_assert_eq!(restarted.program(first), fabric.program(first));
+        }
+    }
+
     /// What is removed leaves nothing behind.
     #[test]
     fn removing_everything_empties_every_program(scenario in scenario()) {

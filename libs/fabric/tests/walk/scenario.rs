@@ -187,6 +187,14 @@ impl Scenario {
         self.steps().into_iter().for_each(|step| apply(fabric, step));
     }
 
+    /// Puts everything that is wanted, but only one switch has reported its ports.
+    pub(crate) fn put_with_reports_of(&self, fabric: &mut Fabric, first: DatapathId) {
+        let steps = self.steps().into_iter();
+        steps
+            .filter(|step| !matches!(step, Step::Interface(switch, ..) if id(*switch) != first))
+            .for_each(|step| apply(fabric, step));
+    }
+
     /// Puts everything in some order, compiling after each step.
     pub(crate) fn put_in_steps(&self, fabric: &mut Fabric, mut order: u64) {
         let mut steps = self.steps();
