@@ -62,6 +62,13 @@ pub(crate) enum Command {
         /// Name of the pod
         pod: String,
     },
+    /// Kill a process (SIGKILL), start it again and wait until it is healthy
+    Restart {
+        #[command(flatten)]
+        name: LabName,
+        /// The process, as `status` calls it
+        process: Unit,
+    },
     /// Show processes, namespaces and pods
     Status {
         #[command(flatten)]
@@ -124,6 +131,11 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Exec { name, place, command } => exec(&name.open()?, &place, &command)?,
         Command::Pod { lab, node, pod } => {
             println!("{}", lab.open()?.pod(&node, &pod).await?.path());
+        }
+        Command::Restart { name, process } => {
+            let lab = name.open()?;
+            lab.kill(&process).await?;
+            lab.start(&process).await?;
         }
         Command::Status { name } => return status(&name.open()?).await,
     }

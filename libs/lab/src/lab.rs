@@ -288,7 +288,8 @@ impl Lab {
         self.inner.write()?;
         match unit {
             Unit::OvsVswitchd(node) => openvswitch::restore_addresses(layout.node(node)?).await,
-            Unit::OvsdbServer(_) | Unit::Postgres => Ok(()),
+            Unit::OvsdbServer(_) => Ok(()),
+            Unit::Postgres => postgres::restarted(&layout.postgres, supervisor).await,
             _ => services::healthy(layout, supervisor, layout.service(unit)?).await,
         }
     }

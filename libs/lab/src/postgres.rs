@@ -129,6 +129,19 @@ fn programs() -> Result<PathBuf, LabError> {
         .ok_or_else(|| LabError::NoBinary(root.join("15/bin/initdb")))
 }
 
+/// Waits until Postgres answers. After a kill it refuses to start as long as one of its old
+/// children lives, so it is started again, as an init system would.
+pub(crate) async fn restarted(
+    postgres: &Postgres,
+    supervisor: &Supervisor,
+) -> Result<(), LabError> {
+    wait::holds("Postgres answers", Duration::from_secs(30), || async {
+        supervisor.start(&Unit::Postgres).await.map_err(|error| error.to_string())?;
+        connect(postgres).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await
+}
+
 /// Connects to the services' database as superuser.
 pub(crate) async fn connect(postgres: &Postgres) -> Result<PgConnection, LabError> {
     let options: PgConnectOptions = postgres.admin_url.parse()?;

@@ -1,7 +1,9 @@
 //! `lab.json`: what a lab is, for people, scripts and later commands. docs/lab.md describes it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -57,7 +59,10 @@ impl Record {
         let new = path.with_extension("json.new");
         let text = serde_json::to_vec_pretty(self)
             .map_err(|source| LabError::Record { path: path.clone(), source })?;
-        fs::write(&new, text)
+        // It has passwords.
+        let file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+        file.and_then(|mut file| file.write_all(&text))
             .and_then(|()| fs::rename(&new, &path))
             .context(|| format!("write {}", path.display()))
     }

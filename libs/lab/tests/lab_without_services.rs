@@ -127,6 +127,18 @@ async fn a_killed_switch_comes_back_with_its_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgres_comes_back_with_what_was_committed() {
+    let lab = lab("a=a1").await;
+    let url = lab.layout().role(&Unit::SliceManager).unwrap().url.clone();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE kept (n int)").execute(&mut connection).await.unwrap();
+    lab.kill(&Unit::Postgres).await.unwrap();
+    lab.start(&Unit::Postgres).await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("INSERT INTO kept VALUES (1)").execute(&mut connection).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_reads_and_writes_its_own_schema_only() {
     let lab = lab("a=a1").await;
     let url = |unit| lab.layout().role(&unit).unwrap().url.clone();

@@ -66,6 +66,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         lab.down().await?;
         return Err(error);
     }
+    if !verdicts.all_hold() {
+        print_warnings(&lab);
+    }
     if args.keep {
         print_summary(&narrator, &verdicts);
         print_next(&lab);
@@ -194,26 +197,29 @@ fn print_warnings(lab: &Lab) {
 
 fn print_next(lab: &Lab) {
     let layout = lab.layout();
-    let admin = &layout.admin;
-    let (ca, cert, key) = (admin.ca.display(), admin.cert.display(), admin.key.display());
-    let (control, dns) = (layout.control.address, layout.control.dns.ip());
+    let (dns, prefix) = (layout.control.dns.ip(), layout.prefix());
     println!(
         "\nIt is all still running. Try:\n
   cargo xtask lab status
-  cargo xtask lab exec -- l2sces network list
   cargo xtask lab exec -- l2sces port list --slice {SLICE} --network blue
-  cargo xtask lab exec --in blue-a1 -- ping 10.1.0.22
-  cargo xtask lab exec --in a1 -- tcpdump -ni br-wan udp
+  cargo xtask lab exec --in blue-a1 -- ping -c 3 10.1.0.22
+  cargo xtask lab exec --in a1 -- tcpdump -ni br-wan udp            # the tunnel between the clusters
   cargo xtask lab exec -- dig @{dns} b2.b.blue.{SLICE}.inter.l2sces
-  cargo xtask lab exec -- buf curl --cacert {ca} --cert {cert} --key {key} \\
-      --protocol grpc https://{control}:50051/l2sces.slice.v1.NetworkService/ListNetworks
-  cargo xtask lab exec -- grpcurl -cacert {ca} -cert {cert} -key {key} {control}:50051 list
+  cargo xtask lab restart sdn-controller-a                          # kill -9, then start again
+
   cargo xtask lab pod --node b1 mine
   cargo xtask lab exec -- l2sces port attach mine --slice {SLICE} --network blue --cluster b \\
-      --node b1 --namespace /run/netns/{}p-mine
+      --node b1 --namespace /run/netns/{prefix}p-mine
+
+  cargo xtask lab exec -- sh -c 'buf curl --protocol grpc \\
+      --cacert $L2SCES_TLS_CA --cert $L2SCES_TLS_CERT --key $L2SCES_TLS_KEY \\
+      $L2SCES_ENDPOINT/l2sces.slice.v1.NetworkService/ListNetworks'
+  cargo xtask lab exec -- sh -c 'grpcurl \\
+      -cacert $L2SCES_TLS_CA -cert $L2SCES_TLS_CERT -key $L2SCES_TLS_KEY \\
+      ${{L2SCES_ENDPOINT#https://}} list'
+
   cargo xtask lab exec -- l2sces slice delete {SLICE} --force
-  cargo xtask lab down",
-        layout.prefix(),
+  cargo xtask lab down"
     );
 }
 
