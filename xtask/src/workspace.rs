@@ -16,6 +16,21 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl Profile {
+    /// The flag that chooses it.
+    pub(crate) fn flag(self) -> Option<&'static str> {
+        (self == Self::Release).then_some("--release")
+    }
+
+    /// Its directory in the target directory.
+    fn directory(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// Top of the repository.
 pub(crate) fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -41,15 +56,8 @@ pub(crate) async fn build(profile: Profile) -> Result<PathBuf> {
     let mut cargo = cargo()?;
     // Not this program: it runs.
     cargo.args(["build", "--workspace", "--exclude", "xtask", "--bins", "--quiet"]);
-    let directory = match profile {
-        Profile::Dev => "debug",
-        Profile::Release => {
-            cargo.arg("--release");
-            "release"
-        }
-    };
-    run(&mut cargo).await?;
-    Ok(target()?.join(directory))
+    run(cargo.args(profile.flag())).await?;
+    Ok(target()?.join(profile.directory()))
 }
 
 /// Runs a command whose output is for the person who watches; it must succeed.

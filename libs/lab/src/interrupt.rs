@@ -57,12 +57,12 @@ fn handle() {
             return;
         }
     };
+    // Another thread may just be dropping a lab; and none is to go on when they are down.
+    let _tearing_down = tear_down();
     for lab in labs().iter().filter_map(Weak::upgrade) {
-        if let Err(error) = lab.take_down() {
+        if let Err(error) = lab.remove() {
             tracing::warn!(%error, "the lab could not be taken down");
         }
     }
-    // Another thread may just be dropping a lab.
-    let _tearing_down = tear_down();
     process::exit(exit_status);
 }

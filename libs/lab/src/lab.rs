@@ -436,6 +436,11 @@ impl Inner {
     /// Takes the lab down, once.
     pub(crate) fn take_down(&self) -> Result<(), LabError> {
         let _tearing_down = interrupt::tear_down();
+        self.remove()
+    }
+
+    /// Takes the lab down, once. The caller holds [`interrupt::tear_down`].
+    pub(crate) fn remove(&self) -> Result<(), LabError> {
         if self.is_down.swap(true, Ordering::SeqCst) {
             return Ok(());
         }

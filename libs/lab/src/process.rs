@@ -7,7 +7,10 @@ use std::{
     os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -137,6 +140,8 @@ impl Entry {
 pub(crate) struct Supervisor {
     /// Whether the processes outlive us.
     survive: bool,
+    /// The lab goes down: nothing is started any more.
+    is_closed: AtomicBool,
     entries: Mutex<BTreeMap<Unit, Entry>>,
 }
 
@@ -146,7 +151,7 @@ impl Supervisor {
             .into_iter()
             .map(|record| (record.spec.unit.clone(), Entry { record, child: None }))
             .collect();
-        Self { survive, entries: Mutex::new(entries) }
+        Self { survive, is_closed: AtomicBool::new(false), entries: Mutex::new(entries) }
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Unit, Entry>> {
@@ -176,9 +181,15 @@ impl Supervisor {
             }
             entry.record.spec.clone()
         };
-        let child = spawn(spec, self.survive).await?;
+        let mut child = spawn(spec, self.survive).await?;
         let identity = i32::try_from(child.id()).ok().and_then(ProcessIdentity::of);
         let mut entries = self.entries();
+        if self.is_closed.load(Ordering::SeqCst) {
+            // It has not done anything yet, and nobody else knows of it.
+            drop(child.kill());
+            drop(child.wait());
+            return Err(LabError::Interrupted);
+        }
         let entry = entries.get_mut(unit).ok_or_else(|| unknown(unit))?;
         entry.record.identity = identity;
         entry.child = Some(child);
@@ -227,6 +238,7 @@ impl Supervisor {
     /// Ends every process: asks first, then kills. Synchronous, for use in `Drop`.
     pub(crate) fn end_all(&self) {
         let mut entries = self.entries();
+        self.is_closed.store(true, Ordering::SeqCst);
         let alive = |entries: &mut BTreeMap<Unit, Entry>| -> Vec<(Unit, ProcessIdentity)> {
             entries
                 .iter_mut()

@@ -28,13 +28,31 @@ pub(crate) fn state_directory(id: &str) -> PathBuf {
     Path::new(STATE_ROOT).join(format!("l2s-{id}"))
 }
 
-/// Removes everything: processes, namespaces, files. Goes on after an error and returns the first.
+/// How long removing may take; after that, what is left is an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes everything: processes, namespaces, files. Goes round until nothing is left, because
+/// whoever was busy with the lab when it was interrupted may still be making something.
 pub(crate) fn remove(
     layout: &Layout,
     link: Option<&Path>,
     supervisor: &Supervisor,
 ) -> Result<(), LabError> {
-    supervisor.end_all();
+    let start = Instant::now();
+    loop {
+        supervisor.end_all();
+        let result = remove_once(layout, link);
+        if Namespace::list(&layout.prefix()).is_empty() && !layout.directory.exists() {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return result.and(Err(LabError::Residue(residue(&layout.id))));
+        }
+    }
+}
+
+/// Goes on after an error and returns the first.
+fn remove_once(layout: &Layout, link: Option<&Path>) -> Result<(), LabError> {
     end_inhabitants(&layout.prefix());
     let mut result = Ok(());
     for name in Namespace::list(&layout.prefix()) {

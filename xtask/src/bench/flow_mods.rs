@@ -10,16 +10,21 @@ use serde_json::{Value, json};
 use super::flow_mod_limit;
 use crate::{
     narrator::Narrator,
-    workspace::{self, cargo},
+    workspace::{self, Profile, cargo},
 };
 
 /// Runs of each, in turn, so that both meet the same machine.
 const RUNS: usize = 5;
 
-pub(super) async fn run(binaries: &Path, flows: u32, narrator: &Narrator) -> Result<Value> {
+pub(super) async fn run(
+    profile: Profile,
+    binaries: &Path,
+    flows: u32,
+    narrator: &Narrator,
+) -> Result<Value> {
     narrator.chapter(&format!("Flow-mods per second, {flows} flows, {RUNS} runs of each in turn"));
     let mut build = cargo()?;
-    build.args(["build", "--release", "--quiet", "--package", "l2sces-southbound"]);
+    build.args(["build", "--quiet", "--package", "l2sces-southbound"]).args(profile.flag());
     workspace::run(build.args(["--example", "flow_mod_rate"])).await?;
     let program = binaries.join("examples/flow_mod_rate");
 

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Flows added, and deleted one by one
     #[arg(long, default_value_t = 50_000)]
     flows: u32,
+    /// Measure debug builds: for trying the benchmarks out, the figures mean nothing
+    #[arg(long)]
+    dev: bool,
     /// Only this benchmark
     #[arg(long)]
     only: Option<Benchmark>,
@@ -45,12 +48,13 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     for packages in [packages::LAB, packages::PROBES, packages::OVN] {
         workspace::ensure_packages(packages).await?;
     }
-    println!("Building for release (the first time takes some minutes) ...");
-    let binaries = workspace::build(Profile::Release).await?;
+    let profile = if args.dev { Profile::Dev } else { Profile::Release };
+    println!("Building (the first time takes some minutes) ...");
+    let binaries = workspace::build(profile).await?;
     let narrator = Narrator::new();
     let wanted = |benchmark| args.only.is_none_or(|only| only == benchmark);
     if wanted(Benchmark::FlowMods) {
-        let result = flow_mods::run(&binaries, args.flows, &narrator).await?;
+        let result = flow_mods::run(profile, &binaries, args.flows, &narrator).await?;
         write("flow_mods", &result)?;
     }
     if wanted(Benchmark::NetworkSetup) {
