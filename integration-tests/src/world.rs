@@ -19,6 +19,16 @@ use tonic::{Code, Status, transport::Channel};
 /// How long anything may take to become as wanted.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
+/// Tables that say nothing of any object that exists: single values that live as long as the
+/// service, and what watches need for a day to report deletions to those who resume.
+const BOOKKEEPING: [(&str, &str); 5] = [
+    ("inter_domain_dns", "revision"),
+    ("sco_provider", "discovery_key"),
+    ("slice_manager", "horizon"),
+    ("slice_manager", "request"),
+    ("slice_manager", "tombstone"),
+];
+
 /// A lab with its API. Cluster `a` has the nodes `a1` (gateway) and `a2`, cluster `b` likewise; the
 /// slice `s1` joins them.
 pub struct World {
@@ -251,6 +261,9 @@ impl World {
             }
         }
         for table in self.lab.table_rows().await?.into_iter().filter(|table| table.rows > 0) {
+            if BOOKKEEPING.contains(&(table.schema.as_str(), table.table.as_str())) {
+                continue;
+            }
             left.push(format!("{} rows in {}.{}", table.rows, table.schema, table.table));
         }
         Ok(left)

@@ -34,7 +34,13 @@ fn violated(status: &Status) -> Vec<String> {
 async fn bad_input_is_named_and_changes_nothing() -> Result<()> {
     let mut world = World::up().await?;
     members_of(&mut world, "blue").await?;
-    let rows = world.lab.table_rows().await?;
+    // Names are registered after their ports are ready: from then on nothing moves.
+    let rows = wait::holds("all names are registered", LIMIT, || async {
+        let rows = world.lab.table_rows().await.map_err(|error| error.to_string())?;
+        let registered = rows.iter().find(|table| table.table == "records").map(|table| table.rows);
+        if registered == Some(4) { Ok(rows) } else { Err(format!("{registered:?}")) }
+    })
+    .await?;
     let cases = [
         (network("Blue", "s1", "10.1.0.0/24", &[]), Code::InvalidArgument, "network.metadata.name"),
         (network("", "s1", "10.1.0.0/24", &[]), Code::InvalidArgument, "network.metadata.name"),
@@ -85,7 +91,8 @@ async fn bad_input_is_named_and_changes_nothing() -> Result<()> {
     let status = status.context("a message of 5 MiB was accepted")?;
     let refusals = [Code::InvalidArgument, Code::ResourceExhausted, Code::OutOfRange];
     ensure!(refusals.contains(&status.code()), "{status:?}");
-    ensure!(world.lab.table_rows().await? == rows, "something was changed");
+    let after = world.lab.table_rows().await?;
+    ensure!(after == rows, "something was changed: {rows:?} before, {after:?} after");
     world.down().await
 }
 

@@ -1,7 +1,6 @@
 use std::{
     any::Any,
     convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -9,10 +8,11 @@ use std::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Layer, Service};
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use crate::{Access, Peer, rpc_body::RpcBody, trace};
 
@@ -41,7 +41,7 @@ pub(crate) struct RpcService {
 impl Service<Request<Body>> for RpcService {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = RpcFuture<<Routes as Service<Request<Body>>>::Future>;
+    type Future = RpcFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Body>>::poll_ready(&mut self.routes, cx)
@@ -59,12 +59,17 @@ impl Service<Request<Body>> for RpcService {
         };
         match allowed {
             Ok(()) => {
-                let future = span.in_scope(|| self.routes.call(request));
-                RpcFuture { future: Some(future), refused: None, span, shutdown }
+                let handler = span.in_scope(|| self.routes.call(request));
+                // A task of its own, so that a handler runs to its end even if the client goes
+                // away: one that is dropped in the middle of a transaction could leave the
+                // database connection in it. And a panic would take down the connection, with
+                // everybody else's calls on it.
+                let handler = tokio::spawn(handler.instrument(span.clone()));
+                RpcFuture { handler: Some(handler), refused: None, span, shutdown }
             }
             Err(status) => {
                 span.in_scope(|| tracing::warn!(reason = status.message(), "call refused"));
-                RpcFuture { future: None, refused: Some(status), span, shutdown }
+                RpcFuture { handler: None, refused: Some(status), span, shutdown }
             }
         }
     }
@@ -72,35 +77,25 @@ impl Service<Request<Body>> for RpcService {
 
 pin_project! {
     /// The response of [`RpcService`].
-    pub(crate) struct RpcFuture<F> {
+    pub(crate) struct RpcFuture {
         #[pin]
-        future: Option<F>,
+        handler: Option<JoinHandle<Result<Response<Body>, Infallible>>>,
         refused: Option<Status>,
         span: Span,
         shutdown: CancellationToken,
     }
 }
 
-impl<F> Future for RpcFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
-{
+impl Future for RpcFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let _entered = this.span.enter();
-        let response = match this.future.as_pin_mut() {
-            // A panic would take down the connection, with everybody else's calls on it.
-            Some(future) => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(polled) => {
-                    let Ok(response) = ready!(polled);
-                    response
-                }
-                Err(panic) => {
-                    tracing::error!(panic = panic_message(&*panic), "handler panicked");
-                    Status::internal("the server has a bug: the call was abandoned").into_http()
-                }
+        let response = match this.handler.as_pin_mut() {
+            Some(handler) => match ready!(handler.poll(cx)) {
+                Ok(Ok(response)) => response,
+                Err(error) => abandoned(error).into_http(),
             },
             None => {
                 let refused = this.refused.take();
@@ -139,6 +134,17 @@ fn log(status: &Status) {
             tracing::error!(?code, message, "call failed");
         }
         _ => tracing::debug!(?code, message, "call answered"),
+    }
+}
+
+/// What the client learns of a handler that did not come to its end.
+fn abandoned(error: JoinError) -> Status {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            tracing::error!(panic = panic_message(&*panic), "handler panicked");
+            Status::internal("the server has a bug: the call was abandoned")
+        }
+        Err(_) => Status::unavailable("the server is shutting down"),
     }
 }
 

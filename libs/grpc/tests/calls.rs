@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use l2sces_grpc::{DEFAULT_DEADLINE, TlsArgs};
 use l2sces_proto::dns::v1::record_service_client::RecordServiceClient;
-use support::{TestServer, apply};
+use support::{STAGE, TestServer, apply};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request};
@@ -151,4 +151,23 @@ async fn shutdown_ends_streams_with_unavailable_and_does_not_wait_for_them() {
     let ended = timeout(Duration::from_secs(3), stream.message()).await.expect("the stream ends");
     assert_eq!(ended.unwrap_err().code(), Code::Unavailable);
     timeout(Duration::from_secs(3), &mut server.task).await.expect("the server ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_runs_to_its_end_though_the_client_has_gone() {
+    let server = TestServer::start(plaintext()).await;
+    let mut client = server.client(&plaintext());
+    let mut stage = STAGE.subscribe();
+    let call = tokio::spawn(async move { client.apply_record(apply("slow")).await });
+    stage.wait_for(|stage| *stage == "started").await.unwrap();
+    // The only clone of the channel goes with the call, and the connection with the channel.
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    // By the time that others have been served, the server has seen the connection go.
+    for _ in 0..10 {
+        server.client(&plaintext()).apply_record(apply("a")).await.unwrap();
+    }
+    STAGE.send_replace("released");
+    let finished = stage.wait_for(|stage| *stage == "finished");
+    timeout(Duration::from_secs(5), finished).await.unwrap().unwrap();
 }

@@ -6,7 +6,7 @@
     reason = "test support, shared by several tests"
 )]
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::LazyLock};
 
 use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, Violations, peer, serve_on};
 use l2sces_pki::{Authority, Identity, Role};
@@ -18,10 +18,17 @@ use l2sces_proto::dns::v1::{
 };
 use opentelemetry::trace::TraceContextExt;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 use tonic::{Request, Response, Status, service::Routes};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// How far the one call with the host "slow" is: started, released by the test, finished.
+pub(crate) static STAGE: LazyLock<watch::Sender<&str>> = LazyLock::new(|| watch::Sender::new(""));
 
 /// A directory with an authority and credentials that it signed.
 pub(crate) struct Pki {
@@ -110,6 +117,12 @@ impl RecordService for Records {
         match key.host.as_str() {
             "hang" => std::future::pending().await,
             "panic" => panic!("as asked"),
+            "slow" => {
+                STAGE.send_replace("started");
+                let _ = STAGE.subscribe().wait_for(|stage| *stage == "released").await;
+                STAGE.send_replace("finished");
+                Ok(Response::new(ApplyRecordResponse {}))
+            }
             "" => {
                 let mut violations = Violations::new();
                 violations.add("record.key.host", "must not be empty");

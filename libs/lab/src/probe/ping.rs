@@ -48,6 +48,9 @@ pub struct PingReport {
     pub duplicates: u64,
     /// Who answered.
     pub responders: BTreeSet<IpAddr>,
+    /// Sequence numbers of requests that were not answered although a later one was: they are
+    /// lost for sure, while the last ones may have been under way when the ping was stopped.
+    pub gaps: BTreeSet<u64>,
     /// Average time from a request to its reply.
     pub round_trip: Option<Duration>,
 }
@@ -179,9 +182,18 @@ fn reply(line: &str) -> Option<IpAddr> {
     rest.contains("icmp_seq=").then(|| from.parse().ok())?
 }
 
+/// The sequence number of the request that a line of `ping` tells a reply to.
+fn answered(line: &str) -> Option<u64> {
+    reply(line)?;
+    line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok()
+}
+
 fn parse(text: &str) -> PingReport {
     let mut report =
         PingReport { responders: text.lines().filter_map(reply).collect(), ..Default::default() };
+    let answered: BTreeSet<u64> = text.lines().filter_map(answered).collect();
+    let last = answered.last().copied().unwrap_or_default();
+    report.gaps = (1..last).filter(|number| !answered.contains(number)).collect();
     // "3 packets transmitted, 3 received, +2 duplicates, 0% packet loss, time 2003ms"
     // "rtt min/avg/max/mdev = 0.031/0.042/0.052/0.007 ms"
     let average = text
@@ -227,10 +239,18 @@ mod tests {
             received: 1,
             duplicates: 1,
             responders: responders.into(),
+            gaps: BTreeSet::new(),
             round_trip: Some(Duration::from_micros(500)),
         };
         assert_eq!(report, expected);
         assert_eq!(report.lost(), 2);
         assert!(!report.is_perfect());
+    }
+
+    #[test]
+    fn a_request_is_lost_for_sure_when_a_later_one_was_answered() {
+        let replies =
+            [1, 2, 4, 6].map(|n| format!("64 bytes from 10.1.0.3: icmp_seq={n} ttl=64\n"));
+        assert_eq!(parse(&replies.concat()).gaps, BTreeSet::from([3, 5]));
     }
 }

@@ -37,8 +37,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         }
     }
 
-    /// Tells the other clusters and the engine of an endpoint. Returns what the engine was made to
-    /// forget of it, if anything.
+    /// Tells the engine of an endpoint, and then the other clusters: they forward frames to it as
+    /// soon as they know it, and the switches between clusters must know the way by then. Returns
+    /// what the engine was made to forget of it, if anything.
     pub(super) async fn admit_endpoint(
         &self,
         stored: &StoredEndpoint,
@@ -46,12 +47,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     ) -> Option<AnnouncedEndpoint> {
         let endpoint = &stored.endpoint;
         let key = &endpoint.key;
-        let audience = network.clusters.iter().filter(|cluster| **cluster != key.cluster);
-        let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
-        let notice = Notice { audience: audience.cloned().collect(), item };
-        self.exchange.put(ItemKey::Endpoint(key.clone()), notice);
-
         let Some(gateway) = network.handoffs.get(&key.cluster) else {
+            self.exchange.remove(&ItemKey::Endpoint(key.clone()));
             return self.retract_endpoint(key).await;
         };
         let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
@@ -67,6 +64,10 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             interface: self.trunk.clone(),
         };
         self.fabric.put_endpoint(spec).await;
+        let audience = network.clusters.iter().filter(|cluster| **cluster != key.cluster);
+        let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
+        let notice = Notice { audience: audience.cloned().collect(), item };
+        self.exchange.put(ItemKey::Endpoint(key.clone()), notice);
         former
     }
 
