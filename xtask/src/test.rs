@@ -56,6 +56,8 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     let stories = ["--package", "integration-tests", "--no-fail-fast"];
     let mut stories = tests(&stories)?;
     stories.args(args.stories.as_deref().filter(|filter| !filter.is_empty()));
+    // One after the other: they look for lost frames, and each has the machine for itself.
+    stories.args(["--", "--test-threads=1"]);
     tally.add(&mut stories).await?;
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
