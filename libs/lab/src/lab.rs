@@ -4,7 +4,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -73,8 +73,9 @@ pub(crate) struct Inner {
     layout: Layout,
     supervisor: Supervisor,
     pods: Mutex<Vec<PodRecord>>,
-    /// Keeps two writers of the record apart.
-    writing: Mutex<()>,
+    /// Held by whoever makes a namespace or writes the record: one at a time, and none once the
+    /// lab goes down.
+    making: Mutex<()>,
     detached: bool,
     owner: Option<ProcessIdentity>,
     link: Option<PathBuf>,
@@ -106,7 +107,7 @@ impl Lab {
         let Inner { layout, supervisor, .. } = &*self.inner;
         certificates::issue_all(layout)?;
         let nodes = async {
-            underlay::up(layout).await?;
+            underlay::up(layout, |name| self.inner.create_namespace(name)).await?;
             try_join_all(layout.nodes().map(|node| openvswitch::up(layout, node, supervisor)))
                 .await?;
             self.inner.write()?;
@@ -157,7 +158,7 @@ impl Lab {
             inner: Arc::new(Inner {
                 supervisor: Supervisor::new(true, record.processes),
                 pods: Mutex::new(record.pods),
-                writing: Mutex::new(()),
+                making: Mutex::new(()),
                 layout: record.layout,
                 detached: true,
                 owner: record.owner,
@@ -231,7 +232,7 @@ impl Lab {
     pub async fn pod(&self, node: &str, name: &str) -> Result<Pod, LabError> {
         let node = self.node(node)?;
         let namespace = format!("{}p-{name}", self.inner.layout.prefix());
-        let namespace = Namespace::create(&namespace).await?;
+        let namespace = self.inner.create_namespace(&namespace)?;
         namespace.set_parameter("ipv4/icmp_echo_ignore_broadcasts", "0")?;
         let record = PodRecord {
             name: name.to_owned(),
@@ -395,7 +396,7 @@ impl Inner {
         let inner = Self {
             supervisor: Supervisor::new(options.detached, Vec::new()),
             pods: Mutex::default(),
-            writing: Mutex::default(),
+            making: Mutex::default(),
             detached: options.detached,
             owner: ProcessIdentity::own(),
             link: options.link.clone(),
@@ -415,12 +416,23 @@ impl Inner {
         Ok(inner)
     }
 
-    fn pods(&self) -> std::sync::MutexGuard<'_, Vec<PodRecord>> {
+    fn pods(&self) -> MutexGuard<'_, Vec<PodRecord>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps the lab from going down for as long as the guard lives; it must not have done so.
+    fn make(&self) -> Result<MutexGuard<'_, ()>, LabError> {
+        let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_down.load(Ordering::SeqCst) { Err(LabError::Interrupted) } else { Ok(making) }
+    }
+
+    fn create_namespace(&self, name: &str) -> Result<Namespace, LabError> {
+        let _making = self.make()?;
+        Namespace::create(name)
+    }
+
     fn write(&self) -> Result<(), LabError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.make()?;
         let pods = self.pods().clone();
         let record = Record {
             detached: self.detached,
@@ -444,6 +456,7 @@ impl Inner {
         if self.is_down.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        drop(self.making.lock().unwrap_or_else(PoisonError::into_inner));
         teardown::remove(&self.layout, self.link.as_deref(), &self.supervisor)
     }
 }

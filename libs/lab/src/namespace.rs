@@ -3,6 +3,8 @@
 //! A socket belongs for life to the namespace that it was created in. So a thread enters the
 //! namespace, creates the socket and ends; everybody else can use the socket from anywhere.
 
+mod creation;
+
 use std::{
     ffi::OsStr,
     fs::{self, File},
@@ -34,15 +36,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace whose loopback interface is up.
+    /// Makes a namespace whose loopback interface is up. Synchronous and without `ip`, so that
+    /// whoever interrupts a lab knows that none is still being made.
     ///
     /// # Errors
     /// It exists already, or the kernel refuses.
-    pub async fn create(name: &str) -> Result<Self, LabError> {
-        command::run(command::command("ip").args(["netns", "add", name])).await?;
-        let namespace = Self { name: name.to_owned() };
-        namespace.ip(["link", "set", "lo", "up"]).await?;
-        Ok(namespace)
+    pub fn create(name: &str) -> Result<Self, LabError> {
+        creation::create(NAMESPACES.as_ref(), name).context(|| format!("make namespace {name}"))?;
+        Ok(Self { name: name.to_owned() })
     }
 
     /// The namespace called `name`, whether it exists or not.

@@ -1,7 +1,7 @@
 //! Taking a lab down, and seeing that nothing is left.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -53,7 +53,7 @@ pub(crate) fn remove(
 
 /// Goes on after an error and returns the first.
 fn remove_once(layout: &Layout, link: Option<&Path>) -> Result<(), LabError> {
-    end_inhabitants(&layout.prefix());
+    end_inhabitants(layout);
     let mut result = Ok(());
     for name in Namespace::list(&layout.prefix()) {
         result = result.and(Namespace::named(&name).delete());
@@ -75,15 +75,18 @@ fn gone(removed: io::Result<()>, path: &Path) -> Result<(), LabError> {
     .context(|| format!("remove {}", path.display()))
 }
 
-/// Ends what people and tests left running in the namespaces.
-fn end_inhabitants(prefix: &str) {
+/// Ends what people and tests left running in the namespaces, and our own children that work on the
+/// lab's files, such as initdb.
+fn end_inhabitants(layout: &Layout) {
     let start = Instant::now();
+    let own = ProcessIdentity::own().map(|own| own.pid);
     loop {
-        let inhabitants = inhabitants(prefix);
-        if inhabitants.is_empty() || start.elapsed() > Duration::from_secs(5) {
+        let children = mentioning(&layout.directory).filter(|pid| parent(*pid) == own);
+        let targets: Vec<_> = inhabitants(&layout.prefix()).chain(children).collect();
+        if targets.is_empty() || start.elapsed() > PATIENCE {
             return;
         }
-        for process in inhabitants {
+        for process in targets.into_iter().filter_map(ProcessIdentity::of) {
             // One that has just ended by itself is as good; anything else is reported as residue.
             drop(process.signal(Signal::SIGKILL));
         }
@@ -92,18 +95,31 @@ fn end_inhabitants(prefix: &str) {
 }
 
 /// The processes in namespaces whose names begin with `prefix`.
-fn inhabitants(prefix: &str) -> Vec<ProcessIdentity> {
+fn inhabitants(prefix: &str) -> impl Iterator<Item = i32> {
     let namespaces: HashSet<_> = Namespace::list(prefix)
         .iter()
         .filter_map(|name| inode(&Namespace::named(name).path()))
         .collect();
-    processes()
-        .filter(|pid| {
-            inode(Path::new(&format!("/proc/{pid}/ns/net")))
-                .is_some_and(|inode| namespaces.contains(&inode))
-        })
-        .filter_map(ProcessIdentity::of)
-        .collect()
+    running().filter(move |pid| {
+        inode(Path::new(&format!("/proc/{pid}/ns/net")))
+            .is_some_and(|inode| namespaces.contains(&inode))
+    })
+}
+
+/// The processes that were started with a path below a directory.
+fn mentioning(directory: &Path) -> impl Iterator<Item = i32> {
+    let directory = directory.display().to_string();
+    running().filter(move |pid| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&directory))
+    })
+}
+
+/// The parent of a process.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, and may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {
@@ -111,12 +127,14 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn processes() -> impl Iterator<Item = i32> {
+/// The processes that run, without those that only wait for their parents.
+fn running() -> impl Iterator<Item = i32> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| ProcessIdentity::of(*pid).is_some())
 }
 
 /// What is there of the lab with an id: namespaces, directories, and processes that run in its
@@ -129,18 +147,12 @@ pub fn residue(id: &str) -> Vec<String> {
     if directory.exists() {
         residue.push(format!("directory {}", directory.display()));
     }
-    let own = std::process::id();
-    let mark = directory.display().to_string();
-    let started_with_path =
-        processes().filter(|pid| i64::from(*pid) != i64::from(own)).filter(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&mark))
-        });
-    let pids: HashSet<_> =
-        inhabitants(&prefix).iter().map(|process| process.pid).chain(started_with_path).collect();
-    residue.extend(pids.into_iter().filter_map(ProcessIdentity::of).map(|process| {
-        let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
-        format!("process {} ({})", process.pid, name.trim())
+    let own = ProcessIdentity::own().map(|own| own.pid);
+    let started_with_path = mentioning(&directory).filter(|pid| Some(*pid) != own);
+    let pids: BTreeSet<_> = inhabitants(&prefix).chain(started_with_path).collect();
+    residue.extend(pids.into_iter().map(|pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("process {pid} ({})", name.trim())
     }));
     residue
 }

@@ -18,14 +18,19 @@ const MANAGEMENT_INTERFACE: &str = "eth-mgmt";
 /// Bridge of an underlay, in its namespace.
 const CABLES: &str = "br-net";
 
-/// Makes every namespace, and every network.
-pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
+/// Makes every namespace, by way of `create`, and every network.
+pub(crate) async fn up(
+    layout: &Layout,
+    create: impl Fn(&str) -> Result<Namespace, LabError>,
+) -> Result<(), LabError> {
     let underlays = || layout.clusters.iter().map(|c| &c.underlay).chain([&layout.wan]);
     let names = underlays()
         .map(|underlay| &underlay.namespace)
         .chain([&layout.control.namespace])
         .chain(layout.nodes().map(|node| &node.namespace));
-    try_join_all(names.map(|name| Namespace::create(name))).await?;
+    for name in names {
+        create(name)?;
+    }
     try_join_all(underlays().map(make_bridge)).await?;
     make_management(layout).await?;
     try_join_all(layout.clusters.iter().map(|cluster| async {
