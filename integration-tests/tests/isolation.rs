@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::{LIMIT, Member, World, members_of};
-use l2sces_lab::probe::{self, Frame, Ping, Sniffer};
+use l2sces_lab::{
+    probe::{self, Frame, Ping, Sniffer},
+    wait,
+};
 use l2sces_model::MacAddress;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,12 +52,20 @@ async fn nothing_crosses_networks() -> Result<()> {
             let frames = sniffer.frames();
             ensure!(frames.is_empty(), "{} received {:02x?}", victim.pod.name(), frames[0]);
         }
-        // And the victims' detectors work.
+        // And the victims' detectors work: they see what their own network sends.
         let marked = Frame::marked(victims[0].mac, MacAddress::BROADCAST, &probe::marker());
-        probe::send_frames(victims[0].pod.namespace(), "net1", &[marked], 1)?;
-        for sniffer in &watched[1..] {
-            sniffer.wait_for(1, LIMIT).await?;
-        }
+        wait::holds("every detector sees a frame", LIMIT, || async {
+            probe::send_frames(
+                victims[0].pod.namespace(),
+                "net1",
+                std::slice::from_ref(&marked),
+                1,
+            )
+            .map_err(|error| error.to_string())?;
+            let counts: Vec<_> = watched[1..].iter().map(Sniffer::count).collect();
+            if counts.iter().all(|count| *count > 0) { Ok(()) } else { Err(format!("{counts:?}")) }
+        })
+        .await?;
     }
     world.down().await
 }

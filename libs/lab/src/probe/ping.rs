@@ -68,12 +68,14 @@ impl PingReport {
 }
 
 impl Ping {
-    /// `count` pings, 10 ms apart, with one second of patience.
+    /// `count` pings, 100 ms apart, with one second of patience. Once there was a reply, ping(8)
+    /// waits for the last one no longer than that time or two round trips: much less, and a busy
+    /// machine looks like a lost frame.
     pub fn new(destination: impl Into<IpAddr>, count: u32) -> Self {
         Self {
             destination: destination.into(),
             count,
-            interval: Duration::from_millis(10),
+            interval: Duration::from_millis(100),
             patience: Duration::from_secs(1),
             size: None,
             dont_fragment: false,

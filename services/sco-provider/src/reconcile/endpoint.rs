@@ -47,23 +47,25 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     ) -> Option<AnnouncedEndpoint> {
         let endpoint = &stored.endpoint;
         let key = &endpoint.key;
-        let Some(gateway) = network.handoffs.get(&key.cluster) else {
-            self.exchange.remove(&ItemKey::Endpoint(key.clone()));
-            return self.retract_endpoint(key).await;
+        let former = match network.handoffs.get(&key.cluster) {
+            Some(gateway) => {
+                let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
+                let former = self.endpoints.get(key).filter(|former| *former != announced);
+                if former.is_some() {
+                    self.retract_endpoint(key).await;
+                }
+                self.endpoints.insert(key, announced);
+                let spec = EndpointSpec {
+                    vni: network.vni,
+                    mac: endpoint.mac,
+                    switch: gateway.datapath_id,
+                    interface: self.trunk.clone(),
+                };
+                self.fabric.put_endpoint(spec).await;
+                former
+            }
+            None => self.retract_endpoint(key).await,
         };
-        let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
-        let former = self.endpoints.get(key).filter(|former| *former != announced);
-        if former.is_some() {
-            self.retract_endpoint(key).await;
-        }
-        self.endpoints.insert(key, announced);
-        let spec = EndpointSpec {
-            vni: network.vni,
-            mac: endpoint.mac,
-            switch: gateway.datapath_id,
-            interface: self.trunk.clone(),
-        };
-        self.fabric.put_endpoint(spec).await;
         let audience = network.clusters.iter().filter(|cluster| **cluster != key.cluster);
         let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
         let notice = Notice { audience: audience.cloned().collect(), item };
