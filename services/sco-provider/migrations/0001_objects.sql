@@ -65,7 +65,7 @@ CREATE TABLE network (
     cidr cidr,
     -- Prefix length of the network's address blocks.
     block_prefix smallint,
-    -- Every block below this one is leased, or of no use; null: so are all.
+    -- Every block above this one is in table block, or of no use; null: so are all.
     next_block cidr,
     deleting boolean NOT NULL DEFAULT false,
     CONSTRAINT network_key UNIQUE (slice_id, name),
@@ -74,23 +74,49 @@ CREATE TABLE network (
     CHECK ((cidr IS NULL) = (block_prefix IS NULL))
 );
 
--- Address blocks leased to clusters. All blocks of a network have one prefix length (the foreign
--- key and the first check), and so are equal or disjoint; the primary key rules out the former.
--- That no address is leased twice thus holds whatever the code does, without an extension that a
--- database role may not be allowed to install.
+-- Blocks of addresses that are leased, or shared by clusters that lease single addresses.
+--
+-- That no address is ever in the leases of two clusters holds whatever the code does, and without
+-- an extension (for an exclusion constraint) that a database role may not be allowed to install:
+--   * All blocks of a network have one prefix length (the foreign key and the first check), and so
+--     are equal or disjoint; the primary key rules out the former. No two blocks overlap.
+--   * A single address lies in a block of table block (single_address_block), and there is only one
+--     that it can lie in. That block is shared, hence no cluster's, and stays so while it has such
+--     addresses: the foreign key includes the column that says so.
+--   * No address is leased singly twice (primary key of single_address).
 CREATE TABLE block (
     network_id bigint NOT NULL,
     network_cidr cidr NOT NULL,
     prefix smallint NOT NULL,
     block cidr NOT NULL,
-    cluster text COLLATE "C" NOT NULL,
+    -- To whom it is leased as a whole; null: to nobody, its addresses are leased singly.
+    cluster text COLLATE "C",
+    shared boolean NOT NULL GENERATED ALWAYS AS (cluster IS NULL) STORED,
     PRIMARY KEY (network_id, block),
+    CONSTRAINT block_shared UNIQUE (network_id, block, shared),
     FOREIGN KEY (network_id, network_cidr, prefix)
         REFERENCES network (id, cidr, block_prefix) ON DELETE CASCADE,
     CHECK (masklen(block) = prefix),
     CHECK (block <<= network_cidr)
 );
 CREATE INDEX block_cluster ON block (network_id, cluster, block);
+
+-- Addresses leased one by one, out of shared blocks.
+CREATE TABLE single_address (
+    network_id bigint NOT NULL REFERENCES network ON DELETE CASCADE,
+    block cidr NOT NULL,
+    block_shared boolean NOT NULL DEFAULT true CHECK (block_shared),
+    address cidr NOT NULL,
+    cluster text COLLATE "C" NOT NULL,
+    PRIMARY KEY (network_id, address),
+    -- Does not cascade: a block that goes must not take leases along by mistake.
+    CONSTRAINT single_address_block FOREIGN KEY (network_id, block, block_shared)
+        REFERENCES block (network_id, block, shared),
+    CHECK (address <<= block),
+    CHECK (masklen(address) = CASE family(address) WHEN 4 THEN 32 ELSE 128 END)
+);
+CREATE INDEX single_address_by_block ON single_address (network_id, block);
+CREATE INDEX single_address_by_cluster ON single_address (network_id, cluster, address);
 
 -- Live ports of networks, as the clusters announce them.
 CREATE TABLE endpoint (

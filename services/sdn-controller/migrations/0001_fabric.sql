@@ -55,11 +55,15 @@ CREATE TABLE network (
                        CHECK (vni BETWEEN 1 AND 16777215),
     cidr       cidr,
     mtu        integer NOT NULL CHECK (mtu BETWEEN 68 AND 65535),
+    -- How many blocks of it have been given back. A lease that was asked for before the last one
+    -- was may be of that very block, and then is none any more.
+    releases   bigint  NOT NULL DEFAULT 0,
     deleting   boolean NOT NULL DEFAULT false,
     PRIMARY KEY (slice, name)
 );
 
--- Addresses of a network that the sco-provider has leased to this cluster.
+-- Addresses of a network that the sco-provider has leased to this cluster, in whole blocks and one
+-- by one. The lease of a single address ends with the port that has it.
 CREATE TABLE block (
     slice   text NOT NULL,
     network text NOT NULL,

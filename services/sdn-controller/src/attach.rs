@@ -8,10 +8,11 @@ use tonic::Status;
 use crate::{
     domain::PortSpec,
     exchange::Exchange,
-    store::{PortApplied, PortStored, Store, StoreError},
+    store::{BlockNeed, PortApplied, PortStored, Store, StoreError},
 };
 
-/// How many blocks a port may need, because others were faster to use up the ones before.
+/// How many blocks a port may need, because others were faster to use up the ones before, or one was
+/// given back meanwhile.
 const LEASES: usize = 64;
 
 /// Why a port cannot be stored.
@@ -38,9 +39,9 @@ pub(crate) async fn apply_port(
     spec: &PortSpec,
 ) -> Result<PortStored, AttachError> {
     for _ in 0..LEASES {
-        let (known, cidr) = match store.apply_port(spec).await? {
+        let BlockNeed { known, releases, cidr } = match store.apply_port(spec).await? {
             PortApplied::Stored(stored) => return Ok(*stored),
-            PortApplied::NeedsBlock { known, cidr } => (known, cidr),
+            PortApplied::NeedsBlock(need) => need,
         };
         let network = ProtoNetworkKey {
             slice: spec.key.slice.to_string(),
@@ -54,7 +55,7 @@ pub(crate) async fn apply_port(
             cidr.contains(block) && spec.address.is_none_or(|address| block.contains(&address))
         });
         let Some(usable) = usable else { return Err(AttachError::BadBlock { block, cidr }) };
-        store.add_block(&spec.key.network_key(), usable.trunc()).await?;
+        store.add_block(&spec.key.network_key(), usable.trunc(), releases).await?;
     }
     Err(StoreError::Contended(spec.key.network_key()).into())
 }

@@ -80,13 +80,13 @@ pub(crate) async fn put_network(store: &Store) {
     put_node(store, &node("n2")).await;
     store.apply_slice(&slice("s1", &["n1", "n2"])).await.unwrap();
     store.apply_network(&network("blue", 1, "10.1.0.0/24")).await.unwrap();
-    store.add_block(&network_key("blue"), "10.1.0.0/24".parse().unwrap()).await.unwrap();
+    store.add_block(&network_key("blue"), "10.1.0.0/24".parse().unwrap(), 0).await.unwrap();
 }
 
 /// Stores a port for which there is an address.
 pub(crate) async fn put_port(store: &Store, spec: &PortSpec) -> Result<PortStored, StoreError> {
     match store.apply_port(spec).await? {
         PortApplied::Stored(stored) => Ok(*stored),
-        PortApplied::NeedsBlock { known, .. } => panic!("no address left in {known:?}"),
+        PortApplied::NeedsBlock(need) => panic!("no address left: {need:?}"),
     }
 }

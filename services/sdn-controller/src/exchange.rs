@@ -7,7 +7,7 @@ use l2sces_grpc::Channel;
 use l2sces_model::Name;
 use l2sces_proto::sco::v1::{
     ApplyEndpointRequest, DeleteEndpointRequest, Endpoint, EndpointKey, LeaseBlockRequest,
-    NetworkKey, WatchClusterRequest, WatchClusterResponse,
+    NetworkKey, ReleaseBlockRequest, WatchClusterRequest, WatchClusterResponse,
     exchange_service_client::ExchangeServiceClient,
 };
 use tonic::Status;
@@ -22,6 +22,8 @@ pub(crate) trait Exchange: Send + Sync {
         known_blocks: &[IpNet],
         address: Option<std::net::IpAddr>,
     ) -> Result<String, Status>;
+    /// Gives a block back; succeeds if the cluster has not got it.
+    async fn release_block(&self, network: NetworkKey, block: IpNet) -> Result<(), Status>;
     /// Announces a live endpoint.
     async fn apply_endpoint(&self, endpoint: Endpoint) -> Result<(), Status>;
     /// Withdraws an endpoint.
@@ -60,6 +62,16 @@ impl Exchange for GrpcExchange {
             address: address.map(|address| address.to_string()).unwrap_or_default(),
         };
         Ok(self.client.clone().lease_block(request).await?.into_inner().block)
+    }
+
+    async fn release_block(&self, network: NetworkKey, block: IpNet) -> Result<(), Status> {
+        let request = ReleaseBlockRequest {
+            network: Some(network),
+            cluster: self.cluster.to_string(),
+            block: block.to_string(),
+        };
+        self.client.clone().release_block(request).await?;
+        Ok(())
     }
 
     async fn apply_endpoint(&self, endpoint: Endpoint) -> Result<(), Status> {

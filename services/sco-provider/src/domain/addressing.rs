@@ -75,38 +75,45 @@ pub fn block_of(cidr: IpNet, address: IpAddr) -> Option<IpNet> {
     IpNet::new(address, block_prefix(cidr)).ok().map(|block| block.trunc())
 }
 
-/// Whether an endpoint may have an address of a network: it is not the first, which names the
-/// network (IPv6: its routers, RFC 4291, section 2.6.1), nor, with IPv4, the broadcast address.
-pub fn is_assignable(cidr: IpNet, address: IpAddr) -> bool {
-    let broadcast = matches!(cidr, IpNet::V4(_)) && address == cidr.broadcast();
-    cidr.contains(&address) && address != cidr.network() && !broadcast
+/// Addresses of a network that no endpoint can have: the first, which names the network (IPv6: its
+/// routers, RFC 4291, section 2.6.1), and, with IPv4, the broadcast address.
+pub fn reserved(cidr: IpNet) -> Vec<IpAddr> {
+    match cidr {
+        IpNet::V4(_) => vec![cidr.network(), cidr.broadcast()],
+        IpNet::V6(_) => vec![cidr.network()],
+    }
 }
 
-/// The lowest block at or above `from` that is not among `leased` and has an assignable address.
-/// `leased` are the network's leased blocks at or above `from`, in order.
-pub fn first_free(
+/// Whether an endpoint may have an address of a network.
+pub fn is_assignable(cidr: IpNet, address: IpAddr) -> bool {
+    cidr.contains(&address) && !reserved(cidr).contains(&address)
+}
+
+/// The highest block at or below `from` that is not among `recorded` and has an assignable address.
+/// `recorded` are the network's leased and shared blocks at or below `from`, the highest first.
+pub fn last_free(
     cidr: IpNet,
     from: IpNet,
-    leased: impl IntoIterator<Item = IpNet>,
+    recorded: impl IntoIterator<Item = IpNet>,
 ) -> Option<IpNet> {
-    let mut leased = leased.into_iter().peekable();
+    let mut recorded = recorded.into_iter().peekable();
     let mut candidate = Some(from);
     while let Some(block) = candidate {
-        if leased.next_if_eq(&block).is_none() && has_assignable(cidr, block) {
+        if recorded.next_if_eq(&block).is_none() && has_assignable(cidr, block) {
             return Some(block);
         }
-        candidate = following(cidr, block);
+        candidate = preceding(cidr, block);
     }
     None
 }
 
-/// The block after this one in its network.
-pub fn following(cidr: IpNet, block: IpNet) -> Option<IpNet> {
-    let next = match block.broadcast() {
-        IpAddr::V4(last) => IpAddr::V4(Ipv4Addr::from(u32::from(last).checked_add(1)?)),
-        IpAddr::V6(last) => IpAddr::V6(Ipv6Addr::from(u128::from(last).checked_add(1)?)),
+/// The block before this one in its network.
+pub fn preceding(cidr: IpNet, block: IpNet) -> Option<IpNet> {
+    let last = match block.network() {
+        IpAddr::V4(first) => IpAddr::V4(Ipv4Addr::from(u32::from(first).checked_sub(1)?)),
+        IpAddr::V6(first) => IpAddr::V6(Ipv6Addr::from(u128::from(first).checked_sub(1)?)),
     };
-    block_of(cidr, next)
+    block_of(cidr, last)
 }
 
 fn has_assignable(cidr: IpNet, block: IpNet) -> bool {
@@ -130,9 +137,9 @@ mod tests {
     /// All that a network leases when blocks are asked for one after the other.
     fn leases(cidr: &str) -> Vec<IpNet> {
         let cidr = net(cidr);
-        let first = block_of(cidr, cidr.network()).unwrap();
+        let last = block_of(cidr, cidr.broadcast()).unwrap();
         let mut leased = Vec::new();
-        while let Some(block) = first_free(cidr, first, leased.iter().copied()) {
+        while let Some(block) = last_free(cidr, last, leased.iter().copied()) {
             leased.push(block);
         }
         leased
@@ -157,32 +164,31 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_24_bits_is_leased_whole_in_16_blocks() {
+    fn a_network_of_24_bits_is_leased_whole_in_16_blocks_from_above() {
         let leased = leases("10.1.0.0/24");
         assert_eq!(leased.len(), 16);
-        assert_eq!(leased[0], net("10.1.0.0/28"));
-        assert_eq!(leased[15], net("10.1.0.240/28"));
+        assert_eq!(leased[0], net("10.1.0.240/28"));
+        assert_eq!(leased[15], net("10.1.0.0/28"));
     }
 
     #[test]
     fn a_small_network_leases_single_addresses_but_not_its_ends() {
-        assert_eq!(leases("10.1.0.0/30"), [net("10.1.0.1/32"), net("10.1.0.2/32")]);
+        assert_eq!(leases("10.1.0.0/30"), [net("10.1.0.2/32"), net("10.1.0.1/32")]);
         assert_eq!(leases("fd00::/126").len(), 3);
     }
 
     #[test]
     fn a_gap_is_filled_first() {
         let cidr = net("10.1.0.0/24");
-        let leased = ["10.1.0.0/28", "10.1.0.32/28"].map(net);
-        assert_eq!(first_free(cidr, leased[0], leased), Some(net("10.1.0.16/28")));
-        assert_eq!(first_free(cidr, leased[1], [leased[1]]), Some(net("10.1.0.48/28")));
+        let leased = ["10.1.0.240/28", "10.1.0.208/28"].map(net);
+        assert_eq!(last_free(cidr, leased[0], leased), Some(net("10.1.0.224/28")));
+        assert_eq!(last_free(cidr, leased[1], [leased[1]]), Some(net("10.1.0.192/28")));
     }
 
     #[test]
-    fn the_last_network_of_the_address_space_ends() {
-        let cidr = net("223.255.255.252/30");
-        assert_eq!(following(cidr, net("223.255.255.255/32")), None);
-        assert_eq!(following(net("255.255.255.252/30"), net("255.255.255.255/32")), None);
+    fn nothing_precedes_the_first_block_of_a_network_or_of_all() {
+        assert_eq!(preceding(net("10.1.0.0/24"), net("10.1.0.0/28")), None);
+        assert_eq!(preceding(net("::/32"), net("::/120")), None);
     }
 
     #[test]

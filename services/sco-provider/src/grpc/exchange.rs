@@ -5,8 +5,8 @@ use l2sces_model::Name;
 use l2sces_pki::{Identity, Role};
 use l2sces_proto::sco::v1::{
     ApplyEndpointRequest, ApplyEndpointResponse, DeleteEndpointRequest, DeleteEndpointResponse,
-    LeaseBlockRequest, LeaseBlockResponse, WatchClusterRequest, WatchClusterResponse,
-    exchange_service_server::ExchangeService,
+    LeaseBlockRequest, LeaseBlockResponse, ReleaseBlockRequest, ReleaseBlockResponse,
+    WatchClusterRequest, WatchClusterResponse, exchange_service_server::ExchangeService,
 };
 use tonic::{Request, Response, Status};
 
@@ -44,6 +44,18 @@ impl ExchangeService for ExchangeApi {
         authorize(caller.as_ref(), &lease.cluster)?;
         let block = self.store.lease_block(&lease).await.map_err(|error| refusal("", error))?;
         Ok(Response::new(LeaseBlockResponse { block: block.to_string() }))
+    }
+
+    async fn release_block(
+        &self,
+        request: Request<ReleaseBlockRequest>,
+    ) -> Result<Response<ReleaseBlockResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let release = parse::request(|found| parse::release(found, &message))?;
+        authorize(caller.as_ref(), &release.cluster)?;
+        self.store.release_block(&release).await.map_err(|error| refusal("", error))?;
+        Ok(Response::new(ReleaseBlockResponse {}))
     }
 
     async fn apply_endpoint(

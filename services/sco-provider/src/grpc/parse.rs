@@ -14,7 +14,7 @@ use crate::{
         ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey, Slice,
         Version, addressing,
     },
-    store::LeaseRequest,
+    store::{LeaseRequest, ReleaseRequest},
 };
 
 /// Longest uid: that of a UUID is 36 characters.
@@ -274,6 +274,21 @@ pub(super) fn lease(
     }
     let address = address(violations, "address", &message.address);
     Some(LeaseRequest { network: network?, cluster: cluster?, known_blocks, address: address? })
+}
+
+pub(super) fn release(
+    violations: &mut Violations,
+    message: &proto::ReleaseBlockRequest,
+) -> Option<ReleaseRequest> {
+    let network = network_key(violations, "network", message.network.as_ref());
+    let cluster = name(violations, "cluster", &message.cluster);
+    let block = violations.check("block", block(&message.block));
+    Some(ReleaseRequest { network: network?, cluster: cluster?, block: block? })
+}
+
+fn block(text: &str) -> Result<IpNet, &'static str> {
+    let block: IpNet = text.parse().map_err(|_| "must be an address and a prefix length")?;
+    if block.trunc() == block { Ok(block) } else { Err("has bits set beyond its prefix") }
 }
 
 /// An address or, with the empty text, none.

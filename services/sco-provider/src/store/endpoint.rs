@@ -239,11 +239,14 @@ async fn check_address(
         return Err(StoreError::invalid("address", "must not be the first or last of the network"));
     }
     let leased: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM block WHERE network_id = $1 AND block = $2 AND cluster = $3)",
+        "SELECT EXISTS (SELECT FROM block WHERE network_id = $1 AND block = $2 AND cluster = $3)
+         OR EXISTS (SELECT FROM single_address
+                    WHERE network_id = $1 AND address = $4 AND cluster = $3)",
     )
     .bind(network.id)
     .bind(block)
     .bind(endpoint.key.cluster.as_str())
+    .bind(address)
     .fetch_one(tx)
     .await?;
     if leased {

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use l2sces_model::Vni;
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
-pub use block::LeaseRequest;
+pub use block::{LeaseRequest, ReleaseRequest};
 pub use error::StoreError;
 pub use gateway::GatewayLinks;
 pub use network::NetworkRemoval;

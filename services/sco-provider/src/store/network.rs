@@ -84,7 +84,7 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let free = free.ok_or(StoreError::Exhausted("VXLAN network identifier"))?;
-        let first_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.network()));
+        let last_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.broadcast()));
         let inserted = sqlx::query(
             "INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
                                   block_prefix, next_block)
@@ -100,7 +100,7 @@ impl Store {
         .bind(texts(&network.clusters))
         .bind(network.cidr)
         .bind(network.cidr.map(|cidr| i16::from(addressing::block_prefix(cidr))))
-        .bind(first_block)
+        .bind(last_block)
         .execute(tx)
         .await?;
         if inserted.rows_affected() == 0 {

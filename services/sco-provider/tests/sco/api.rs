@@ -141,6 +141,14 @@ fn lease_message(cluster: &str, address: &str) -> proto::LeaseBlockRequest {
     }
 }
 
+fn release_message(cluster: &str, block: &str) -> proto::ReleaseBlockRequest {
+    proto::ReleaseBlockRequest {
+        network: network_message("n").key,
+        cluster: cluster.to_owned(),
+        block: block.to_owned(),
+    }
+}
+
 /// The fields that a refused request violates.
 #[track_caller]
 fn violated(status: &Status) -> Vec<String> {
@@ -286,10 +294,29 @@ async fn bad_calls_of_clusters_are_refused() {
     let mut unknown = lease_message("a", "");
     unknown.network.as_mut().unwrap().name = "none".to_owned();
     assert_eq!(client.lease_block(unknown).await.unwrap_err().code(), Code::NotFound);
-    client.lease_block(lease_message("b", "10.1.0.1")).await.unwrap();
-    let taken = client.lease_block(lease_message("a", "10.1.0.2")).await.unwrap_err();
+    let leased = client.lease_block(lease_message("b", "")).await.unwrap().into_inner();
+    assert_eq!(leased.block, "10.1.0.240/28");
+    let taken = client.lease_block(lease_message("a", "10.1.0.241")).await.unwrap_err();
     assert_eq!(taken.code(), Code::FailedPrecondition);
     assert!(taken.get_details_precondition_failure().is_some());
+
+    for block in ["10.1.0.241/28", "10.1.0.241"] {
+        let refused = client.release_block(release_message("A", block)).await.unwrap_err();
+        assert_eq!(violated(&refused), ["cluster", "block"]);
+    }
+    let mut announced = endpoint_message("b", "p", 9);
+    announced.address = "10.1.0.241".to_owned();
+    let request = proto::ApplyEndpointRequest { endpoint: Some(announced) };
+    client.apply_endpoint(request).await.unwrap();
+    let release = release_message("b", "10.1.0.240/28");
+    let in_use = client.release_block(release.clone()).await.unwrap_err();
+    assert_eq!(in_use.code(), Code::FailedPrecondition);
+    let key = endpoint_message("b", "p", 9).key;
+    client.delete_endpoint(proto::DeleteEndpointRequest { key }).await.unwrap();
+    client.release_block(release.clone()).await.unwrap();
+    client.release_block(release).await.expect("may be repeated");
+    let leased = client.lease_block(lease_message("a", "10.1.0.241")).await.unwrap().into_inner();
+    assert_eq!(leased.block, "10.1.0.241/32");
 
     let mut endpoint = endpoint_message("a", "p", 1);
     endpoint.mac = "01:00:5e:00:00:01".to_owned();
@@ -507,6 +534,7 @@ async fn a_controller_speaks_for_no_other_cluster() {
     controller.lease_block(lease_message("a", "")).await.unwrap();
     let denied = [
         controller.lease_block(lease_message("b", "")).await.unwrap_err(),
+        controller.release_block(release_message("b", "10.1.0.0/28")).await.unwrap_err(),
         controller
             .apply_endpoint(proto::ApplyEndpointRequest {
                 endpoint: Some(endpoint_message("b", "p", 1)),

@@ -182,16 +182,16 @@ async fn another_life_of_a_network_waits_for_the_end_of_the_former() {
 async fn no_two_endpoints_of_a_network_share_an_address() {
     let database = Database::new().await;
     let store = furnished(&database).await;
-    let first = endpoint("s/n/a/p", 1, "10.1.0.1");
+    let first = endpoint("s/n/a/p", 1, "10.1.0.241");
     assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Stored);
     assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Unchanged);
 
     let refused = store.apply_endpoint(&endpoint("s/n/b/q", 1, "")).await;
     assert!(matches!(refused, Err(StoreError::Taken { .. })), "MAC address: {refused:?}");
-    let refused = store.apply_endpoint(&endpoint("s/n/a/q", 2, "10.1.0.1")).await;
+    let refused = store.apply_endpoint(&endpoint("s/n/a/q", 2, "10.1.0.241")).await;
     assert!(matches!(refused, Err(StoreError::Taken { .. })), "IP address: {refused:?}");
-    let refused = store.apply_endpoint(&endpoint("s/n/b/q", 2, "10.1.0.2")).await;
-    assert_precondition(refused, "has not leased 10.1.0.2 to cluster b");
+    let refused = store.apply_endpoint(&endpoint("s/n/b/q", 2, "10.1.0.242")).await;
+    assert_precondition(refused, "has not leased 10.1.0.242 to cluster b");
     for address in ["10.1.0.0", "10.2.0.1"] {
         let refused = store.apply_endpoint(&endpoint("s/n/a/q", 2, address)).await;
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{address}: {refused:?}");
@@ -200,21 +200,21 @@ async fn no_two_endpoints_of_a_network_share_an_address() {
     // Another network may have both.
     store.apply_network(&network("s/m", &["a", "b"], "10.1.0.0/24")).await.unwrap();
     store.lease_block(&lease("s/m", "b")).await.unwrap();
-    store.apply_endpoint(&endpoint("s/m/b/p", 1, "10.1.0.1")).await.unwrap();
+    store.apply_endpoint(&endpoint("s/m/b/p", 1, "10.1.0.241")).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_endpoint_on_its_way_out_does_not_keep_its_addresses() {
     let database = Database::new().await;
     let store = furnished(&database).await;
-    store.apply_endpoint(&endpoint("s/n/a/p", 1, "10.1.0.1")).await.unwrap();
+    store.apply_endpoint(&endpoint("s/n/a/p", 1, "10.1.0.241")).await.unwrap();
     store.delete_endpoint(&endpoint_key("s/n/a/p")).await.unwrap();
-    store.apply_endpoint(&endpoint("s/n/a/q", 1, "10.1.0.1")).await.unwrap();
+    store.apply_endpoint(&endpoint("s/n/a/q", 1, "10.1.0.241")).await.unwrap();
     assert!(!store.forget_endpoint(&endpoint_key("s/n/a/p")).await.unwrap(), "it has a name");
     store.unname_endpoint(&endpoint_key("s/n/a/p")).await.unwrap();
     assert!(store.forget_endpoint(&endpoint_key("s/n/a/p")).await.unwrap());
     // Of the one that stays, the DNS keeps the record.
     store.unname_endpoint(&endpoint_key("s/n/a/q")).await.unwrap();
-    let Endpoint { key, .. } = endpoint("s/n/a/q", 1, "10.1.0.1");
+    let Endpoint { key, .. } = endpoint("s/n/a/q", 1, "10.1.0.241");
     assert!(store.endpoint(&key).await.unwrap().unwrap().named);
 }

@@ -259,6 +259,11 @@ impl FakeExchange {
         watcher.send(Ok(response)).await.unwrap();
     }
 
+    /// Another cluster leases a block.
+    pub(crate) fn lease_to_another(&self, block: IpNet) {
+        lock(&self.blocks).retain(|offered| *offered != block);
+    }
+
     pub(crate) fn disconnect(&self) {
         lock(&self.watcher).take();
     }
@@ -286,6 +291,14 @@ impl Exchange for FakeExchange {
             Some(_) => Status::failed_precondition("another cluster's"),
             None => Status::resource_exhausted("none left"),
         })
+    }
+
+    async fn release_block(&self, _network: NetworkKey, block: IpNet) -> Result<(), Status> {
+        let in_use = lock(&self.endpoints).values().any(|endpoint| {
+            endpoint.address.parse::<IpAddr>().is_ok_and(|address| block.contains(&address))
+        });
+        assert!(!in_use, "{block} is given back while an endpoint has an address in it");
+        self.script.call("exchange.release_block", &block.to_string(), || {}).await
     }
 
     async fn apply_endpoint(&self, endpoint: Endpoint) -> Result<(), Status> {

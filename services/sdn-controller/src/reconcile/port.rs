@@ -1,7 +1,7 @@
 use l2sces_controller::{PortRole, PortSpec};
 use l2sces_model::Name;
 use l2sces_proto::{
-    sco::v1::{Endpoint, EndpointKey},
+    sco::v1::{Endpoint, EndpointKey, NetworkKey},
     switch::v1::{
         InterfaceAttachment, NamespaceAttachment, Port as AgentPort, port::Attachment as InAgent,
     },
@@ -120,6 +120,7 @@ impl Reconciler {
         if !(withdrawn? && removed?) {
             return Ok(());
         }
+        self.release_address(port).await?;
         self.store.remove_port(&port.key).await?;
         self.board.remove(&Key::Port(port.key.clone()), &port.version);
         Ok(())
@@ -138,6 +139,18 @@ impl Reconciler {
             .map_err(|status| self.not_announced(port, announcement_trouble(port, &status)))?;
         self.board.change_port(&port.key, |facts| facts.announcement = Fact::Unknown);
         Ok(true)
+    }
+
+    /// Gives a port's address back, if it was leased alone, so that a port in another cluster can
+    /// have it. The port's row keeps ours from taking it until the lease is forgotten as well.
+    async fn release_address(&self, port: &Port) -> Result<(), ReconcileError> {
+        let Some(block) = self.store.single_block(&port.key).await? else { return Ok(()) };
+        let network =
+            NetworkKey { slice: port.key.slice.to_string(), name: port.key.network.to_string() };
+        self.exchange
+            .release_block(network, block)
+            .await
+            .map_err(|status| self.not_announced(port, announcement_trouble(port, &status)))
     }
 
     /// Has the node's agent remove a port; answers false if that has to wait for the agent.

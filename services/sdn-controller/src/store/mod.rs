@@ -17,6 +17,7 @@ use sqlx::{PgPool, migrate::Migrator};
 
 use crate::domain::Version;
 
+pub(crate) use block::BlockNeed;
 pub(crate) use error::StoreError;
 pub(crate) use port::{PortApplied, PortStored};
 

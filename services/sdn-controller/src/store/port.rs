@@ -5,7 +5,8 @@ use l2sces_model::{MacAddress, Name};
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
-    Admission, Store, StoreError, Stored, admit, block,
+    Admission, Store, StoreError, Stored, admit,
+    block::{self, BlockNeed},
     network::{self, Lock},
     node::datapath_id,
     row::{number, parsed, unreadable},
@@ -82,12 +83,7 @@ pub(crate) struct PortStored {
 pub(crate) enum PortApplied {
     Stored(Box<PortStored>),
     /// Nothing is stored: the cluster needs another block of the network first.
-    NeedsBlock {
-        /// The blocks that it has.
-        known: Vec<IpNet>,
-        /// The block's network.
-        cidr: IpNet,
-    },
+    NeedsBlock(BlockNeed),
 }
 
 impl Store {
@@ -149,9 +145,7 @@ impl Store {
             match choose_address(&mut transaction, &network, existing.as_ref(), spec).await? {
                 Choice::None => None,
                 Choice::Address(address) => Some(address),
-                Choice::NeedsBlock { known, cidr } => {
-                    return Ok(PortApplied::NeedsBlock { known, cidr });
-                }
+                Choice::NeedsBlock(need) => return Ok(PortApplied::NeedsBlock(need)),
             };
         let mac = spec
             .mac
@@ -211,16 +205,21 @@ impl Store {
         Ok(port)
     }
 
-    /// Forgets a port whose deletion is complete.
+    /// Forgets a port whose deletion is complete, and with it the block that its address makes up
+    /// alone: as long as the port has the address, no other can take it for leased.
     pub(crate) async fn remove_port(&self, key: &PortKey) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        network::find(&mut transaction, &key.network_key(), Lock::Choose).await?;
+        block::forget_single(&mut transaction, key).await?;
         sqlx::query(
             "DELETE FROM port WHERE slice = $1 AND network = $2 AND name = $3 AND deleting",
         )
         .bind(key.slice.as_str())
         .bind(key.network.as_str())
         .bind(key.name.as_str())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(())
     }
 }
@@ -268,10 +267,7 @@ enum Choice {
     /// The network has no addresses.
     None,
     Address(IpAddr),
-    NeedsBlock {
-        known: Vec<IpNet>,
-        cidr: IpNet,
-    },
+    NeedsBlock(BlockNeed),
 }
 
 async fn choose_address(
@@ -298,11 +294,11 @@ async fn choose_address(
         if current == Some(address) {
             return Ok(Choice::Address(address));
         }
-        let known = block::blocks(connection, key).await?;
-        return if known.iter().any(|block| block.contains(&address)) {
+        let need = block::need(connection, key, cidr).await?;
+        return if need.known.iter().any(|block| block.contains(&address)) {
             Ok(Choice::Address(address))
         } else {
-            Ok(Choice::NeedsBlock { known, cidr })
+            Ok(Choice::NeedsBlock(need))
         };
     }
     if let Some(address) = current {
@@ -310,7 +306,7 @@ async fn choose_address(
     }
     match block::lowest_free(connection, key, &cidr).await? {
         Some(address) => Ok(Choice::Address(address)),
-        None => Ok(Choice::NeedsBlock { known: block::blocks(connection, key).await?, cidr }),
+        None => Ok(Choice::NeedsBlock(block::need(connection, key, cidr).await?)),
     }
 }
 

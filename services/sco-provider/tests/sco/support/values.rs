@@ -7,7 +7,7 @@ use sco_provider::{
         ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey, Slice,
         Version,
     },
-    store::LeaseRequest,
+    store::{LeaseRequest, ReleaseRequest},
 };
 
 pub(crate) fn name(text: &str) -> Name {
@@ -83,6 +83,11 @@ pub(crate) fn lease(network: &str, cluster: &str) -> LeaseRequest {
         known_blocks: Vec::new(),
         address: None,
     }
+}
+
+/// A cluster gives a block back.
+pub(crate) fn release(network: &str, cluster: &str, block: &str) -> ReleaseRequest {
+    ReleaseRequest { network: network_key(network), cluster: name(cluster), block: net(block) }
 }
 
 /// `slice/network/cluster/port`.

@@ -3,11 +3,12 @@
 use crate::{
     board::Fact,
     domain::Key,
-    examples::{name, network_key, port, put_network, put_port},
+    examples::{name, network, network_key, port, put_network, put_port},
     reconcile::{
         Reconciler,
         fakes::{Fault, World},
     },
+    store::PortApplied,
 };
 
 /// Begins to reconcile, and ends where a call hangs, as if the process were killed there.
@@ -24,16 +25,25 @@ async fn killed_at(world: &World, reconciler: Reconciler, key: Key, call: &'stat
 async fn the_deletion_of_a_port_is_completed_wherever_it_was_broken_off() {
     let world = World::new().await;
     put_network(&world.store).await;
-    for call in ["fabric.remove_port", "exchange.delete_endpoint", "agent.delete_port"] {
-        for at in [Fault::HangBefore, Fault::HangAfter] {
+    world.store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let calls = [
+        "fabric.remove_port",
+        "exchange.delete_endpoint",
+        "agent.delete_port",
+        "exchange.release_block",
+    ];
+    for (releases, call) in (0..).step_by(2).zip(calls) {
+        for (releases, at) in (releases..).zip([Fault::HangBefore, Fault::HangAfter]) {
             let case = format!("{call} {at:?}");
-            let spec = port("blue", "p");
+            let spec = port("red", "p");
             let key = Key::Port(spec.key.clone());
+            let single = "10.2.0.11/32".parse().unwrap();
+            world.store.add_block(&network_key("red"), single, releases).await.unwrap();
             put_port(&world.store, &spec).await.unwrap();
             let reconciler = world.start_complete().await;
             reconciler.board.change_port(&spec.key, |facts| facts.flows = Fact::Done(()));
             reconciler.reconcile(key.clone()).await.unwrap();
-            assert!(world.exchange.endpoint("s1/blue/a/p").is_some(), "{case}");
+            assert!(world.exchange.endpoint("s1/red/a/p").is_some(), "{case}");
 
             world.store.mark_port(&spec.key).await.unwrap();
             killed_at(&world, reconciler, key.clone(), call, at).await;
@@ -41,10 +51,12 @@ async fn the_deletion_of_a_port_is_completed_wherever_it_was_broken_off() {
 
             let reconciler = world.start_complete().await;
             reconciler.reconcile(key).await.unwrap();
-            assert_eq!(world.exchange.endpoint("s1/blue/a/p"), None, "{case}");
+            assert_eq!(world.exchange.endpoint("s1/red/a/p"), None, "{case}");
             assert_eq!(world.agents.interfaces(), [], "{case}");
             assert!(world.fabric.wanted().ports.is_empty(), "{case}");
             assert!(world.store.port(&spec.key).await.unwrap().is_none(), "{case}");
+            let forgotten = world.store.apply_port(&spec).await.unwrap();
+            assert!(matches!(forgotten, PortApplied::NeedsBlock(_)), "{case}");
         }
     }
 }

@@ -158,11 +158,11 @@ async fn blocks_are_leased_until_the_network_is_exhausted() {
 }
 
 #[tokio::test]
-async fn an_address_outside_our_blocks_is_ours_if_its_block_is_to_be_had() {
+async fn an_address_outside_our_blocks_is_ours_if_it_is_to_be_had() {
     let world = World::new().await;
     put_network(&world.store).await;
     world.store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
-    world.exchange.offer(["10.2.0.0/28".parse().unwrap(), "10.2.0.64/28".parse().unwrap()]);
+    world.exchange.offer(["10.2.0.0/28".parse().unwrap(), "10.2.0.70/32".parse().unwrap()]);
     let mut spec = port("red", "p");
     spec.address = Some([10, 2, 0, 70].into());
     let attach = async |spec| {
@@ -188,4 +188,45 @@ async fn an_address_outside_our_blocks_is_ours_if_its_block_is_to_be_had() {
     let refused = tonic::Status::from(attach(&elsewhere).await.unwrap_err());
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(world.store.port(&elsewhere.key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_address_that_was_leased_alone_is_given_back_with_its_port() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    world.store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let single = "10.2.0.11/32".parse().unwrap();
+    world.exchange.offer([single]);
+    let mut spec = port("red", "p");
+    spec.address = Some([10, 2, 0, 11].into());
+    let exchange = world.exchange.as_ref();
+    attach::apply_port(&world.store, exchange, &spec).await.unwrap();
+    let reconciler = world.start_complete().await;
+    let key = Key::Port(spec.key.clone());
+    reconciler.board.change_port(&spec.key, |facts| facts.flows = Fact::Done(()));
+    reconciler.reconcile(key.clone()).await.unwrap();
+    assert!(world.exchange.endpoint("s1/red/a/p").is_some());
+
+    world.store.mark_port(&spec.key).await.unwrap();
+    world.script.fail("exchange.release_block", Fault::Refuse(Code::Unavailable));
+    assert!(reconciler.reconcile(key.clone()).await.is_err());
+    assert!(world.store.port(&spec.key).await.unwrap().is_some(), "it keeps the address from ours");
+    world.script.heal();
+    world.script.calls();
+    reconciler.reconcile(key).await.unwrap();
+    assert_eq!(world.script.calls().last().unwrap(), "exchange.release_block 10.2.0.11/32");
+    assert!(world.store.port(&spec.key).await.unwrap().is_none());
+
+    world.exchange.lease_to_another(single);
+    let refused = attach::apply_port(&world.store, exchange, &spec).await.unwrap_err();
+    assert_eq!(tonic::Status::from(refused).code(), Code::FailedPrecondition);
+
+    // A port with an address of a larger block gives nothing back.
+    let of_whole = port("blue", "p");
+    put_port(&world.store, &of_whole).await.unwrap();
+    world.store.mark_port(&of_whole.key).await.unwrap();
+    world.script.calls();
+    reconciler.reconcile(Key::Port(of_whole.key)).await.unwrap();
+    let calls = world.script.calls();
+    assert!(!calls.iter().any(|call| call.contains("release_block")), "{calls:?}");
 }

@@ -12,9 +12,9 @@ use proptest::{
 };
 
 use crate::{
-    domain::reserved_addresses,
+    domain::{PortSpec, reserved_addresses},
     examples::{network, network_key, port, put_network, put_port},
-    store::{PortApplied, Store, StoreError, test_database::TestDatabase},
+    store::{BlockNeed, PortApplied, Store, StoreError, test_database::TestDatabase},
 };
 
 /// Stores ports without an address until there is none; answers with the addresses.
@@ -24,7 +24,7 @@ async fn fill(store: &Store, network_name: &str) -> Vec<IpAddr> {
         let spec = port(network_name, &format!("fill{}", addresses.len()));
         match store.apply_port(&spec).await.unwrap() {
             PortApplied::Stored(stored) => addresses.push(stored.port.address.unwrap().addr()),
-            PortApplied::NeedsBlock { .. } => return addresses,
+            PortApplied::NeedsBlock(_) => return addresses,
         }
     }
 }
@@ -66,7 +66,7 @@ fn blocks_are_filled_exactly_and_from_below_whatever_was_taken_and_given_back() 
                 let blocks: Vec<IpNet> = cidr.subnets(prefix).unwrap().collect();
                 for quarter in &quarters {
                     let block = blocks[usize::from(*quarter)];
-                    store.add_block(&network_key(&name), block).await.unwrap();
+                    store.add_block(&network_key(&name), block, 0).await.unwrap();
                 }
                 let addresses: Vec<IpAddr> = cidr_addresses(cidr).collect();
                 let mut taken = BTreeSet::new();
@@ -115,7 +115,7 @@ async fn the_very_last_addresses_can_be_used() {
     ] {
         let name = format!("net{number}");
         store.apply_network(&network(&name, number, cidr)).await.unwrap();
-        store.add_block(&network_key(&name), cidr.parse().unwrap()).await.unwrap();
+        store.add_block(&network_key(&name), cidr.parse().unwrap(), 0).await.unwrap();
         assert_eq!(fill(&store, &name).await.len(), size, "{cidr}");
     }
 }
@@ -126,7 +126,7 @@ async fn those_who_choose_at_once_choose_differently() {
     let store = database.store();
     put_network(&store).await;
     store.apply_network(&network("red", 2, "10.2.0.0/27")).await.unwrap();
-    store.add_block(&network_key("red"), "10.2.0.0/27".parse().unwrap()).await.unwrap();
+    store.add_block(&network_key("red"), "10.2.0.0/27".parse().unwrap(), 0).await.unwrap();
     let specs: Vec<_> = (0..40).map(|number| port("red", &format!("p{number}"))).collect();
     let applied = futures::future::join_all(specs.iter().map(|spec| store.apply_port(spec))).await;
     let mut addresses = BTreeSet::new();
@@ -134,7 +134,7 @@ async fn those_who_choose_at_once_choose_differently() {
     for applied in applied {
         match applied.unwrap() {
             PortApplied::Stored(stored) => assert!(addresses.insert(stored.port.address)),
-            PortApplied::NeedsBlock { .. } => refused += 1,
+            PortApplied::NeedsBlock(_) => refused += 1,
         }
     }
     assert_eq!((addresses.len(), refused), (30, 10));
@@ -166,18 +166,89 @@ async fn an_address_outside_our_blocks_needs_another_block_and_one_outside_the_n
     put_network(&store).await;
     store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
     let block: IpNet = "10.2.0.0/28".parse().unwrap();
-    store.add_block(&network_key("red"), block).await.unwrap();
+    store.add_block(&network_key("red"), block, 0).await.unwrap();
     let mut spec = port("red", "p");
     spec.address = Some([10, 2, 0, 100].into());
     let applied = store.apply_port(&spec).await.unwrap();
     let cidr = "10.2.0.0/24".parse().unwrap();
-    assert_eq!(applied, PortApplied::NeedsBlock { known: vec![block], cidr });
+    let need = BlockNeed { known: vec![block], releases: 0, cidr };
+    assert_eq!(applied, PortApplied::NeedsBlock(need));
     for address in [[10, 3, 0, 1], [10, 2, 0, 0], [10, 2, 0, 255]] {
         spec.address = Some(address.into());
         let error = store.apply_port(&spec).await.unwrap_err();
         assert!(matches!(error, StoreError::BadAddress { .. }), "{error}");
     }
     assert!(store.port(&spec.key).await.unwrap().is_none());
+}
+
+fn at(name: &str, last: u8) -> PortSpec {
+    let mut spec = port("red", name);
+    spec.address = Some([10, 2, 0, last].into());
+    spec
+}
+
+#[track_caller]
+fn need(applied: PortApplied) -> BlockNeed {
+    match applied {
+        PortApplied::NeedsBlock(need) => need,
+        PortApplied::Stored(stored) => panic!("{stored:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_single_address_is_chosen_last_and_forgotten_with_its_port() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let (red, single): (_, IpNet) = (network_key("red"), "10.2.0.11/32".parse().unwrap());
+    let whole: IpNet = "10.2.0.254/31".parse().unwrap();
+    for block in [single, whole] {
+        store.add_block(&red, block, 0).await.unwrap();
+    }
+    let fixed = at("fixed", 11);
+    put_port(&store, &fixed).await.unwrap();
+    assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single));
+    store.remove_port(&fixed.key).await.unwrap();
+    assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single), "it stays as it does");
+    store.mark_port(&fixed.key).await.unwrap();
+    assert!(matches!(put_port(&store, &at("next", 11)).await, Err(StoreError::AddressTaken(_))));
+    store.remove_port(&fixed.key).await.unwrap();
+    let expected =
+        BlockNeed { known: vec![whole], releases: 1, cidr: "10.2.0.0/24".parse().unwrap() };
+    assert_eq!(need(store.apply_port(&at("next", 11)).await.unwrap()), expected);
+
+    // Of a whole block nothing is given back.
+    let of_whole = at("of-whole", 254);
+    put_port(&store, &of_whole).await.unwrap();
+    assert_eq!(store.single_block(&of_whole.key).await.unwrap(), None);
+    store.mark_port(&of_whole.key).await.unwrap();
+    store.remove_port(&of_whole.key).await.unwrap();
+
+    store.add_block(&red, single, 1).await.unwrap();
+    let filled = fill(&store, "red").await;
+    assert_eq!(filled, [[10, 2, 0, 254], [10, 2, 0, 11]].map(IpAddr::from));
+}
+
+#[tokio::test]
+async fn a_lease_from_before_it_was_given_back_is_none() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let (red, single) = (network_key("red"), "10.2.0.11/32".parse().unwrap());
+    let (one, other) = (at("one", 11), at("other", 11));
+    let before = need(store.apply_port(&other).await.unwrap());
+    // Both have asked for it, and were answered; one is made and deleted before the other goes on.
+    store.add_block(&red, single, before.releases).await.unwrap();
+    put_port(&store, &one).await.unwrap();
+    store.mark_port(&one.key).await.unwrap();
+    store.remove_port(&one.key).await.unwrap();
+    store.add_block(&red, single, before.releases).await.unwrap();
+    let after = need(store.apply_port(&other).await.unwrap());
+    assert!(after.known.is_empty(), "{after:?}");
+    store.add_block(&red, single, after.releases).await.unwrap();
+    put_port(&store, &other).await.unwrap();
 }
 
 #[tokio::test]
