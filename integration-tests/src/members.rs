@@ -24,7 +24,7 @@ pub async fn members_of(world: &mut World, network: &str) -> Result<Vec<Member>>
     world.create_network(network, "10.1.0.0/24").await?;
     let nodes: Vec<_> = world.lab.layout().nodes().map(|node| node.name.clone()).collect();
     let mut members = Vec::new();
-    for (number, node) in (11..).step_by(20).zip(&nodes) {
+    for (number, node) in (11..).zip(&nodes) {
         let pod = world.lab.pod(node, &format!("{network}-{node}")).await?;
         pod.namespace().set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
         let address = Ipv4Addr::new(10, 1, 0, number);
