@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use crate::{
     Event,
+    command::Command,
     discovery::{Discovery, DiscoveryKey},
-    engine::Command,
     event::Outbox,
     installer::{Installer, Plan, Progress, Work},
     readiness::Readiness,

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Event, LinkState, actor::Actor};
+use crate::{Event, LinkState, actor::Actor, command::Command};
 
 /// How many commands may wait; more callers wait themselves.
 const COMMANDS: usize = 1024;
@@ -48,23 +48,6 @@ impl EngineConfig {
         SystemRandom::new().fill(&mut discovery_key).map_err(|_| EngineError::Random)?;
         Ok(Self { listen, credentials, discovery_key })
     }
-}
-
-/// What an engine is asked.
-#[derive(Debug)]
-pub(crate) enum Command {
-    PutSwitch(SwitchSpec),
-    RemoveSwitch(DatapathId),
-    PutSlice(SliceSpec),
-    RemoveSlice(Name),
-    PutNetwork(NetworkSpec),
-    RemoveNetwork(Vni),
-    PutPort(PortSpec),
-    RemovePort(PortId),
-    PutEndpoint(EndpointSpec),
-    RemoveEndpoint(Vni, MacAddress),
-    SetComplete,
-    Links(oneshot::Sender<Vec<LinkState>>),
 }
 
 /// Handle of an engine. The engine ends when its last handle is dropped; the switches then keep

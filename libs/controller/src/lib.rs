@@ -14,6 +14,7 @@
 //! ```
 
 mod actor;
+mod command;
 mod discovery;
 mod engine;
 mod event;

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Kind,
-    common::{Condition, Metadata, OutputOnly, each, is_default},
+    envelope::{Condition, Metadata, OutputOnly, each, is_default},
 };
 
 /// A cluster.

@@ -2,7 +2,7 @@
 //! messages, field by field.
 
 mod cluster;
-mod common;
+mod envelope;
 mod network;
 mod port;
 mod slice;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub(crate) use cluster::ClusterManifest;
-pub(crate) use common::status_text;
+pub(crate) use envelope::status_text;
 pub(crate) use network::NetworkManifest;
 pub(crate) use port::PortManifest;
 pub(crate) use slice::SliceManifest;

@@ -3,7 +3,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
     Kind,
-    common::{Condition, Metadata, OutputOnly, each, is_default},
+    envelope::{Condition, Metadata, OutputOnly, each, is_default},
 };
 
 /// A port.

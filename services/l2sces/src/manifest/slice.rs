@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Kind,
-    common::{Condition, Link, Metadata, OutputOnly, each, is_default},
+    envelope::{Condition, Link, Metadata, OutputOnly, each, is_default},
 };
 
 /// A slice.
