@@ -2,7 +2,7 @@
 //! 7.3.4.3).
 
 use crate::{
-    Action, Bucket, DecodeError, EncodeError, GroupId, Instruction, MatchField, oxm, port,
+    Action, Bits, Bucket, DecodeError, EncodeError, GroupId, Instruction, MatchField, oxm, port,
     wire::{Put, Reader},
 };
 
@@ -11,6 +11,7 @@ mod action_type {
     pub(super) const OUTPUT: u16 = 0;
     pub(super) const GROUP: u16 = 22;
     pub(super) const SET_FIELD: u16 = 25;
+    pub(super) const EXPERIMENTER: u16 = 0xffff;
 }
 
 /// `OFPIT_*`.
@@ -20,6 +21,11 @@ mod instruction_type {
     pub(super) const APPLY_ACTIONS: u16 = 4;
     pub(super) const METER: u16 = 6;
 }
+
+/// Whose the extensions of Open vSwitch are.
+const NICIRA: u32 = 0x2320;
+/// `NXAST_REG_MOVE`.
+const REG_MOVE: u16 = 6;
 
 /// `OFPCML_NO_BUFFER`: the controller gets the whole frame.
 const WHOLE_FRAME: u16 = 0xffff;
@@ -86,6 +92,7 @@ fn put_action(out: &mut Vec<u8>, action: &Action) -> Result<(), EncodeError> {
             out.pad(start);
             out.set_length("action", start, 2)?;
         }
+        Action::Move { from, to, width } => put_move(out, *from, *to, *width),
         Action::Raw { kind, body } => {
             out.put_u16(*kind);
             out.put_u16(0);
@@ -102,6 +109,32 @@ fn put_output(out: &mut Vec<u8>, port: u32, max_length: u16) {
     out.put_u32(port);
     out.put_u16(max_length);
     out.put([0; 6]);
+}
+
+/// ```text
+/// | type: experimenter (2) | length (2) | experimenter (4) | subtype (2) | bits (2) |
+/// | first source bit (2) | first target bit (2) | source (4) | target (4)           |
+/// ```
+fn put_move(out: &mut Vec<u8>, from: Bits, to: Bits, width: u16) {
+    out.put_u16(action_type::EXPERIMENTER);
+    out.put_u16(24);
+    out.put_u32(NICIRA);
+    for number in [REG_MOVE, width, from.offset, to.offset] {
+        out.put_u16(number);
+    }
+    out.put_u32(oxm::register_header(from.register));
+    out.put_u32(oxm::register_header(to.register));
+}
+
+/// Reads a move between registers that we use; `None`: it is another action.
+fn take_move(body: &mut Reader<'_>) -> Option<Action> {
+    if (body.u32().ok()?, body.u16().ok()?) != (NICIRA, REG_MOVE) {
+        return None;
+    }
+    let (width, from, to) = (body.u16().ok()?, body.u16().ok()?, body.u16().ok()?);
+    let from = Bits { register: oxm::register_of(body.u32().ok()?)?, offset: from };
+    let to = Bits { register: oxm::register_of(body.u32().ok()?)?, offset: to };
+    body.is_empty().then_some(Action::Move { from, to, width })
 }
 
 fn take_action(reader: &mut Reader<'_>) -> Result<Action, DecodeError> {
@@ -136,6 +169,7 @@ fn take_action(reader: &mut Reader<'_>) -> Result<Action, DecodeError> {
             }
             if has_mask(&field) { raw() } else { Action::SetField(field) }
         }
+        action_type::EXPERIMENTER => take_move(&mut body).unwrap_or_else(raw),
         _ => raw(),
     })
 }
@@ -144,7 +178,9 @@ fn take_action(reader: &mut Reader<'_>) -> Result<Action, DecodeError> {
 fn has_mask(field: &MatchField) -> bool {
     match field {
         MatchField::InPort(_) | MatchField::EthType(_) => false,
-        MatchField::Metadata { mask, .. } | MatchField::TunnelId { mask, .. } => *mask != u64::MAX,
+        MatchField::Metadata { mask, .. }
+        | MatchField::TunnelId { mask, .. }
+        | MatchField::TunnelMetadata { mask, .. } => *mask != u64::MAX,
         MatchField::EthDst { mask, .. } | MatchField::EthSrc { mask, .. } => {
             mask.bytes() != [0xff; 6]
         }

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use l2sces_model::MacAddress;
 
 use crate::{
-    Action, Bucket, Change, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match,
-    MatchField, port,
+    Action, Bits, Bucket, Change, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match,
+    MatchField, Register, port,
 };
 
 impl Display for Flow {
@@ -37,10 +37,12 @@ impl Display for MatchField {
         write!(f, "{}={}", Name(self), Value(self))?;
         match self {
             Self::InPort(_) | Self::EthType(_) => Ok(()),
-            Self::Metadata { mask, .. } | Self::TunnelId { mask, .. } if *mask == u64::MAX => {
-                Ok(())
-            }
-            Self::Metadata { mask, .. } | Self::TunnelId { mask, .. } => write!(f, "/{mask:#x}"),
+            Self::Metadata { mask: u64::MAX, .. }
+            | Self::TunnelId { mask: u64::MAX, .. }
+            | Self::TunnelMetadata { mask: u64::MAX, .. } => Ok(()),
+            Self::Metadata { mask, .. }
+            | Self::TunnelId { mask, .. }
+            | Self::TunnelMetadata { mask, .. } => write!(f, "/{mask:#x}"),
             Self::EthDst { mask, .. } | Self::EthSrc { mask, .. }
                 if *mask == MacAddress::BROADCAST =>
             {
@@ -68,6 +70,7 @@ impl Display for Name<'_> {
             MatchField::EthType(_) => f.write_str("eth_type"),
             MatchField::TunnelId { .. } => f.write_str("tun_id"),
             MatchField::PktMark { .. } => f.write_str("pkt_mark"),
+            MatchField::TunnelMetadata { .. } => f.write_str("tun_metadata0"),
             MatchField::Raw(raw) => write!(f, "oxm_{:#06x}_{}", raw.class, raw.field),
         }
     }
@@ -80,9 +83,9 @@ impl Display for Value<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             MatchField::InPort(port) => Port(*port).fmt(f),
-            MatchField::Metadata { value, .. } | MatchField::TunnelId { value, .. } => {
-                write!(f, "{value:#x}")
-            }
+            MatchField::Metadata { value, .. }
+            | MatchField::TunnelId { value, .. }
+            | MatchField::TunnelMetadata { value, .. } => write!(f, "{value:#x}"),
             MatchField::EthDst { value, .. } | MatchField::EthSrc { value, .. } => value.fmt(f),
             MatchField::EthType(value) => write!(f, "{value:#06x}"),
             MatchField::PktMark { value, .. } => write!(f, "{value:#x}"),
@@ -116,11 +119,29 @@ impl Display for Action {
             Self::Controller => f.write_str("CONTROLLER:65535"),
             Self::Group(GroupId(group)) => write!(f, "group:{group}"),
             Self::SetField(field) => write!(f, "set_field:{}->{}", Value(field), Name(field)),
+            Self::Move { from, to, width } => {
+                write!(f, "move:{}->{}", Range(*from, *width), Range(*to, *width))
+            }
             Self::Raw { kind, body } => {
                 write!(f, "action_{kind}:")?;
                 hex(f, body)
             }
         }
+    }
+}
+
+/// Bits of a register, the last one included.
+struct Range(Bits, u16);
+
+impl Display for Range {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(Bits { register, offset }, width) = self;
+        let name = match register {
+            Register::Metadata => "OXM_OF_METADATA",
+            Register::TunnelId => "NXM_NX_TUN_ID",
+            Register::TunnelMetadata => "NXM_NX_TUN_METADATA0",
+        };
+        write!(f, "{name}[{offset}..{}]", offset + width.saturating_sub(1))
     }
 }
 

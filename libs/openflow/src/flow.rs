@@ -96,6 +96,26 @@ impl Instruction {
     }
 }
 
+/// What goes along with a frame and can be copied bit by bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Register {
+    /// Metadata passed between tables.
+    Metadata,
+    /// Identifier of a tunnel.
+    TunnelId,
+    /// The mapped option of a tunnel, 8 bytes.
+    TunnelMetadata,
+}
+
+/// A place in a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bits {
+    /// The register.
+    pub register: Register,
+    /// Number of the first bit; 0 is the lowest.
+    pub offset: u16,
+}
+
 /// An action (OpenFlow 1.3.5, section 7.2.5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -107,6 +127,15 @@ pub enum Action {
     Group(GroupId),
     /// Writes a field; the value must have no mask.
     SetField(MatchField),
+    /// Copies bits from one register to another (`NXAST_REG_MOVE`, `ovs-actions(7)`).
+    Move {
+        /// The first bit that is read.
+        from: Bits,
+        /// The first bit that is written.
+        to: Bits,
+        /// How many bits.
+        width: u16,
+    },
     /// An action that we never send, kept as it came.
     Raw {
         /// Its type.

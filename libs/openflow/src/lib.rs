@@ -27,7 +27,8 @@ pub use bundle::{BundleAdd, BundleControl, BundleControlKind, BundleFlags};
 pub use error::{DecodeError, EncodeError, OpenFlowError};
 pub use exchange::{Event, Reply, Request};
 pub use flow::{
-    Action, Bucket, Flow, FlowKey, FlowStats, Group, GroupId, GroupKind, Instruction, port,
+    Action, Bits, Bucket, Flow, FlowKey, FlowStats, Group, GroupId, GroupKind, Instruction,
+    Register, port,
 };
 pub use frame::{Frame, Frames, Header, VERSION};
 pub use hello::Hello;

@@ -43,6 +43,14 @@ pub enum MatchField {
         /// Bits that are compared.
         mask: u32,
     },
+    /// The option of the tunnel that the frame came by, or is to go by, which the switch has been
+    /// told to map here (`NXM_NX_TUN_METADATA0`, NXM class 1, field 40), 8 bytes long.
+    TunnelMetadata {
+        /// Bits wanted where the mask is 1.
+        value: u64,
+        /// Bits that are compared.
+        mask: u64,
+    },
     /// A field that we never send, kept as it came, so that a foreign flow can be named exactly.
     Raw(RawField),
 }
@@ -74,6 +82,9 @@ impl MatchField {
             }
             Self::PktMark { value, mask } => {
                 (Self::PktMark { value: value & mask, mask }, mask != 0)
+            }
+            Self::TunnelMetadata { value, mask } => {
+                (Self::TunnelMetadata { value: value & mask, mask }, mask != 0)
             }
             Self::EthDst { value, mask } => {
                 (Self::EthDst { value: masked(value, mask), mask }, mask.bytes() != [0; 6])
@@ -162,6 +173,12 @@ impl Match {
     #[must_use]
     pub fn pkt_mark(self, value: u32) -> Self {
         self.with(MatchField::PktMark { value, mask: u32::MAX })
+    }
+
+    /// Only frames whose tunnel option has `value` where `mask` is 1.
+    #[must_use]
+    pub fn tunnel_metadata(self, value: u64, mask: u64) -> Self {
+        self.with(MatchField::TunnelMetadata { value, mask })
     }
 
     /// The fields, sorted.

@@ -3,7 +3,7 @@
 use l2sces_model::MacAddress;
 
 use crate::{
-    DecodeError, EncodeError, Match, MatchField, RawField,
+    DecodeError, EncodeError, Match, MatchField, RawField, Register,
     wire::{Put, Reader},
 };
 
@@ -16,11 +16,14 @@ const EXPERIMENTER: u16 = 0xffff;
 
 const IN_PORT: u8 = 0;
 const METADATA: u8 = 2;
+/// `NXM_NX_TUN_ID`.
+const NICIRA_TUNNEL_ID: u8 = 16;
 const ETH_DST: u8 = 3;
 const ETH_SRC: u8 = 4;
 const ETH_TYPE: u8 = 5;
 const TUNNEL_ID: u8 = 38;
 const PKT_MARK: u8 = 33;
+const TUNNEL_METADATA: u8 = 40;
 
 /// `OFPMT_OXM`.
 const OXM: u16 = 1;
@@ -98,6 +101,9 @@ pub(crate) fn put_field(out: &mut Vec<u8>, field: &MatchField) -> Result<(), Enc
         MatchField::PktMark { value, mask } => {
             put_masked(out, NICIRA, PKT_MARK, value.to_be_bytes(), mask.to_be_bytes());
         }
+        MatchField::TunnelMetadata { value, mask } => {
+            put_masked(out, NICIRA, TUNNEL_METADATA, value.to_be_bytes(), mask.to_be_bytes());
+        }
         MatchField::Raw(RawField { class, field, has_mask, payload }) => {
             let length = u8::try_from(payload.len())
                 .map_err(|_| EncodeError::TooLong("match field", payload.len()))?;
@@ -144,6 +150,13 @@ pub(crate) fn take_field(reader: &mut Reader<'_>) -> Result<MatchField, DecodeEr
             let (value, mask) = oxm.masked()?;
             MatchField::PktMark { value: u32::from_be_bytes(value), mask: u32::from_be_bytes(mask) }
         }
+        (NICIRA, TUNNEL_METADATA) if usize::from(length) == 8 << u8::from(has_mask) => {
+            let (value, mask) = oxm.masked()?;
+            MatchField::TunnelMetadata {
+                value: u64::from_be_bytes(value),
+                mask: u64::from_be_bytes(mask),
+            }
+        }
         _ => MatchField::Raw(RawField { class, field, has_mask, payload: payload.to_vec() }),
     })
 }
@@ -163,8 +176,29 @@ pub(crate) fn put_value(out: &mut Vec<u8>, field: &MatchField) -> Result<(), Enc
             put_exact(out, BASIC, TUNNEL_ID, value.to_be_bytes());
         }
         MatchField::PktMark { value, .. } => put_exact(out, NICIRA, PKT_MARK, value.to_be_bytes()),
+        MatchField::TunnelMetadata { value, .. } => {
+            put_exact(out, NICIRA, TUNNEL_METADATA, value.to_be_bytes());
+        }
     }
     Ok(())
+}
+
+/// The header of a register as the end of a move action: what a field of it would have. Open
+/// vSwitch lists a tunnel's identifier by its older name.
+pub(crate) const fn register_header(register: Register) -> u32 {
+    let (class, field, length) = match register {
+        Register::Metadata => (BASIC, METADATA, 8),
+        Register::TunnelId => (NICIRA, NICIRA_TUNNEL_ID, 8),
+        Register::TunnelMetadata => (NICIRA, TUNNEL_METADATA, 8),
+    };
+    (class as u32) << 16 | (field as u32) << 9 | length
+}
+
+/// The register with a header.
+pub(crate) fn register_of(header: u32) -> Option<Register> {
+    [Register::Metadata, Register::TunnelId, Register::TunnelMetadata]
+        .into_iter()
+        .find(|register| register_header(*register) == header)
 }
 
 fn put_exact<const N: usize>(out: &mut Vec<u8>, class: u16, field: u8, value: [u8; N]) {
@@ -205,6 +239,7 @@ fn identity(field: &MatchField) -> (u16, u8, &[u8]) {
         MatchField::EthType(_) => (BASIC, ETH_TYPE, &[]),
         MatchField::TunnelId { .. } => (BASIC, TUNNEL_ID, &[]),
         MatchField::PktMark { .. } => (NICIRA, PKT_MARK, &[]),
+        MatchField::TunnelMetadata { .. } => (NICIRA, TUNNEL_METADATA, &[]),
         MatchField::Raw(raw) if raw.class == EXPERIMENTER => {
             (raw.class, raw.field, raw.payload.get(..4).unwrap_or_default())
         }

@@ -28,6 +28,8 @@ fn field() -> impl Strategy<Value = MatchField> {
         any::<u16>().prop_map(MatchField::EthType),
         (any::<u64>(), mask64()).prop_map(|(value, mask)| MatchField::TunnelId { value, mask }),
         (any::<u32>(), any::<u32>()).prop_map(|(value, mask)| MatchField::PktMark { value, mask }),
+        (any::<u64>(), mask64())
+            .prop_map(|(value, mask)| MatchField::TunnelMetadata { value, mask }),
         raw.prop_map(|((class, field), has_mask, payload)| {
             MatchField::Raw(RawField { class, field, has_mask, payload })
         }),
@@ -47,6 +49,7 @@ fn matching() -> impl Strategy<Value = Match> {
             MatchField::EthType(_) => (4, 0),
             MatchField::TunnelId { .. } => (5, 0),
             MatchField::PktMark { .. } => (6, 0),
+            MatchField::TunnelMetadata { .. } => (7, 0),
         };
         let is_new = |field: &MatchField| {
             let name = name(field);
@@ -58,10 +61,16 @@ fn matching() -> impl Strategy<Value = Match> {
     })
 }
 
+fn bits() -> impl Strategy<Value = Bits> {
+    let registers = vec![Register::Metadata, Register::TunnelId, Register::TunnelMetadata];
+    (select(registers), 0_u16..64).prop_map(|(register, offset)| Bits { register, offset })
+}
+
 fn action() -> impl Strategy<Value = Action> {
     let written = prop_oneof![
         any::<u64>().prop_map(|value| MatchField::TunnelId { value, mask: u64::MAX }),
         any::<u32>().prop_map(|value| MatchField::PktMark { value, mask: u32::MAX }),
+        any::<u64>().prop_map(|value| MatchField::TunnelMetadata { value, mask: u64::MAX }),
         mac().prop_map(|value| MatchField::EthSrc { value, mask: MacAddress::BROADCAST }),
     ];
     let raw = (select(vec![11, 17, 18, 0xffff]), 0_usize..4, any::<u8>());
@@ -70,6 +79,7 @@ fn action() -> impl Strategy<Value = Action> {
         Just(Action::Controller),
         any::<u32>().prop_map(|id| Action::Group(GroupId(id))),
         written.prop_map(Action::SetField),
+        (bits(), bits(), 1_u16..32).prop_map(|(from, to, width)| Action::Move { from, to, width }),
         raw.prop_map(|(kind, words, fill)| Action::Raw { kind, body: vec![fill; 4 + 8 * words] }),
     ]
 }
