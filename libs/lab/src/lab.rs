@@ -324,28 +324,6 @@ impl Lab {
         fs::read_to_string(&path).context(|| format!("read {}", path.display()))
     }
 
-    /// Cuts or heals a node's cable to its cluster's underlay.
-    ///
-    /// # Errors
-    /// There is no such node.
-    pub async fn set_underlay(&self, node: &str, up: bool) -> Result<(), LabError> {
-        let node = self.node(node)?;
-        let cluster = self.inner.layout.cluster(&node.cluster)?;
-        underlay::set_link(&cluster.underlay, node, up).await
-    }
-
-    /// Cuts or heals a gateway's cable to the WAN.
-    ///
-    /// # Errors
-    /// There is no such node, or it is no gateway.
-    pub async fn set_wan(&self, node: &str, up: bool) -> Result<(), LabError> {
-        let layout = &self.inner.layout;
-        let gateway = self.node(node).ok().filter(|node| node.gateway.is_some());
-        let node =
-            gateway.ok_or_else(|| LabError::Unknown { kind: "gateway", name: node.to_owned() })?;
-        underlay::set_link(&layout.wan, node, up).await
-    }
-
     /// Counts the rows of every table of every service, without the migrations' own table.
     ///
     /// # Errors

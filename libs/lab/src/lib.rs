@@ -10,6 +10,7 @@
 mod certificates;
 mod channel;
 pub mod command;
+mod cuts;
 mod error;
 mod interrupt;
 mod lab;

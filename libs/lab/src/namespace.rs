@@ -178,6 +178,22 @@ impl Namespace {
         Ok(())
     }
 
+    /// Starts a thread that does `job` inside.
+    ///
+    /// # Errors
+    /// The namespace does not exist; that it cannot be entered is what the thread returns.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        name: &str,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<io::Result<T>>> {
+        let file = self.open()?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            Ok(job())
+        })
+    }
+
     /// Calls `job` on a thread inside the namespace, waits for it and returns what it returns. In
     /// asynchronous code only for what does not block: creating a socket, reading a file.
     ///
@@ -187,12 +203,9 @@ impl Namespace {
         &self,
         job: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let file = self.open()?;
-        let thread = thread::Builder::new().name("lab-namespace".to_owned()).spawn(move || {
-            setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
-            job()
-        })?;
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread in a namespace panicked")))
+        let joined = self.spawn("lab-namespace", job)?.join();
+        let panicked = |_| Err(io::Error::other("a thread in a namespace panicked"));
+        joined.unwrap_or_else(panicked)?
     }
 
     /// Sets a kernel parameter below `net`, such as `ipv4/icmp_echo_ignore_broadcasts`.

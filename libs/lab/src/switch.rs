@@ -31,13 +31,20 @@ impl Node {
         openvswitch::vsctl(self, arguments).await
     }
 
-    /// Runs `ovs-ofctl` on one of the node's bridges and returns what it printed.
+    /// Runs `ovs-ofctl` on one of the node's bridges, such as `ovs-ofctl add-flow BRIDGE FLOW`, and
+    /// returns what it printed.
     ///
     /// # Errors
     /// It failed, such as when there is no such bridge.
-    pub async fn ofctl(&self, verb: &str, bridge: &str) -> Result<String, LabError> {
+    pub async fn ofctl(
+        &self,
+        verb: &str,
+        bridge: &str,
+        arguments: &[&str],
+    ) -> Result<String, LabError> {
         let mut ofctl = command::command("ovs-ofctl");
         ofctl.args(["--protocols=OpenFlow13", "--names", verb, &self.openflow(bridge)]);
+        ofctl.args(arguments);
         Ok(command::run(&mut ofctl).await?)
     }
 
@@ -74,7 +81,7 @@ impl Node {
     /// # Errors
     /// There is no such bridge.
     pub async fn flows(&self, bridge: &str) -> Result<Vec<String>, LabError> {
-        let dump = self.ofctl("dump-flows", bridge).await?;
+        let dump = self.ofctl("dump-flows", bridge, &[]).await?;
         Ok(dump
             .lines()
             .filter(|line| line.contains("table="))
@@ -87,7 +94,7 @@ impl Node {
     /// # Errors
     /// There is no such bridge.
     pub async fn groups(&self, bridge: &str) -> Result<Vec<String>, LabError> {
-        let dump = self.ofctl("dump-groups", bridge).await?;
+        let dump = self.ofctl("dump-groups", bridge, &[]).await?;
         Ok(dump
             .lines()
             .filter(|line| line.contains("group_id="))
@@ -100,7 +107,7 @@ impl Node {
     /// # Errors
     /// There is no such bridge.
     pub async fn counters(&self, bridge: &str) -> Result<BTreeMap<String, Counters>, LabError> {
-        Ok(parse_counters(&self.ofctl("dump-ports", bridge).await?))
+        Ok(parse_counters(&self.ofctl("dump-ports", bridge, &[]).await?))
     }
 
     /// Names of the virtual Ethernet interfaces in the node's namespace, but the node's own.

@@ -31,6 +31,14 @@ pub(crate) async fn up(
     for name in names {
         create(name)?;
     }
+    for node in layout.nodes() {
+        // The underlay addresses are on bridges, while the kernel hears what comes to the bridges'
+        // interfaces as well: unless told otherwise it answers ARP for any address of the host on
+        // any interface, with that interface's own MAC address, and nothing sent there arrives.
+        let namespace = Namespace::named(&node.namespace);
+        namespace.set_parameter("ipv4/conf/all/arp_ignore", "1")?;
+        namespace.set_parameter("ipv4/conf/all/arp_announce", "2")?;
+    }
     try_join_all(underlays().map(make_bridge)).await?;
     make_management(layout).await?;
     try_join_all(layout.clusters.iter().map(|cluster| async {
@@ -104,10 +112,10 @@ async fn plug(underlay: &Underlay, node: &Node, interface: &str) -> Result<(), L
     Ok(())
 }
 
-/// Cuts or heals a node's cable to an underlay.
-pub(crate) async fn set_link(underlay: &Underlay, node: &Node, up: bool) -> Result<(), LabError> {
+/// Cuts or heals a node's cable to the network whose bridge is in `namespace`.
+pub(crate) async fn set_link(namespace: &str, node: &Node, up: bool) -> Result<(), LabError> {
     let state = if up { "up" } else { "down" };
-    Namespace::named(&underlay.namespace).ip(["link", "set", &port(node), state]).await?;
+    Namespace::named(namespace).ip(["link", "set", &port(node), state]).await?;
     Ok(())
 }
 

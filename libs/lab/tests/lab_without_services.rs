@@ -80,34 +80,6 @@ async fn nodes_reach_their_cluster_and_gateways_the_wan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cables_are_cut_and_healed() {
-    let lab = lab("a=a1*,a2 b=b1*").await;
-    let [a1, a2, b1] = ["a1", "a2", "b1"].map(|node| lab.node(node).unwrap().clone());
-    let from = namespace(&lab, "a1");
-    let wan = b1.gateway.unwrap().wan_address;
-    let reaches = async |address: std::net::Ipv4Addr| {
-        let ping = Ping { patience: Duration::from_millis(300), ..Ping::new(address, 1) };
-        ping.run(&from).await.unwrap().received == 1
-    };
-    lab.set_underlay(&a1.name, false).await.unwrap();
-    assert!(!reaches(a2.underlay_address).await);
-    assert!(reaches(wan).await, "the WAN has a cable of its own");
-    lab.set_underlay(&a1.name, true).await.unwrap();
-    lab.set_wan(&b1.name, false).await.unwrap();
-    wait::until("the underlay is back", PATIENCE, || async {
-        reaches(a2.underlay_address).await.then_some(())
-    })
-    .await
-    .unwrap();
-    assert!(!reaches(wan).await);
-    lab.set_wan(&b1.name, true).await.unwrap();
-    wait::until("the WAN is back", PATIENCE, || async { reaches(wan).await.then_some(()) })
-        .await
-        .unwrap();
-    assert!(lab.set_wan("a2", false).await.is_err(), "a2 is no gateway");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_switch_comes_back_with_its_addresses() {
     let lab = lab("a=a1,a2").await;
     let unit = Unit::OvsVswitchd("a1".to_owned());

@@ -14,7 +14,7 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 /// EtherType of ARP.
 const ETHERTYPE_ARP: u16 = 0x0806;
 /// EtherType of local experiments (IEEE 802, table 8-1): nobody but our probes uses it.
-const ETHERTYPE_PROBE: u16 = 0x88b5;
+pub(super) const ETHERTYPE_PROBE: u16 = 0x88b5;
 
 /// An Ethernet frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
