@@ -2,6 +2,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::tunnel::NICIRA;
+
 /// What a switch answers to a message that it refuses (OpenFlow 1.3.5, section 7.4.4).
 #[derive(Clone, PartialEq, Eq, Error)]
 pub struct OpenFlowError {
@@ -123,6 +125,9 @@ pub enum DecodeError {
         /// Its length.
         length: u16,
     },
+    /// A flow update of no kind that the extension has.
+    #[error("no flow update event {0}")]
+    FlowEvent(u16),
     /// No bundle control message that the extension has.
     #[error("no bundle control type {0}")]
     BundleControl(u16),
@@ -147,6 +152,7 @@ impl DecodeError {
             Self::DuplicateField { .. } => (4, 10),
             Self::InstructionLength { .. } => (3, 7),
             Self::ActionLength { .. } => (2, 1),
+            Self::FlowEvent(_) => (1, 4),
             // `OFPET_BUNDLE_FAILED` came with 1.4; the extension sends it as an experimenter's.
             Self::BundleControl(_) => (1, 4),
         };
@@ -158,6 +164,11 @@ impl OpenFlowError {
     /// How much of a refused message its answer shows: the least that the standard demands.
     const DATA: usize = 64;
 
+    /// `OFPET_EXPERIMENTER`: the code and the first 4 bytes of the data tell what it is.
+    const EXPERIMENTER: u16 = 0xffff;
+    /// `NXTTMFC_ALREADY_MAPPED`, as Open vSwitch numbers it in an experimenter's error.
+    const ALREADY_MAPPED: u16 = 20;
+
     /// The versions of the two ends have nothing in common.
     pub fn incompatible() -> Self {
         Self { kind: 0, code: 0, data: b"only OpenFlow 1.3 is spoken here".to_vec() }
@@ -166,6 +177,13 @@ impl OpenFlowError {
     /// There is no such message, or not from whoever sent it.
     pub fn unknown_type() -> Self {
         Self { kind: 1, code: 1, data: Vec::new() }
+    }
+
+    /// Whether the switch refused to map a tunnel option because its match field is taken, by that
+    /// option or by another (`NXTTMFC_ALREADY_MAPPED`).
+    pub fn is_already_mapped(&self) -> bool {
+        (self.kind, self.code) == (Self::EXPERIMENTER, Self::ALREADY_MAPPED)
+            && self.data.starts_with(&NICIRA.to_be_bytes())
     }
 
     /// What a switch would say of a message that is too long to be sent to it.

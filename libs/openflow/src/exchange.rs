@@ -1,6 +1,6 @@
 use crate::{
     Description, Features, FlowStats, Group, OpenFlowError, PacketIn, PortCounters,
-    PortDescription, PortStatus, RoleState,
+    PortDescription, PortStatus, RoleState, TunnelOption,
 };
 
 /// What a switch can be asked.
@@ -18,6 +18,14 @@ pub enum Request {
     Description,
     /// A role beside other controllers.
     Role(RoleState),
+    /// Map a tunnel option to a match field.
+    MapTunnelOption(TunnelOption),
+    /// The mapped tunnel options.
+    TunnelOptions,
+    /// To be told when somebody else changes flows: an [`Event::FlowsChanged`].
+    MonitorFlows,
+    /// Not to be told any more.
+    CancelMonitor,
 }
 
 /// What it answers.
@@ -35,7 +43,13 @@ pub enum Reply {
     Description(Description),
     /// To [`Request::Role`].
     Role(RoleState),
-    /// To [`Session::apply`](crate::Session::apply): the changes that were refused, by their places, ascending.
+    /// To [`Request::TunnelOptions`].
+    TunnelOptions(Vec<TunnelOption>),
+    /// To [`Request::MonitorFlows`].
+    MonitorsFlows,
+    /// To [`Request::MapTunnelOption`] and [`Request::CancelMonitor`], the refusal if there is one; and to
+    /// [`Session::apply`](crate::Session::apply): the changes that were refused, by their places,
+    /// ascending.
     Applied(Vec<(usize, OpenFlowError)>),
 }
 
@@ -58,6 +72,8 @@ pub enum Event {
     },
     /// A port is new, gone or changed.
     PortStatus(PortStatus),
+    /// Somebody else has changed flows.
+    FlowsChanged,
     /// A frame for the controller.
     PacketIn(PacketIn),
     /// The switch refused what nobody waits for, such as a packet-out.

@@ -15,12 +15,14 @@ mod hello;
 mod matching;
 mod message;
 mod modify;
+mod monitor;
 mod multipart;
 mod oxm;
 mod packet;
 mod program;
 mod session;
 mod switch;
+mod tunnel;
 mod wire;
 
 pub use bundle::{BundleAdd, BundleControl, BundleControlKind, BundleFlags};
@@ -35,6 +37,7 @@ pub use hello::Hello;
 pub use matching::{Match, MatchField, RawField};
 pub use message::Message;
 pub use modify::{FlowMod, FlowModCommand, GroupMod, GroupModCommand};
+pub use monitor::{FlowEvent, FlowMonitor, FlowUpdate, ForeignUpdate};
 pub use multipart::{FlowFilter, MultipartBody, MultipartReply, MultipartRequest};
 pub use packet::{PacketIn, PacketInReason, PacketOut};
 pub use program::{Change, FlowBody, GroupBody, Program};
@@ -42,3 +45,4 @@ pub use session::{Session, SessionConfig, SessionError};
 pub use switch::{
     Description, Features, PortCounters, PortDescription, PortReason, PortStatus, Role, RoleState,
 };
+pub use tunnel::{TunnelOption, TunnelOptions};

@@ -1,8 +1,10 @@
 use crate::{
     BundleAdd, BundleControl, DecodeError, EncodeError, Features, FlowMod, GroupMod, Header, Hello,
     MultipartReply, MultipartRequest, OpenFlowError, PacketIn, PacketOut, PortStatus, RoleState,
-    bundle,
+    TunnelOption, TunnelOptions, bundle,
     frame::{HEADER, kind, put_message},
+    monitor,
+    tunnel::{self, NICIRA},
     wire::{Put, Reader},
 };
 
@@ -21,6 +23,14 @@ pub enum Message {
     BundleControl(BundleControl),
     /// Puts a message into a bundle.
     BundleAdd(BundleAdd),
+    /// Maps tunnel options to match fields.
+    AddTunnelOptions(Vec<TunnelOption>),
+    /// Asks for the mapped tunnel options.
+    TunnelOptionsRequest,
+    /// Says which there are.
+    TunnelOptionsReply(TunnelOptions),
+    /// Ends a flow monitor, by its number.
+    CancelFlowMonitor(u32),
     /// An extension that is not known here.
     Experimenter {
         /// Whose it is.
@@ -105,6 +115,21 @@ impl Message {
                     put_experimenter(out, bundle::ONF, bundle::ADD_MESSAGE);
                     add.put(xid, out)?;
                 }
+                Self::AddTunnelOptions(options) => {
+                    put_experimenter(out, NICIRA, tunnel::TABLE_MOD);
+                    TunnelOption::put_additions(out, options);
+                }
+                Self::TunnelOptionsRequest => {
+                    put_experimenter(out, NICIRA, tunnel::TABLE_REQUEST);
+                }
+                Self::TunnelOptionsReply(options) => {
+                    put_experimenter(out, NICIRA, tunnel::TABLE_REPLY);
+                    options.put(out);
+                }
+                Self::CancelFlowMonitor(id) => {
+                    put_experimenter(out, bundle::ONF, monitor::CANCEL);
+                    out.put_u32(*id);
+                }
                 Self::Experimenter { experimenter, kind, data } => {
                     put_experimenter(out, *experimenter, *kind);
                     out.extend_from_slice(data);
@@ -167,8 +192,18 @@ impl Message {
                 (bundle::ONF, bundle::ADD_MESSAGE) if depth > 0 => {
                     Self::BundleAdd(BundleAdd::take(body, depth - 1)?)
                 }
+                (bundle::ONF, monitor::CANCEL) => Self::CancelFlowMonitor(body.u32()?),
+                (NICIRA, tunnel::TABLE_REQUEST) => Self::TunnelOptionsRequest,
+                (NICIRA, tunnel::TABLE_REPLY) => {
+                    Self::TunnelOptionsReply(TunnelOptions::take(body)?)
+                }
                 (experimenter, kind) => {
-                    Self::Experimenter { experimenter, kind, data: body.remainder().to_vec() }
+                    let data = body.remainder();
+                    let is_change = (experimenter, kind) == (NICIRA, tunnel::TABLE_MOD);
+                    match TunnelOption::additions(data).filter(|_| is_change) {
+                        Some(options) => Self::AddTunnelOptions(options),
+                        None => Self::Experimenter { experimenter, kind, data: data.to_vec() },
+                    }
                 }
             },
             kind::FEATURES_REQUEST => Self::FeaturesRequest,
@@ -202,6 +237,10 @@ impl Message {
             Self::EchoReply(_) => "echo reply",
             Self::BundleControl(_) => "bundle control",
             Self::BundleAdd(_) => "bundle add",
+            Self::AddTunnelOptions(_) => "addition of tunnel options",
+            Self::TunnelOptionsRequest => "request for tunnel options",
+            Self::TunnelOptionsReply(_) => "reply with tunnel options",
+            Self::CancelFlowMonitor(_) => "end of a flow monitor",
             Self::Experimenter { .. } => "experimenter message",
             Self::FeaturesRequest => "features request",
             Self::FeaturesReply(_) => "features reply",
@@ -227,9 +266,13 @@ impl Message {
             Self::Error(_) => kind::ERROR,
             Self::EchoRequest(_) => kind::ECHO_REQUEST,
             Self::EchoReply(_) => kind::ECHO_REPLY,
-            Self::BundleControl(_) | Self::BundleAdd(_) | Self::Experimenter { .. } => {
-                kind::EXPERIMENTER
-            }
+            Self::BundleControl(_)
+            | Self::BundleAdd(_)
+            | Self::AddTunnelOptions(_)
+            | Self::TunnelOptionsRequest
+            | Self::TunnelOptionsReply(_)
+            | Self::CancelFlowMonitor(_)
+            | Self::Experimenter { .. } => kind::EXPERIMENTER,
             Self::FeaturesRequest => kind::FEATURES_REQUEST,
             Self::FeaturesReply(_) => kind::FEATURES_REPLY,
             Self::SetConfig { .. } => kind::SET_CONFIG,

@@ -1,8 +1,12 @@
 //! Requests whose answers may be longer than one message (OpenFlow 1.3.5, section 7.3.5).
 
 use crate::{
-    DecodeError, Description, EncodeError, Flow, FlowKey, FlowStats, Group, GroupId, Match,
-    PortCounters, PortDescription, action, modify, oxm, port,
+    DecodeError, Description, EncodeError, Flow, FlowKey, FlowMonitor, FlowStats, FlowUpdate,
+    Group, GroupId, Match, PortCounters, PortDescription, action,
+    bundle::ONF,
+    modify,
+    monitor::FLOW_MONITOR,
+    oxm, port,
     wire::{Put, Reader},
 };
 
@@ -13,6 +17,7 @@ mod kind {
     pub(super) const PORT_STATS: u16 = 4;
     pub(super) const GROUP_DESCRIPTION: u16 = 7;
     pub(super) const PORT_DESCRIPTION: u16 = 13;
+    pub(super) const EXPERIMENTER: u16 = 0xffff;
 }
 
 /// `OFPMPF_REPLY_MORE`.
@@ -31,6 +36,8 @@ pub enum MultipartRequest {
     Groups,
     /// The descriptions of all ports.
     Ports,
+    /// Every change of flows from now on.
+    FlowMonitor(FlowMonitor),
     /// A question that we never ask.
     Other {
         /// Its type.
@@ -82,6 +89,8 @@ pub enum MultipartBody {
     Groups(Vec<Group>),
     /// Ports.
     Ports(Vec<PortDescription>),
+    /// Changes of flows.
+    FlowUpdates(Vec<FlowUpdate>),
     /// An answer that we never ask for.
     Other {
         /// Its type.
@@ -102,6 +111,7 @@ impl MultipartRequest {
             Self::PortStats(_) => kind::PORT_STATS,
             Self::Groups => kind::GROUP_DESCRIPTION,
             Self::Ports => kind::PORT_DESCRIPTION,
+            Self::FlowMonitor(_) => kind::EXPERIMENTER,
             Self::Other { kind, .. } => *kind,
         };
         out.put_u16(kind);
@@ -120,6 +130,10 @@ impl MultipartRequest {
             Self::PortStats(port) => {
                 out.put_u32(*port);
                 out.put_u32(0);
+            }
+            Self::FlowMonitor(monitor) => {
+                put_flow_monitor_header(out);
+                monitor.put(out)?;
             }
             Self::Other { body, .. } => out.extend_from_slice(body),
         }
@@ -145,7 +159,14 @@ impl MultipartRequest {
             }
             kind::GROUP_DESCRIPTION => Self::Groups,
             kind::PORT_DESCRIPTION => Self::Ports,
-            kind => Self::Other { kind, body: reader.remainder().to_vec() },
+            kind => {
+                let body = reader.remainder();
+                let monitor = about_flow_monitor(kind, body).and_then(FlowMonitor::take);
+                match monitor {
+                    Some(monitor) => Self::FlowMonitor(monitor),
+                    None => Self::Other { kind, body: body.to_vec() },
+                }
+            }
         })
     }
 }
@@ -161,6 +182,7 @@ impl MultipartReply {
             MultipartBody::PortStats(_) => kind::PORT_STATS,
             MultipartBody::Groups(_) => kind::GROUP_DESCRIPTION,
             MultipartBody::Ports(_) => kind::PORT_DESCRIPTION,
+            MultipartBody::FlowUpdates(_) => kind::EXPERIMENTER,
             MultipartBody::Other { kind, .. } => *kind,
         };
         out.put_u16(kind);
@@ -176,6 +198,10 @@ impl MultipartReply {
                 groups.iter().try_for_each(|group| put_group_description(out, group))?;
             }
             MultipartBody::Ports(ports) => ports.iter().for_each(|port| port.put(out)),
+            MultipartBody::FlowUpdates(updates) => {
+                put_flow_monitor_header(out);
+                updates.iter().try_for_each(|update| update.put(out))?;
+            }
             MultipartBody::Other { body, .. } => out.extend_from_slice(body),
         }
         Ok(())
@@ -194,10 +220,35 @@ impl MultipartReply {
             kind::PORT_DESCRIPTION => {
                 MultipartBody::Ports(take_list(reader, PortDescription::take)?)
             }
-            kind => MultipartBody::Other { kind, body: reader.remainder().to_vec() },
+            kind => {
+                let body = reader.remainder();
+                match about_flow_monitor(kind, body) {
+                    Some(updates) => {
+                        let mut updates = Reader::new("flow updates", updates);
+                        MultipartBody::FlowUpdates(take_list(&mut updates, FlowUpdate::take)?)
+                    }
+                    None => MultipartBody::Other { kind, body: body.to_vec() },
+                }
+            }
         };
         Ok(Self { more: flags & MORE != 0, body })
     }
+}
+
+/// ```text
+/// | experimenter (4) | its type (4) |
+/// ```
+fn put_flow_monitor_header(out: &mut Vec<u8>) {
+    out.put_u32(ONF);
+    out.put_u32(FLOW_MONITOR);
+}
+
+/// What a question or an answer about a flow monitor says behind its header; `None`: it is about
+/// something else.
+fn about_flow_monitor(kind: u16, body: &[u8]) -> Option<&[u8]> {
+    let mut header = Vec::new();
+    put_flow_monitor_header(&mut header);
+    body.strip_prefix(&*header).filter(|_| kind == kind::EXPERIMENTER)
 }
 
 /// Reads entries up to the end.

@@ -157,6 +157,11 @@ pub(crate) fn take_field(reader: &mut Reader<'_>) -> Result<MatchField, DecodeEr
                 mask: u64::from_be_bytes(mask),
             }
         }
+        // Open vSwitch leaves out the zeros at the start of a value that a set-field action writes.
+        (NICIRA, TUNNEL_METADATA) if !has_mask && (1..8).contains(&length) => {
+            let value = payload.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            MatchField::TunnelMetadata { value, mask: u64::MAX }
+        }
         _ => MatchField::Raw(RawField { class, field, has_mask, payload: payload.to_vec() }),
     })
 }

@@ -7,10 +7,13 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    Change, DecodeError, Description, EncodeError, Event, Features, FlowFilter, Frames, Hello,
-    Message, MultipartBody, MultipartReply, MultipartRequest, OpenFlowError, PacketOut,
-    PortDescription, Reply, Request, frame::kind,
+    Change, DecodeError, Description, EncodeError, Event, Features, FlowFilter, FlowMonitor,
+    FlowUpdate, Frames, Hello, Message, MultipartBody, MultipartReply, MultipartRequest,
+    OpenFlowError, PacketOut, PortDescription, Reply, Request, frame::kind,
 };
+
+/// Names the one flow monitor that a session has.
+const MONITOR: u32 = 0;
 
 /// Timing and limits of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,8 @@ enum Pending {
     Multipart { reply: Reply, size: usize },
     /// A question for a role.
     Role,
+    /// A question for the tunnel options.
+    TunnelOptions,
 }
 
 impl Session {
@@ -249,6 +254,20 @@ impl Session {
                 (request, Pending::parts(Reply::Description(Description::default())))
             }
             Request::Role(role) => (Message::RoleRequest(role), Pending::Role),
+            // Nothing answers these two but a refusal: a barrier shows that there was none.
+            Request::MapTunnelOption(option) => {
+                let first = self.send(&Message::AddTunnelOptions(vec![option]));
+                (Message::BarrierRequest, Pending::Changes { first, errors: Vec::new() })
+            }
+            Request::CancelMonitor => {
+                let first = self.send(&Message::CancelFlowMonitor(MONITOR));
+                (Message::BarrierRequest, Pending::Changes { first, errors: Vec::new() })
+            }
+            Request::TunnelOptions => (Message::TunnelOptionsRequest, Pending::TunnelOptions),
+            Request::MonitorFlows => {
+                let request = MultipartRequest::FlowMonitor(FlowMonitor { id: MONITOR });
+                (Message::MultipartRequest(request), Pending::parts(Reply::MonitorsFlows))
+            }
         };
         let xid = self.send(&message);
         self.wait(xid, pending, now);
@@ -344,6 +363,11 @@ impl Session {
                     self.answer(xid, Ok(Reply::Role(role)));
                 }
             }
+            (State::Ready, Message::TunnelOptionsReply(options)) => {
+                if let Some(Pending::TunnelOptions) = self.pending.get(&xid) {
+                    self.answer(xid, Ok(Reply::TunnelOptions(options.mapped)));
+                }
+            }
             (State::Ready, Message::PortStatus(status)) => {
                 self.events.push_back(Event::PortStatus(status));
             }
@@ -361,6 +385,9 @@ impl Session {
                 | Message::MultipartRequest(_)
                 | Message::BarrierRequest
                 | Message::RoleRequest(_)
+                | Message::AddTunnelOptions(_)
+                | Message::TunnelOptionsRequest
+                | Message::CancelFlowMonitor(_)
                 | Message::BundleAdd(_),
             ) => self.refuse(xid, OpenFlowError::unknown_type()),
             (
@@ -383,6 +410,12 @@ impl Session {
         MultipartReply { more, body }: MultipartReply,
         now: Instant,
     ) -> Result<(), SessionError> {
+        if let MultipartBody::FlowUpdates(updates) = &body
+            && updates.iter().any(|update| matches!(update, FlowUpdate::Foreign(_)))
+            && self.events.back() != Some(&Event::FlowsChanged)
+        {
+            self.events.push_back(Event::FlowsChanged);
+        }
         let Some(Pending::Multipart { reply, size }) = self.pending.get_mut(&xid) else {
             return Ok(());
         };
@@ -396,6 +429,7 @@ impl Session {
             (Reply::Ports(all), MultipartBody::Ports(part)) => all.extend(part),
             (Reply::PortStats(all), MultipartBody::PortStats(part)) => all.extend(part),
             (Reply::Description(all), MultipartBody::Description(part)) => *all = part,
+            (Reply::MonitorsFlows, MultipartBody::FlowUpdates(_)) => {}
             _ => return Err(SessionError::Unexpected("multipart reply")),
         }
         self.progress = now;

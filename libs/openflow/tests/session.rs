@@ -245,6 +245,42 @@ fn every_message_in_every_state_has_its_outcome() {
             ],
         ),
         (
+            Message::AddTunnelOptions(vec![OPTION]),
+            [
+                unexpected("addition of tunnel options"),
+                unexpected("addition of tunnel options"),
+                unexpected("addition of tunnel options"),
+                Sends("error"),
+            ],
+        ),
+        (
+            Message::TunnelOptionsRequest,
+            [
+                unexpected("request for tunnel options"),
+                unexpected("request for tunnel options"),
+                unexpected("request for tunnel options"),
+                Sends("error"),
+            ],
+        ),
+        (
+            Message::CancelFlowMonitor(0),
+            [
+                unexpected("end of a flow monitor"),
+                unexpected("end of a flow monitor"),
+                unexpected("end of a flow monitor"),
+                Sends("error"),
+            ],
+        ),
+        (
+            Message::TunnelOptionsReply(TunnelOptions::default()),
+            [
+                unexpected("reply with tunnel options"),
+                unexpected("reply with tunnel options"),
+                unexpected("reply with tunnel options"),
+                Passes,
+            ],
+        ),
+        (
             Message::FeaturesRequest,
             [
                 unexpected("features request"),
@@ -539,6 +575,60 @@ fn a_refusal_finds_the_change_the_request_or_nobody() {
             Event::Refused { xid: early + 2, error: error() },
         ]
     );
+}
+
+const OPTION: TunnelOption = TunnelOption { class: 0xfff2, kind: 0x81, length: 8, index: 0 };
+
+#[test]
+fn a_tunnel_option_is_mapped_when_the_barrier_behind_it_is_passed() {
+    let mut talk = Talk::ready();
+    let barrier = talk.session.request(Request::MapTunnelOption(OPTION), talk.now);
+    let change = barrier - 1;
+    assert_eq!(
+        talk.sent(),
+        [(change, Message::AddTunnelOptions(vec![OPTION])), (barrier, Message::BarrierRequest)]
+    );
+    talk.says(change, &Message::Error(error())).unwrap();
+    assert_eq!(talk.events(), []);
+    talk.says(barrier, &Message::BarrierReply).unwrap();
+    let answer = Ok(Reply::Applied(vec![(0, error())]));
+    assert_eq!(talk.events(), [Event::Answer { xid: barrier, answer }]);
+
+    let question = talk.session.request(Request::TunnelOptions, talk.now);
+    assert_eq!(talk.sent(), [(question, Message::TunnelOptionsRequest)]);
+    let options = TunnelOptions { mapped: vec![OPTION], ..TunnelOptions::default() };
+    talk.says(question + 1, &Message::TunnelOptionsReply(options.clone())).unwrap();
+    assert_eq!(talk.events(), [], "nobody asked this");
+    talk.says(question, &Message::TunnelOptionsReply(options)).unwrap();
+    let answer = Ok(Reply::TunnelOptions(vec![OPTION]));
+    assert_eq!(talk.events(), [Event::Answer { xid: question, answer }]);
+}
+
+#[test]
+fn only_the_changes_of_others_are_told() {
+    let mut talk = Talk::ready();
+    let updates = |updates| {
+        let body = MultipartBody::FlowUpdates(updates);
+        Message::MultipartReply(MultipartReply { more: false, body })
+    };
+    let foreign = || {
+        FlowUpdate::Foreign(ForeignUpdate {
+            event: FlowEvent::Added,
+            reason: 0,
+            flow: flow(1),
+            idle_timeout: 0,
+            hard_timeout: 0,
+        })
+    };
+    let question = talk.session.request(Request::MonitorFlows, talk.now);
+    talk.says(question, &updates(vec![])).unwrap();
+    let answer = Ok(Reply::MonitorsFlows);
+    assert_eq!(talk.events(), [Event::Answer { xid: question, answer }]);
+    talk.says(0, &updates(vec![FlowUpdate::Own { xid: 7 }])).unwrap();
+    assert_eq!(talk.events(), []);
+    talk.says(0, &updates(vec![FlowUpdate::Own { xid: 8 }, foreign()])).unwrap();
+    talk.says(0, &updates(vec![foreign(), foreign()])).unwrap();
+    assert_eq!(talk.events(), [Event::FlowsChanged], "once until somebody looks");
 }
 
 #[test]

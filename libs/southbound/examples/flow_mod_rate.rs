@@ -17,6 +17,9 @@ struct Args {
     /// How many flows.
     #[arg(long, default_value_t = 50_000)]
     flows: u32,
+    /// Have the switch tell of the changes of others, as a controller does.
+    #[arg(long)]
+    monitor: bool,
 }
 
 fn socket(text: &str) -> Result<PathBuf, String> {
@@ -27,6 +30,9 @@ fn socket(text: &str) -> Result<PathBuf, String> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     let switch = connect_unix(args.connect, SessionConfig::default()).await?;
+    if args.monitor {
+        switch.handle.monitor_flows().await?;
+    }
     let flows: Vec<Flow> = (0..args.flows).map(flow).collect();
     let deletions = flows.iter().map(|flow| Change::DeleteFlow(flow.key.clone())).collect();
     let additions = flows.into_iter().map(Change::AddFlow).collect();

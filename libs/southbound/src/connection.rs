@@ -320,6 +320,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Event::PortStatus(status) => {
                     self.outbox.port(status.port, status.reason == PortReason::Deleted);
                 }
+                Event::FlowsChanged => self.outbox.flows_changed(),
                 Event::PacketIn(packet) => self.outbox.packet_in(packet),
                 Event::Refused { error, .. } => self.outbox.error(error),
                 Event::Ready { .. } => {}

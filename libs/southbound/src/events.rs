@@ -18,20 +18,51 @@ pub(crate) struct Outbox {
     events: Sender<SwitchEvent>,
     /// Ports that changed while there was no place, by number, and whether they are gone.
     late: BTreeMap<u32, (PortDescription, bool)>,
+    /// Whether flows were changed while there was no place.
+    flows_changed: bool,
 }
 
 impl Outbox {
     pub(crate) fn new() -> (Self, Receiver<SwitchEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
-        (Self { events, late: BTreeMap::new() }, receiver)
+        (Self { events, late: BTreeMap::new(), flows_changed: false }, receiver)
     }
 
     /// A port is new, has changed, or is gone.
     pub(crate) fn port(&mut self, description: PortDescription, removed: bool) {
         self.late.insert(description.number, (description, removed));
-        while let Ok(permit) = self.events.try_reserve() {
-            let Some((_, (description, removed))) = self.late.pop_first() else { return };
-            permit.send(SwitchEvent::PortChanged { description, removed });
+        self.deliver_now();
+    }
+
+    /// Somebody else has changed flows.
+    pub(crate) fn flows_changed(&mut self) {
+        self.flows_changed = true;
+        self.deliver_now();
+    }
+
+    fn deliver_now(&mut self) {
+        while self.is_late()
+            && let Ok(permit) = self.events.try_reserve()
+            && let Some(event) = Self::next(&mut self.late, &mut self.flows_changed)
+        {
+            permit.send(event);
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.flows_changed || !self.late.is_empty()
+    }
+
+    /// The next event that had no place.
+    fn next(
+        late: &mut BTreeMap<u32, (PortDescription, bool)>,
+        flows_changed: &mut bool,
+    ) -> Option<SwitchEvent> {
+        match late.pop_first() {
+            Some((_, (description, removed))) => {
+                Some(SwitchEvent::PortChanged { description, removed })
+            }
+            None => std::mem::take(flows_changed).then_some(SwitchEvent::FlowsChanged),
         }
     }
 
@@ -53,22 +84,19 @@ impl Outbox {
 
     /// Delivers what is late. Never ends; may be dropped without loss.
     pub(crate) async fn deliver(&mut self) -> Infallible {
-        while !self.late.is_empty() {
+        while self.is_late() {
             let Ok(permit) = self.events.reserve().await else { break };
-            if let Some((_, (description, removed))) = self.late.pop_first() {
-                permit.send(SwitchEvent::PortChanged { description, removed });
+            if let Some(event) = Self::next(&mut self.late, &mut self.flows_changed) {
+                permit.send(event);
             }
         }
         future::pending().await
     }
 
     /// Delivers everything, and the end.
-    pub(crate) async fn close(self, reason: CloseReason) {
-        let ports = self
-            .late
-            .into_values()
-            .map(|(description, removed)| SwitchEvent::PortChanged { description, removed });
-        for event in ports.chain([SwitchEvent::Closed(reason)]) {
+    pub(crate) async fn close(mut self, reason: CloseReason) {
+        let late = std::iter::from_fn(|| Self::next(&mut self.late, &mut self.flows_changed));
+        for event in late.chain([SwitchEvent::Closed(reason)]) {
             if self.events.send(event).await.is_err() {
                 return;
             }

@@ -1,7 +1,7 @@
 use l2sces_model::DatapathId;
 use l2sces_openflow::{
     Action, Change, Description, Flow, FlowStats, Group, OpenFlowError, PacketOut, PortCounters,
-    PortDescription, Program, Reply, Request, RoleState, port,
+    PortDescription, Program, Reply, Request, RoleState, TunnelOption, port,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,60 @@ impl SwitchHandle {
         match self.request(Request::Role(role)).await? {
             Reply::Role(role) => Ok(role),
             _ => Err(RequestError::Mismatch),
+        }
+    }
+
+    /// Shows a tunnel option as a match field. Does nothing if that is so already; the mapping
+    /// lasts until the switch restarts.
+    ///
+    /// # Errors
+    /// The connection is closed, or the switch refused, as it does when it shows another option in
+    /// that field.
+    pub async fn map_tunnel_option(&self, option: TunnelOption) -> Result<(), RequestError> {
+        let Reply::Applied(errors) = self.request(Request::MapTunnelOption(option)).await? else {
+            return Err(RequestError::Mismatch);
+        };
+        let Some((_, refusal)) = errors.into_iter().next() else { return Ok(()) };
+        if refusal.is_already_mapped() && self.tunnel_options().await?.contains(&option) {
+            return Ok(());
+        }
+        Err(RequestError::Refused(refusal))
+    }
+
+    /// Reads which tunnel options are shown as which match fields.
+    ///
+    /// # Errors
+    /// The connection is closed, or the switch refused.
+    pub async fn tunnel_options(&self) -> Result<Vec<TunnelOption>, RequestError> {
+        match self.request(Request::TunnelOptions).await? {
+            Reply::TunnelOptions(options) => Ok(options),
+            _ => Err(RequestError::Mismatch),
+        }
+    }
+
+    /// Asks to be told, by [`SwitchEvent::FlowsChanged`](crate::SwitchEvent::FlowsChanged), when
+    /// somebody else changes flows, for as long as the connection lasts.
+    ///
+    /// # Errors
+    /// The connection is closed, or the switch refused, as one does that cannot tell.
+    pub async fn monitor_flows(&self) -> Result<(), RequestError> {
+        match self.request(Request::MonitorFlows).await? {
+            Reply::MonitorsFlows => Ok(()),
+            _ => Err(RequestError::Mismatch),
+        }
+    }
+
+    /// Asks not to be told of changes any more.
+    ///
+    /// # Errors
+    /// The connection is closed, or the switch refused, as it does when it was not asked to tell.
+    pub async fn cancel_monitor(&self) -> Result<(), RequestError> {
+        let Reply::Applied(errors) = self.request(Request::CancelMonitor).await? else {
+            return Err(RequestError::Mismatch);
+        };
+        match errors.into_iter().next() {
+            Some((_, refusal)) => Err(RequestError::Refused(refusal)),
+            None => Ok(()),
         }
     }
 

@@ -21,7 +21,8 @@ pub struct SwitchConnection {
     /// To ask it.
     pub handle: SwitchHandle,
     /// What it tells. Ends with [`SwitchEvent::Closed`]. When the receiver lags, packet-ins and
-    /// errors are dropped and the changes of one port are merged, so the end is always right.
+    /// errors are dropped, and the changes of one port and those of flows are merged, so the end is
+    /// always right.
     pub events: mpsc::Receiver<SwitchEvent>,
 }
 
@@ -35,6 +36,8 @@ pub enum SwitchEvent {
         /// Whether it is gone.
         removed: bool,
     },
+    /// Somebody else has changed flows, and [`SwitchHandle::monitor_flows`] has asked to be told.
+    FlowsChanged,
     /// A frame for the controller.
     PacketIn(PacketIn),
     /// The switch refused something that nobody waits for, such as a packet-out.

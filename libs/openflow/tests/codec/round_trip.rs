@@ -141,6 +141,25 @@ fn port_description() -> impl Strategy<Value = PortDescription> {
     )
 }
 
+fn tunnel_option() -> impl Strategy<Value = TunnelOption> {
+    any::<(u16, u8, u8, u16)>().prop_map(|(class, kind, length, index)| TunnelOption {
+        class,
+        kind,
+        length,
+        index,
+    })
+}
+
+fn flow_update() -> impl Strategy<Value = FlowUpdate> {
+    let events = select(vec![FlowEvent::Added, FlowEvent::Deleted, FlowEvent::Modified]);
+    let foreign = (events, flow(), any::<(u16, u16, u16)>()).prop_map(
+        |(event, flow, (reason, idle_timeout, hard_timeout))| {
+            FlowUpdate::Foreign(ForeignUpdate { event, reason, flow, idle_timeout, hard_timeout })
+        },
+    );
+    prop_oneof![foreign, any::<u32>().prop_map(|xid| FlowUpdate::Own { xid })]
+}
+
 fn request_or_change() -> impl Strategy<Value = Message> {
     let commands = vec![
         FlowModCommand::Add,
@@ -177,6 +196,10 @@ fn request_or_change() -> impl Strategy<Value = Message> {
         packet_out.prop_map(Message::PacketOut),
         bundled.prop_map(Message::BundleAdd),
         bytes(100).prop_map(Message::EchoRequest),
+        vec(tunnel_option(), 0..4).prop_map(Message::AddTunnelOptions),
+        any::<u32>().prop_map(|id| {
+            Message::MultipartRequest(MultipartRequest::FlowMonitor(FlowMonitor { id }))
+        }),
         (roles, any::<u64>())
             .prop_map(|(role, generation)| Message::RoleRequest(RoleState { role, generation })),
     ]
@@ -198,6 +221,7 @@ fn answer_or_event() -> impl Strategy<Value = Message> {
         vec(stats, 0..4).prop_map(MultipartBody::Flows),
         vec(group(), 0..4).prop_map(MultipartBody::Groups),
         vec(port_description(), 0..4).prop_map(MultipartBody::Ports),
+        vec(flow_update(), 0..4).prop_map(MultipartBody::FlowUpdates),
     ];
     let reply = (any::<bool>(), body).prop_map(|(more, body)| MultipartReply { more, body });
     let features = (1_u64.., any::<(u32, u8, u8, u32)>()).prop_map(
@@ -226,7 +250,10 @@ fn answer_or_event() -> impl Strategy<Value = Message> {
         .prop_map(|(reason, port)| PortStatus { reason, port });
     let error = (any::<u16>(), any::<u16>(), bytes(64))
         .prop_map(|(kind, code, data)| OpenFlowError { kind, code, data });
+    let options = (any::<(u32, u16)>(), vec(tunnel_option(), 0..4))
+        .prop_map(|((space, fields), mapped)| TunnelOptions { space, fields, mapped });
     prop_oneof![
+        options.prop_map(Message::TunnelOptionsReply),
         reply.prop_map(Message::MultipartReply),
         features.prop_map(Message::FeaturesReply),
         packet_in.prop_map(Message::PacketIn),

@@ -7,7 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod monitor;
 mod read_back;
 mod sessions;
 mod support;
 mod tls;
+mod tunnel;
