@@ -50,7 +50,7 @@ pub(crate) fn config(address: Address) -> Config {
         .monitor(
             MonitoredTable::new(
                 "Interface",
-                ["name", "type", "options", "external_ids", "ofport", "error", "link_state"],
+                ["name", "type", "options", "bfd", "external_ids", "ofport", "error", "link_state"],
             )
             .indexed_by("name"),
         )

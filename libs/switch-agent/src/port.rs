@@ -73,9 +73,7 @@ impl Agent {
                 let forget = self.note_addresses(port, row, pair.host.index).await?;
                 self.host.configure(&pair, wanted, &namespace, &forget).await?;
                 self.note(port, pair.host.index, &port.addresses()).await?;
-                self.settle().await?;
-                self.wait_until_seen_up(name).await;
-                return Ok(());
+                return self.wait_until_carried_out(name).await;
             }
             // Before the new pair is there: seeing another interface under the name of one it
             // knows, Open vSwitch writes the old one's flags to it, and so sets it down.
@@ -99,7 +97,7 @@ impl Agent {
         match existing {
             Some(row) if row.ifindex() == Some(index) => {
                 self.note(port, index, &[]).await?;
-                self.settle().await
+                self.wait_until_carried_out(name).await
             }
             existing => {
                 if existing.is_some() {
@@ -146,6 +144,17 @@ impl Agent {
             self.note(port, ifindex, &all).await?;
         }
         Ok(unwanted)
+    }
+
+    /// Waits for the port of a row that was there already: whoever wrote it may not have waited.
+    /// A port that works has been carried out, whatever else Open vSwitch is busy with.
+    async fn wait_until_carried_out(&self, name: &str) -> Result<(), AgentError> {
+        if self.port_state(name).is_some_and(|state| state.error.is_none()) {
+            return Ok(());
+        }
+        self.settle().await?;
+        self.wait_until_seen_up(name).await;
+        Ok(())
     }
 
     /// Both ends of a pair are up by now, but Open vSwitch may learn of it a moment later. When it

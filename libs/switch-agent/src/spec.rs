@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     path::PathBuf,
     str::FromStr,
 };
@@ -37,7 +38,7 @@ pub enum ControllerTarget {
 #[error("must be 'ssl:' or 'tcp:', an IP address and a port, such as ssl:10.0.0.5:6653")]
 pub struct ControllerTargetError;
 
-/// A VXLAN tunnel whose network identifier is set by flows.
+/// A Geneve tunnel whose network identifier and options are set by flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its interface.
@@ -48,6 +49,8 @@ pub struct Link {
     pub local: IpAddr,
     /// Destination UDP port, not 0.
     pub udp_port: u16,
+    /// How often each end says that it is there (BFD), in milliseconds; `None`: never.
+    pub bfd_interval_ms: Option<NonZeroU32>,
 }
 
 /// One end of the pair of patch ports between the bridges of a gateway.

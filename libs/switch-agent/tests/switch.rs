@@ -51,6 +51,7 @@ fn link(number: u8) -> api::TunnelLink {
         remote_address: format!("10.9.0.{number}"),
         local_address: "10.9.0.1".to_owned(),
         udp_port: 7000,
+        bfd_interval_ms: 200,
     }
 }
 
@@ -78,6 +79,9 @@ fn a_bridge_is_made_as_described_and_found_again() {
             node.column("Interface", "l2v-2", "options"),
             "{dst_port=7000, key=flow, local_ip=10.9.0.1, remote_ip=10.9.0.2}"
         );
+        assert_eq!(node.column("Interface", "l2v-2", "type"), "geneve");
+        let bfd = || node.column("Interface", "l2v-2", "bfd");
+        assert_eq!(bfd(), "{enable=true, min_rx=200, min_tx=200}");
 
         let written = node.column("Open_vSwitch", ".", "next_cfg");
         assert_eq!(apply(&sps, &wanted).await.unwrap(), state);
@@ -86,6 +90,16 @@ fn a_bridge_is_made_as_described_and_found_again() {
         assert_eq!(get(&restarted).await, Some(state.clone()));
         assert_eq!(apply(&restarted, &wanted).await.unwrap(), state);
         assert_eq!(node.column("Open_vSwitch", ".", "next_cfg"), written, "nothing to change");
+
+        // As a former version left it.
+        node.vsctl(["set", "interface", "l2v-2", "type=vxlan"]);
+        wanted.links[0].bfd_interval_ms = 0;
+        let state = apply(&restarted, &wanted).await.unwrap();
+        assert_eq!(node.column("Interface", "l2v-2", "type"), "geneve");
+        assert_eq!(bfd(), "{}");
+        for link in &state.links {
+            assert!(link.ofport > 0 && link.error.is_empty(), "{link:?}");
+        }
 
         wanted.links = vec![link(3), link(4)];
         let state = apply(&restarted, &wanted).await.unwrap();

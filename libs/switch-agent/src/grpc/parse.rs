@@ -1,6 +1,6 @@
 //! Requests → what is wanted, or every field that is wrong.
 
-use std::{collections::HashSet, net::IpAddr, path::PathBuf};
+use std::{collections::HashSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
@@ -13,6 +13,9 @@ use crate::{Attachment, ControllerTarget, Link, NamespaceAttachment, Port, Switc
 /// Most tunnels and controllers of a bridge.
 const MAX_LINKS: usize = 4_096;
 const MAX_CONTROLLERS: usize = 8;
+
+/// Longest BFD interval, in milliseconds: a cut is to be noticed within some seconds.
+const MAX_BFD_INTERVAL: u32 = 10_000;
 
 /// Longest owner, in bytes: three names of 63 and two slashes.
 const MAX_OWNER: usize = 191;
@@ -106,7 +109,19 @@ fn link(violations: &mut Violations, field: &str, message: &api::TunnelLink) -> 
     if udp_port.is_none() {
         violations.add(format!("{field}.udp_port"), "must be from 1 to 65535");
     }
-    let link = Link { interface: interface?, remote: remote?, local: local?, udp_port: udp_port? };
+    if message.bfd_interval_ms > MAX_BFD_INTERVAL {
+        violations.add(
+            format!("{field}.bfd_interval_ms"),
+            format!("must be from 0 to {MAX_BFD_INTERVAL}"),
+        );
+    }
+    let link = Link {
+        interface: interface?,
+        remote: remote?,
+        local: local?,
+        udp_port: udp_port?,
+        bfd_interval_ms: NonZeroU32::new(message.bfd_interval_ms),
+    };
     if link.local == link.remote {
         violations.add(local_field, "must not be the remote address");
     } else if link.local.is_ipv4() != link.remote.is_ipv4() {
@@ -288,6 +303,7 @@ mod tests {
                 remote_address: "10.0.0.2".into(),
                 local_address: "10.0.0.1".into(),
                 udp_port: 7000,
+                bfd_interval_ms: 200,
             }],
             trunk: Some(api::Trunk {
                 interface_name: "l2t-sps".into(),
@@ -325,7 +341,7 @@ mod tests {
     #[test]
     fn every_field_of_a_switch_is_checked() {
         type Spoil = fn(&mut api::Switch);
-        let cases: [(&str, Spoil); 15] = [
+        let cases: [(&str, Spoil); 16] = [
             ("switch.datapath_id", |s| s.datapath_id = 0),
             ("switch.controllers", |s| s.controllers.clear()),
             ("switch.controllers[0]", |s| s.controllers[0] = "10.0.0.1".into()),
@@ -337,6 +353,7 @@ mod tests {
             ("switch.links[0].local_address", |s| s.links[0].local_address = "10.0.0.2".into()),
             ("switch.links[0].local_address", |s| s.links[0].local_address = "fd00::1".into()),
             ("switch.links[0].udp_port", |s| s.links[0].udp_port = 65_536),
+            ("switch.links[0].bfd_interval_ms", |s| s.links[0].bfd_interval_ms = 10_001),
             ("switch.links[1].remote_address", |s| {
                 let mut second = s.links[0].clone();
                 second.interface_name = "l2v-2".into();

@@ -243,7 +243,20 @@ fn link_columns(link: &Link) -> Row {
         ("key", "flow".to_owned()),
         ("dst_port", link.udp_port.to_string()),
     ];
-    Row::new().with("type", "vxlan").with("options", Value::map(options))
+    Row::new()
+        .with("type", "geneve")
+        .with("options", Value::map(options))
+        .with("bfd", Value::map(bfd_columns(link)))
+}
+
+/// How Open vSwitch is to watch a tunnel; nothing: not at all.
+fn bfd_columns(link: &Link) -> Vec<(&'static str, String)> {
+    let Some(interval) = link.bfd_interval_ms else { return Vec::new() };
+    vec![
+        ("enable", "true".to_owned()),
+        ("min_tx", interval.to_string()),
+        ("min_rx", interval.to_string()),
+    ]
 }
 
 fn trunk_columns(trunk: &Trunk) -> Row {

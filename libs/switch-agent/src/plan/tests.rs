@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use l2sces_model::DatapathId;
 use l2sces_ovsdb::{Condition, Mutation, Mutator, Operation, Row, Tables, Uuid, Value};
 
@@ -29,19 +31,24 @@ fn applied() -> Tables {
     let mut tables = empty();
     tables.put("Bridge", BRIDGE, bridge_row());
     tables.put("Controller", CONTROLLER, controller_row("tcp:10.0.0.9:6653"));
-    let link = Row::new().with("type", "vxlan").with(
-        "options",
-        Value::map([
-            ("remote_ip", "10.0.0.2"),
-            ("local_ip", "10.0.0.1"),
-            ("key", "flow"),
-            ("dst_port", "7000"),
-        ]),
-    );
-    put_port(&mut tables, 10, "l2v-1", Object::Link, link);
+    put_port(&mut tables, 10, "l2v-1", Object::Link, tunnel_row());
     let trunk = Row::new().with("type", "patch").with("options", Value::map([("peer", "l2t-ned")]));
     put_port(&mut tables, 12, "l2t-sps", Object::Trunk, trunk);
     tables
+}
+
+fn tunnel_row() -> Row {
+    let options = [
+        ("remote_ip", "10.0.0.2"),
+        ("local_ip", "10.0.0.1"),
+        ("key", "flow"),
+        ("dst_port", "7000"),
+    ];
+    let bfd = [("enable", "true"), ("min_tx", "200"), ("min_rx", "200")];
+    Row::new()
+        .with("type", "geneve")
+        .with("options", Value::map(options))
+        .with("bfd", Value::map(bfd))
 }
 
 fn bridge_row() -> Row {
@@ -96,6 +103,7 @@ fn link(interface: &str, remote: &str) -> Link {
         remote: remote.parse().unwrap(),
         local: "10.0.0.1".parse().unwrap(),
         udp_port: 7000,
+        bfd_interval_ms: NonZeroU32::new(200),
     }
 }
 
@@ -213,14 +221,39 @@ fn links_and_trunk_that_are_not_wanted_are_removed_and_ports_are_not() {
 
 #[test]
 fn a_link_that_leads_elsewhere_is_changed_in_place() {
-    let mut switch = switch();
-    switch.links = vec![link("l2v-1", "10.0.0.3")];
-    let plan = plan_with(&applied(), &switch, None, true).unwrap();
-    assert_eq!(plan.operations.len(), 2);
-    let Operation::Update { table, row, .. } = &plan.operations[1] else { panic!("{plan:?}") };
-    assert_eq!(table, "Interface");
+    let row = changed_link(&applied(), link("l2v-1", "10.0.0.3"));
     assert_eq!(row.map_string("options", "remote_ip"), Some("10.0.0.3"));
-    assert_eq!(row.get("type"), None);
+    assert_eq!((row.get("type"), row.get("bfd")), (None, None));
+}
+
+/// The columns of its interface that are set for a link.
+fn changed_link(tables: &Tables, wanted: Link) -> Row {
+    let mut switch = switch();
+    switch.links = vec![wanted];
+    let [Operation::Update { table, row, .. }] = &changes(tables, &switch)[..] else {
+        panic!("not one update");
+    };
+    assert_eq!(table, "Interface");
+    row.clone()
+}
+
+#[test]
+fn how_a_link_is_watched_is_changed_in_place() {
+    let mut wanted = link("l2v-1", "10.0.0.2");
+    wanted.bfd_interval_ms = NonZeroU32::new(50);
+    let faster = Value::map([("enable", "true"), ("min_tx", "50"), ("min_rx", "50")]);
+    assert_eq!(changed_link(&applied(), wanted.clone()), Row::new().with("bfd", faster));
+    wanted.bfd_interval_ms = None;
+    let never = Value::map::<&str, &str>([]);
+    assert_eq!(changed_link(&applied(), wanted), Row::new().with("bfd", never));
+}
+
+#[test]
+fn a_tunnel_of_the_type_that_former_versions_made_is_replaced() {
+    let mut tables = applied();
+    put_port(&mut tables, 10, "l2v-1", Object::Link, tunnel_row().with("type", "vxlan"));
+    let row = changed_link(&tables, link("l2v-1", "10.0.0.2"));
+    assert_eq!(row, Row::new().with("type", "geneve"));
 }
 
 #[test]
