@@ -32,6 +32,16 @@ pub struct Config {
     /// --insecure-plaintext)
     #[arg(long, env = "L2SCES_OPENFLOW_ADVERTISE", value_name = "TARGET")]
     pub openflow_advertise: String,
+    /// How often the ends of a tunnel tell each other that they are there (BFD), in milliseconds; 0:
+    /// never, and a tunnel that was cut is used until LLDP misses it
+    #[arg(
+        long,
+        env = "L2SCES_BFD_INTERVAL",
+        value_name = "MILLISECONDS",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=10_000)
+    )]
+    pub bfd_interval: u32,
     /// Where the desired state is kept.
     #[command(flatten)]
     pub postgres: PostgresArgs,

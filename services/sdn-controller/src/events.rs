@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use l2sces_controller::Event;
+use l2sces_model::DatapathId;
 use l2sces_reconcile::Queue;
 use tokio::sync::mpsc;
 
@@ -25,8 +26,14 @@ pub(crate) async fn take_in(
 
 fn note(event: Event, board: &Board, queue: &Queue<Key>) {
     match event {
-        Event::SwitchReady(id) => board.set_switch(id, Ok(())),
-        Event::SwitchDown { id, reason } => board.set_switch(id, Err(reason)),
+        Event::SwitchReady(id) => {
+            board.set_switch(id, Ok(()));
+            wake_node(id, board, queue);
+        }
+        Event::SwitchDown { id, reason } => {
+            board.set_switch(id, Err(reason));
+            wake_node(id, board, queue);
+        }
         Event::SliceState { name, ready, message } => {
             board.set_slice(&name, condition(ready, Reason::LinkDown, message));
         }
@@ -42,6 +49,13 @@ fn note(event: Event, board: &Board, queue: &Queue<Key>) {
                 queue.wake(Key::Port(key));
             }
         }
+    }
+}
+
+/// Slices may have waited for the node's switch to let go of links.
+fn wake_node(id: DatapathId, board: &Board, queue: &Queue<Key>) {
+    if let Some(node) = board.node_of(id) {
+        queue.wake(Key::Node(node));
     }
 }
 

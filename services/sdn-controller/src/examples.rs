@@ -1,10 +1,13 @@
 //! Nodes, slices, networks and ports for tests.
 
+use std::collections::BTreeSet;
+
 use l2sces_model::Name;
 
 use crate::{
     domain::{
-        Attachment, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey, PortSpec, SliceSpec, Version,
+        Attachment, Link, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey, PortSpec, SliceSpec,
+        Version,
     },
     fabric::datapath_id,
     store::{PortApplied, PortStored, Store, StoreError},
@@ -35,11 +38,16 @@ pub(crate) fn slice(slice: &str, nodes: &[&str]) -> SliceSpec {
         version: version(slice, 1),
         nodes: nodes.iter().map(|node| name(node)).collect(),
         links: Links::FullMesh,
+        avoid_transit: BTreeSet::new(),
     }
 }
 
 pub(crate) fn network_key(network: &str) -> NetworkKey {
     NetworkKey { slice: name("s1"), name: name(network) }
+}
+
+pub(crate) fn link(a: &str, b: &str, cost: u16) -> Link {
+    Link { a: name(a), b: name(b), cost }
 }
 
 /// Network of slice s1.
@@ -49,7 +57,7 @@ pub(crate) fn network(network: &str, vni: u32, cidr: &str) -> NetworkSpec {
         version: version(network, 1),
         vni: vni.try_into().unwrap(),
         cidr: (!cidr.is_empty()).then(|| cidr.parse().unwrap()),
-        mtu: 1450,
+        mtu: 1438,
     }
 }
 

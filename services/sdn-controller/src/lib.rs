@@ -22,6 +22,7 @@ mod fabric;
 mod grpc;
 mod reconcile;
 mod store;
+mod trunks;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -40,8 +41,9 @@ use crate::{
     exchange::{Exchange, GrpcExchange},
     fabric::Fabric,
     grpc::FabricApi,
-    reconcile::Reconciler,
+    reconcile::{Reconciler, Tunnels},
     store::{MIGRATOR, Store},
+    trunks::{Trunks, WatchedTrunks},
     watch::{AgentWatches, ExchangeWatch, Uplink},
 };
 
@@ -69,16 +71,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let cluster = config.cluster;
     let store = Store::new(pool, cluster.clone());
-    let fabric: Arc<dyn Fabric> = Arc::new(engine);
     let agents: Arc<dyn Agents> = Arc::new(GrpcAgents::new(dialer));
     let exchange: Arc<dyn Exchange> = Arc::new(GrpcExchange::new(sco_provider, cluster.clone()));
     let board = Arc::new(Board::new());
     let queue = Queue::new();
+    let trunks = Arc::new(Trunks::default());
+    let fabric: Arc<dyn Fabric> = Arc::new(WatchedTrunks {
+        fabric: Arc::new(engine),
+        trunks: Arc::clone(&trunks),
+        board: Arc::clone(&board),
+        queue: queue.clone(),
+    });
     let uplink = Arc::new(Uplink::default());
 
     let reconciler = Arc::new(Reconciler {
         cluster: cluster.clone(),
         controllers: vec![target],
+        bfd_interval_ms: config.bfd_interval,
         store: store.clone(),
         fabric: Arc::clone(&fabric),
         agents: Arc::clone(&agents),
@@ -87,6 +96,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queue: queue.clone(),
         watches: AgentWatches::new(Arc::clone(&agents), Arc::clone(&board), queue.clone()),
         uplink: Arc::clone(&uplink),
+        trunks,
+        tunnels: Tunnels::default(),
     });
     let seeing = tokio::spawn(events::take_in(engine_events, Arc::clone(&board), queue.clone()));
     // Before anybody can change it.

@@ -100,7 +100,7 @@ impl SliceEntry {
     pub(super) fn put(&mut self, slice: &Slice) {
         self.version = Some(slice.spec.version.clone());
         self.deleting = slice.deleting;
-        self.has_links = !slice.pairs().is_empty();
+        self.has_links = !slice.links().is_empty();
     }
 
     pub(super) fn state(&self, name: &Name) -> Option<ObjectState> {

@@ -143,6 +143,14 @@ impl Board {
         });
     }
 
+    /// Whether a node's switch has, or may have, flows of before: it has not connected since the
+    /// controller started, or there is news to come of it. One that is not connected cannot be
+    /// waited for.
+    pub(crate) fn may_follow(&self, node: &Name) -> bool {
+        let entries = self.lock();
+        entries.nodes.get(node).is_some_and(|entry| matches!(entry.switch, SwitchFact::Unknown))
+    }
+
     fn change_node(&self, node: &Name, change: impl FnOnce(&mut NodeEntry)) {
         let mut entries = self.lock();
         let Some(entry) = entries.nodes.get_mut(node) else { return };

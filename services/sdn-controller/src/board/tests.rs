@@ -15,6 +15,8 @@ fn node() -> Node {
         ordinal: 1,
         datapath_id: 7.try_into().unwrap(),
         deleting: false,
+        forced: false,
+        former_gateway: false,
     }
 }
 
@@ -29,7 +31,7 @@ fn port() -> Port {
         address: None,
         deleting: false,
         vni: 5.try_into().unwrap(),
-        mtu: 1450,
+        mtu: 1438,
         datapath_id: 7.try_into().unwrap(),
         agent_endpoint: "http://10.0.0.1:50053".into(),
     }

@@ -3,7 +3,7 @@
 mod addresses;
 mod state;
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
@@ -119,15 +119,33 @@ pub(crate) struct Node {
     pub(crate) ordinal: u16,
     pub(crate) datapath_id: DatapathId,
     pub(crate) deleting: bool,
+    /// Its deletion waits for nothing.
+    pub(crate) forced: bool,
+    /// It was a gateway, and networks may still use its trunk.
+    pub(crate) former_gateway: bool,
 }
+
+/// A link between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    /// The end with the lesser name.
+    pub(crate) a: Name,
+    /// The other end.
+    pub(crate) b: Name,
+    /// What it costs to use, at least 1.
+    pub(crate) cost: u16,
+}
+
+/// What a link costs unless something else is said.
+pub(crate) const DEFAULT_COST: u16 = 1;
 
 /// The wanted links of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// Every node with every other.
+    /// Every node with every other, at the default cost.
     FullMesh,
-    /// These pairs, each with the lesser name first and listed once.
-    Pairs(Vec<(Name, Name)>),
+    /// These, sorted; no two with the same ends.
+    Listed(Vec<Link>),
 }
 
 /// A slice as its owner describes it.
@@ -138,6 +156,8 @@ pub(crate) struct SliceSpec {
     /// Sorted, without duplicates.
     pub(crate) nodes: Vec<Name>,
     pub(crate) links: Links,
+    /// Those of its nodes that carry the frames of others only where there is no other way.
+    pub(crate) avoid_transit: BTreeSet<Name>,
 }
 
 /// A slice as it is stored. Nodes that are being deleted are no longer among its nodes.
@@ -146,20 +166,23 @@ pub(crate) struct Slice {
     pub(crate) spec: SliceSpec,
     /// Names it in group numbers; from 1, unique, for life.
     pub(crate) ordinal: u16,
+    /// Counts the changes of its nodes and links.
+    pub(crate) topology: i64,
     pub(crate) deleting: bool,
 }
 
 impl Slice {
-    /// The wanted links as pairs of nodes.
-    pub(crate) fn pairs(&self) -> Vec<(&Name, &Name)> {
+    /// The wanted links, one by one.
+    pub(crate) fn links(&self) -> Vec<Link> {
         let nodes = &self.spec.nodes;
+        let link = |a: &Name, b: &Name| Link { a: a.clone(), b: b.clone(), cost: DEFAULT_COST };
         match &self.spec.links {
             Links::FullMesh => nodes
                 .iter()
                 .enumerate()
-                .flat_map(|(i, a)| nodes.iter().skip(i + 1).map(move |b| (a, b)))
+                .flat_map(|(i, a)| nodes.iter().skip(i + 1).map(move |b| link(a, b)))
                 .collect(),
-            Links::Pairs(pairs) => pairs.iter().map(|(a, b)| (a, b)).collect(),
+            Links::Listed(links) => links.clone(),
         }
     }
 }
@@ -269,11 +292,14 @@ mod tests {
                 version: Version { uid: "u".into(), generation: 1 },
                 nodes: names.clone(),
                 links: Links::FullMesh,
+                avoid_transit: BTreeSet::new(),
             },
             ordinal: 1,
+            topology: 1,
             deleting: false,
         };
         let [a, b, c] = &names[..] else { unreachable!() };
-        assert_eq!(slice.pairs(), [(a, b), (a, c), (b, c)]);
+        let link = |a: &Name, b: &Name| Link { a: a.clone(), b: b.clone(), cost: 1 };
+        assert_eq!(slice.links(), [link(a, b), link(a, c), link(b, c)]);
     }
 }

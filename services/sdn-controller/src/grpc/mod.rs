@@ -76,15 +76,16 @@ impl FabricService for FabricApi {
         &self,
         request: Request<DeleteNodeRequest>,
     ) -> Result<Response<DeleteNodeResponse>, Status> {
-        let name = request::name(&request.into_inner().name)?;
-        // Read before it leaves them.
-        let slices = self.store.slices_of(&name).await?;
-        let peers = self.store.peers(&name).await?;
-        let marked = self.store.mark_node(&name).await?;
+        let request = request.into_inner();
+        let name = request::name(&request.name)?;
+        let marked = self.store.mark_node(&name, request.force).await?;
         if let Some(node) = &marked {
             self.board.put_node(node);
-            slices.into_iter().for_each(|slice| self.queue.wake(Key::Slice(slice)));
-            self.wake_nodes(peers.iter().map(|peer| &peer.spec.name).chain([&name]));
+            // The slices lead their frames around it first; then its peers let go of it.
+            for slice in self.store.slices_of(&name).await? {
+                self.queue.wake(Key::Slice(slice));
+            }
+            self.queue.wake(Key::Node(name));
         }
         Ok(Response::new(DeleteNodeResponse { gone: marked.is_none() }))
     }
@@ -109,8 +110,6 @@ impl FabricService for FabricApi {
         if let Some(slice) = &marked {
             self.board.put_slice(slice);
             self.queue.wake(Key::Slice(name));
-            // A slice that is being deleted has no links.
-            self.wake_nodes(&slice.spec.nodes);
         }
         Ok(Response::new(DeleteSliceResponse { gone: marked.is_none() }))
     }

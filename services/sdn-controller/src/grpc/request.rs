@@ -1,7 +1,10 @@
 //! Messages to domain values: everything that is wrong with a request is found before anything is
 //! done about it.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
@@ -15,7 +18,8 @@ use tonic::Status;
 
 use super::violation;
 use crate::domain::{
-    Attachment, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey, PortSpec, SliceSpec, Version,
+    Attachment, DEFAULT_COST, Link, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey, PortSpec,
+    SliceSpec, Version,
 };
 
 /// Longest uid, in bytes.
@@ -65,18 +69,20 @@ pub(super) fn slice(request: ApplySliceRequest) -> Result<SliceSpec, Status> {
         }
     }
     let links = links(&mut violations, &slice.links, &nodes);
+    let avoid_transit = avoid_transit(&mut violations, &slice.avoid_transit, &nodes);
     finish(violations, || {
         Some(SliceSpec {
             name: name?,
             version: version?,
             nodes: nodes.into_iter().collect(),
             links,
+            avoid_transit,
         })
     })
 }
 
 fn links(violations: &mut Violations, links: &[NodeLink], nodes: &BTreeSet<Name>) -> Links {
-    let mut pairs = BTreeSet::new();
+    let mut pairs = BTreeMap::new();
     for (i, link) in links.iter().enumerate() {
         let field = format!("slice.links[{i}]");
         let mut end = |side: &str, text: &str| -> Option<Name> {
@@ -90,13 +96,44 @@ fn links(violations: &mut Violations, links: &[NodeLink], nodes: &BTreeSet<Name>
         let (Some(a), Some(b)) = (end("node_a", &link.node_a), end("node_b", &link.node_b)) else {
             continue;
         };
+        let Some(cost) = violations.check(&format!("{field}.cost"), cost(link.cost)) else {
+            continue;
+        };
         if a == b {
             violations.add(field, "must have two different ends");
-        } else if !pairs.insert(if a < b { (a, b) } else { (b, a) }) {
+        } else if pairs.insert(if a < b { (a, b) } else { (b, a) }, cost).is_some() {
             violations.add(field, "must not be listed twice");
         }
     }
-    if links.is_empty() { Links::FullMesh } else { Links::Pairs(pairs.into_iter().collect()) }
+    if links.is_empty() {
+        return Links::FullMesh;
+    }
+    Links::Listed(pairs.into_iter().map(|((a, b), cost)| Link { a, b, cost }).collect())
+}
+
+fn cost(cost: u32) -> Result<u16, String> {
+    match u16::try_from(cost) {
+        Ok(0) => Ok(DEFAULT_COST),
+        Ok(cost) => Ok(cost),
+        Err(_) => Err(format!("must be from 1 to {}, or 0 for {DEFAULT_COST}", u16::MAX)),
+    }
+}
+
+fn avoid_transit(
+    violations: &mut Violations,
+    texts: &[String],
+    nodes: &BTreeSet<Name>,
+) -> BTreeSet<Name> {
+    let mut avoided = BTreeSet::new();
+    for (i, text) in texts.iter().enumerate() {
+        let field = format!("slice.avoid_transit[{i}]");
+        let Some(name) = violations.check::<Name, _>(&field, text.parse()) else { continue };
+        if !nodes.contains(&name) {
+            violations.add(field, "must be one of slice.nodes");
+        }
+        avoided.insert(name);
+    }
+    avoided
 }
 
 pub(super) fn network(request: ApplyNetworkRequest) -> Result<NetworkSpec, Status> {

@@ -15,6 +15,9 @@ impl From<StoreError> for Status {
             StoreError::NodeNotInSlice { node, slice } => {
                 failed_precondition("node", node, format!("is not one of slice {slice}'s nodes"))
             }
+            StoreError::NodeNeeded { node, port } => {
+                failed_precondition("node", node, format!("has port {port}: remove it first"))
+            }
             StoreError::BeingDeleted { kind, name } => {
                 failed_precondition(kind, name, "is being deleted")
             }

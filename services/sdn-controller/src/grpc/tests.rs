@@ -49,6 +49,7 @@ fn slice() -> Slice {
         version: version(),
         nodes: vec!["n1".to_owned(), "n2".to_owned()],
         links: Vec::new(),
+        avoid_transit: Vec::new(),
     }
 }
 
@@ -59,7 +60,7 @@ fn network() -> Network {
         version: version(),
         vni: 1,
         cidr: "10.1.0.0/24".to_owned(),
-        mtu: 1450,
+        mtu: 1438,
     }
 }
 
@@ -154,7 +155,7 @@ fn interface(name: &str) -> Option<Attachment> {
 }
 
 fn link(a: &str, b: &str) -> NodeLink {
-    NodeLink { node_a: a.to_owned(), node_b: b.to_owned() }
+    NodeLink { node_a: a.to_owned(), node_b: b.to_owned(), cost: 0 }
 }
 
 fn bad_fields() -> Vec<(Object, Vec<&'static str>)> {
@@ -182,6 +183,14 @@ fn bad_fields() -> Vec<(Object, Vec<&'static str>)> {
         (
             bad_slice(|slice| slice.links = vec![link("n1", "n2"), link("n2", "n1")]),
             vec!["slice.links[1]"],
+        ),
+        (
+            bad_slice(|slice| slice.links = vec![NodeLink { cost: 65_536, ..link("n1", "n2") }]),
+            vec!["slice.links[0].cost"],
+        ),
+        (
+            bad_slice(|slice| slice.avoid_transit = vec!["n2".into(), "n3".into()]),
+            vec!["slice.avoid_transit[1]"],
         ),
         (bad_network(|network| network.slice = String::new()), vec!["network.slice"]),
         (bad_network(|network| network.vni = 0), vec!["network.vni"]),
@@ -309,7 +318,9 @@ async fn what_does_not_fit_what_is_stored_is_a_failed_precondition() {
     assert_eq!(refused(same_address).await, "address/10.1.0.9");
 
     let in_use = [
-        api.delete_node(Request::new(DeleteNodeRequest { name: "n1".into() })).await.err(),
+        api.delete_node(Request::new(DeleteNodeRequest { name: "n1".into(), force: false }))
+            .await
+            .err(),
         api.delete_slice(Request::new(DeleteSliceRequest { name: "s1".into() })).await.err(),
         api.delete_network(Request::new(DeleteNetworkRequest { key: Some(blue()) })).await.err(),
     ];
@@ -336,7 +347,9 @@ async fn bad_keys_are_named() {
     let port_key = PortKey { network: name.clone(), ..port_key() };
     let refused = [
         (
-            api.delete_node(Request::new(DeleteNodeRequest { name: name.clone() })).await.err(),
+            api.delete_node(Request::new(DeleteNodeRequest { name: name.clone(), force: false }))
+                .await
+                .err(),
             "name",
         ),
         (api.delete_slice(Request::new(DeleteSliceRequest { name })).await.err(), "name"),
@@ -410,7 +423,7 @@ async fn everything_is_deleted_from_the_inside_out_and_watchers_hear_of_it() {
     assert!(api.delete_slice(Request::new(delete_slice())).await.unwrap().into_inner().gone);
 
     for name in ["n1", "n2"] {
-        let delete_node = || DeleteNodeRequest { name: name.into() };
+        let delete_node = || DeleteNodeRequest { name: name.into(), force: false };
         assert!(!api.delete_node(Request::new(delete_node())).await.unwrap().into_inner().gone);
         gone(Key::Node(name.parse().unwrap())).await;
         assert!(api.delete_node(Request::new(delete_node())).await.unwrap().into_inner().gone);

@@ -59,6 +59,8 @@ mod tests {
             ordinal: 1,
             datapath_id: 1.try_into().unwrap(),
             deleting: false,
+            forced: false,
+            former_gateway: false,
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
-use super::Reconciler;
+use super::{Reconciler, Tunnels};
 use crate::{
     agent::Agents,
     board::Board,
@@ -33,6 +33,7 @@ use crate::{
     exchange::Exchange,
     fabric::Fabric,
     store::{Store, test_database::TestDatabase},
+    trunks::{Trunks, WatchedTrunks},
     watch::{AgentWatches, ExchangeWatch, Uplink},
 };
 
@@ -458,17 +459,26 @@ impl World {
         let board = Arc::new(Board::new());
         let queue = Queue::new();
         let agents: Arc<dyn Agents> = Arc::clone(&self.agents) as _;
+        let trunks = Arc::new(Trunks::default());
         Reconciler {
             cluster: name("a"),
             controllers: vec!["tcp:10.0.0.9:6653".to_owned()],
+            bfd_interval_ms: 200,
             store: self.store.clone(),
-            fabric: Arc::clone(&self.fabric) as _,
+            fabric: Arc::new(WatchedTrunks {
+                fabric: Arc::clone(&self.fabric) as _,
+                trunks: Arc::clone(&trunks),
+                board: Arc::clone(&board),
+                queue: queue.clone(),
+            }),
             agents: Arc::clone(&agents),
             exchange: Arc::clone(&self.exchange) as _,
             board: Arc::clone(&board),
             queue: queue.clone(),
             watches: AgentWatches::new(agents, board, queue),
             uplink: Arc::new(Uplink::default()),
+            trunks,
+            tunnels: Tunnels::default(),
         }
     }
 
@@ -484,7 +494,7 @@ impl World {
         ExchangeWatch {
             cluster: name("a"),
             exchange: Arc::clone(&self.exchange) as _,
-            fabric: Arc::clone(&self.fabric) as _,
+            fabric: Arc::clone(&reconciler.fabric),
             board: Arc::clone(&reconciler.board),
             queue: reconciler.queue.clone(),
             uplink: Arc::clone(&reconciler.uplink),

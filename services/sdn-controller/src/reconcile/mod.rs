@@ -9,6 +9,7 @@ mod network;
 mod node;
 mod port;
 mod slice;
+mod tunnels;
 
 use std::sync::Arc;
 
@@ -22,15 +23,19 @@ use crate::{
     exchange::Exchange,
     fabric::Fabric,
     store::Store,
+    trunks::Trunks,
     watch::{AgentWatches, Uplink},
 };
 pub(crate) use error::{ReconcileError, is_refusal};
+pub(crate) use tunnels::Tunnels;
 
 /// All that the reconcile functions need.
 pub(crate) struct Reconciler {
     pub(crate) cluster: Name,
     /// Targets of the switches' OpenFlow connections, in Open vSwitch's notation.
     pub(crate) controllers: Vec<String>,
+    /// How often the ends of a tunnel say that they are there, in milliseconds; 0: never.
+    pub(crate) bfd_interval_ms: u32,
     pub(crate) store: Store,
     pub(crate) fabric: Arc<dyn Fabric>,
     pub(crate) agents: Arc<dyn Agents>,
@@ -39,6 +44,8 @@ pub(crate) struct Reconciler {
     pub(crate) queue: Queue<Key>,
     pub(crate) watches: AgentWatches,
     pub(crate) uplink: Arc<Uplink>,
+    pub(crate) trunks: Arc<Trunks>,
+    pub(crate) tunnels: Tunnels,
 }
 
 impl Reconciler {

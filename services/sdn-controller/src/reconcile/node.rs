@@ -4,7 +4,7 @@ use l2sces_controller::SwitchSpec;
 use l2sces_model::{NED_TRUNK_INTERFACE, Name, SPS_TRUNK_INTERFACE, SPS_TUNNEL_UDP_PORT};
 use l2sces_proto::switch::v1::{Switch, SwitchState, Trunk, TunnelLink};
 
-use super::{ReconcileError, Reconciler, error::node_trouble};
+use super::{ReconcileError, Reconciler, error::node_trouble, tunnels::Bridge};
 use crate::{
     board::Fact,
     domain::{Key, Node, PortKey, Reason, Trouble},
@@ -21,8 +21,14 @@ impl Reconciler {
         self.fabric.put_switch(self.switch_spec(&node)).await;
         self.watches.ensure(name, &node.spec.agent_endpoint);
         let peers = self.store.peers(name).await?;
-        let switch = self.agent_switch(&node, &peers);
+        let has_trunk = node.spec.gateway || self.keeps_trunk(&node);
+        let switch = self.agent_switch(&node, &peers, has_trunk);
         let applied = self.agents.apply_switch(&node.spec.agent_endpoint, switch).await;
+        let bridge = match &applied {
+            Ok(_) => Bridge::Made(peers.into_iter().map(|peer| peer.spec.name).collect()),
+            Err(_) => Bridge::Failed,
+        };
+        self.wake_slices(name, bridge).await?;
         let made = match applied {
             Ok(state) => check_tunnels(name, &state),
             Err(status) => Err(node_trouble(name, &status)),
@@ -36,7 +42,27 @@ impl Reconciler {
             // There may have been no bridge for them before.
             self.board.ports_on(name).into_iter().for_each(|key| self.queue.wake(Key::Port(key)));
         }
+        if node.former_gateway && !has_trunk {
+            self.store.forget_former_gateway(name).await?;
+        }
         self.sweep(&node).await
+    }
+
+    /// Whether a node that is no gateway any more is to keep its trunk, because a network uses it,
+    /// or because it is not known yet that none does.
+    fn keeps_trunk(&self, node: &Node) -> bool {
+        let is_used = !self.uplink.is_complete() || self.trunks.are_used(node.datapath_id);
+        node.former_gateway && is_used
+    }
+
+    /// Wakes the slices that may have waited for the node: for its tunnels, or to let go of them.
+    async fn wake_slices(&self, name: &Name, bridge: Bridge) -> Result<(), ReconcileError> {
+        let mut slices = self.store.slices_leaving(name).await?;
+        if self.tunnels.note(name, bridge) {
+            slices.extend(self.store.slices_of(name).await?);
+        }
+        slices.into_iter().for_each(|slice| self.queue.wake(Key::Slice(slice)));
+        Ok(())
     }
 
     async fn delete_node(&self, node: &Node) -> Result<(), ReconcileError> {
@@ -44,17 +70,40 @@ impl Reconciler {
             return Ok(());
         }
         let name = &node.spec.name;
-        self.agents.delete_switch(&node.spec.agent_endpoint).await.map_err(|status| {
-            let trouble = node_trouble(name, &status);
-            let error = ReconcileError::Agent(trouble.message.clone());
-            self.board.set_agent(name, Fact::Failed(trouble));
-            error
-        })?;
+        if !node.forced {
+            // Frames are led around it first: whoever does that wakes it.
+            let is_left = self.store.slices_leaving(name).await?.is_empty();
+            if !is_left || self.trunks.are_used(node.datapath_id) {
+                return Ok(());
+            }
+        }
+        self.unmake_bridge(node).await?;
         self.fabric.remove_switch(node.datapath_id).await;
         self.watches.stop(name);
+        self.tunnels.forget(name);
         self.store.remove_node(name).await?;
         self.board.remove(&Key::Node(name.clone()), &node.spec.version);
         Ok(())
+    }
+
+    /// Has the agent remove the bridge. A deletion that waits for nothing does not fail without it.
+    async fn unmake_bridge(&self, node: &Node) -> Result<(), ReconcileError> {
+        let name = &node.spec.name;
+        if let Some(fault) = self.watches.fault(name).filter(|_| node.forced) {
+            tracing::warn!(node = %name, fault, "node removed, its bridge left behind");
+            return Ok(());
+        }
+        let Err(status) = self.agents.delete_switch(&node.spec.agent_endpoint).await else {
+            return Ok(());
+        };
+        if node.forced {
+            tracing::warn!(node = %name, %status, "node removed, its bridge left behind");
+            return Ok(());
+        }
+        let trouble = node_trouble(name, &status);
+        let error = ReconcileError::Agent(trouble.message.clone());
+        self.board.set_agent(name, Fact::Failed(trouble));
+        Err(error)
     }
 
     /// Removes the ports that the node's agent has for nobody: those of objects that were deleted
@@ -89,14 +138,15 @@ impl Reconciler {
         SwitchSpec { id: node.datapath_id, ordinal: node.ordinal, name: node.spec.name.to_string() }
     }
 
-    fn agent_switch(&self, node: &Node, peers: &[Node]) -> Switch {
+    fn agent_switch(&self, node: &Node, peers: &[Node], has_trunk: bool) -> Switch {
         let links = peers.iter().map(|peer| TunnelLink {
             interface_name: tunnel_interface(&self.cluster, &peer.spec.name).to_string(),
             remote_address: peer.spec.underlay_address.to_string(),
             local_address: node.spec.underlay_address.to_string(),
             udp_port: SPS_TUNNEL_UDP_PORT.into(),
+            bfd_interval_ms: self.bfd_interval_ms,
         });
-        let trunk = node.spec.gateway.then(|| Trunk {
+        let trunk = has_trunk.then(|| Trunk {
             interface_name: SPS_TRUNK_INTERFACE.to_owned(),
             peer_interface_name: NED_TRUNK_INTERFACE.to_owned(),
         });

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use l2sces_model::{InterfaceName, MacAddress, Name, Vni};
 use thiserror::Error;
 
-use crate::domain::{AddressError, NetworkKey};
+use crate::domain::{AddressError, NetworkKey, PortKey};
 
 /// Why the store refuses a change, or cannot carry it out.
 #[derive(Debug, Error)]
@@ -20,6 +20,9 @@ pub(crate) enum StoreError {
     /// A port's node is none of its slice's.
     #[error("node {node} is not one of slice {slice}'s nodes")]
     NodeNotInSlice { node: Name, slice: Name },
+    /// A slice cannot leave a node that has a port of its networks.
+    #[error("node {node} has port {port}: remove it first")]
+    NodeNeeded { node: Name, port: PortKey },
     /// What is stored under the name must be gone before something new can have it.
     #[error("{kind} {name} is being deleted")]
     BeingDeleted { kind: &'static str, name: String },

@@ -5,6 +5,7 @@
 
 mod block;
 mod error;
+mod former_link;
 mod keys;
 mod network;
 mod node;

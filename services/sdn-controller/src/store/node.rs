@@ -2,7 +2,7 @@ use l2sces_model::{DatapathId, Name};
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
-    Admission, Store, StoreError, Stored, admit,
+    Admission, Store, StoreError, Stored, admit, former_link,
     row::{number, parsed, unreadable},
 };
 use crate::domain::{Node, NodeSpec, Version};
@@ -19,6 +19,8 @@ impl FromRow<'_, PgRow> for Node {
             },
             ordinal: number(row, "ordinal")?,
             datapath_id: datapath_id(row)?,
+            forced: row.try_get("forced")?,
+            former_gateway: row.try_get("former_gateway")?,
             deleting: row.try_get("deleting")?,
         })
     }
@@ -74,23 +76,29 @@ impl Store {
         Ok(sqlx::query_as("SELECT * FROM node ORDER BY name").fetch_all(&self.pool).await?)
     }
 
-    /// The nodes that a node has a link to in some slice: its tunnels' far ends. None of a node
-    /// that is being deleted.
+    /// The nodes that a node has a link to in some slice, or had one that frames may still use: its
+    /// tunnels' far ends. A slice that is being deleted has its links until it is gone.
     pub(crate) async fn peers(&self, node: &Name) -> Result<Vec<Node>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT peer.* FROM node AS peer
-             WHERE NOT peer.deleting AND peer.name <> $1
-               AND EXISTS (SELECT FROM node WHERE name = $1 AND NOT deleting)
-               AND (EXISTS (
-                    SELECT FROM slice
-                    JOIN slice_node AS one ON one.slice = slice.name AND one.node = $1
-                    JOIN slice_node AS other ON other.slice = slice.name AND other.node = peer.name
-                    WHERE slice.full_mesh AND NOT slice.deleting)
+             WHERE peer.name <> $1
+               AND (NOT peer.deleting
+                AND EXISTS (SELECT FROM node WHERE name = $1 AND NOT deleting)
+                AND (EXISTS (
+                        SELECT FROM slice
+                        JOIN slice_node AS one ON one.slice = slice.name AND one.node = $1
+                        JOIN slice_node AS other
+                             ON other.slice = slice.name AND other.node = peer.name
+                        WHERE slice.full_mesh)
+                  OR EXISTS (
+                        SELECT FROM slice_link JOIN slice ON slice.name = slice_link.slice
+                        WHERE NOT slice.full_mesh
+                          AND ((node_a = $1 AND node_b = peer.name)
+                            OR (node_b = $1 AND node_a = peer.name))))
                  OR EXISTS (
-                    SELECT FROM slice_link JOIN slice ON slice.name = slice_link.slice
-                    WHERE NOT slice.deleting AND NOT slice.full_mesh
-                      AND ((node_a = $1 AND node_b = peer.name)
-                        OR (node_b = $1 AND node_a = peer.name))))
+                        SELECT FROM former_link
+                        WHERE (node_a = $1 AND node_b = peer.name)
+                           OR (node_b = $1 AND node_a = peer.name)))
              ORDER BY peer.name",
         )
         .bind(node.as_str())
@@ -98,19 +106,27 @@ impl Store {
         .await?)
     }
 
-    /// Marks a node for deletion; answers with it, or none if there is none.
+    /// Marks a node for deletion, which with `force` waits for nothing; answers with it, or none if
+    /// there is none.
     ///
     /// # Errors
     /// It has ports, or the database fails.
-    pub(crate) async fn mark_node(&self, name: &Name) -> Result<Option<Node>, StoreError> {
+    pub(crate) async fn mark_node(
+        &self,
+        name: &Name,
+        force: bool,
+    ) -> Result<Option<Node>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        let locked = sqlx::query("SELECT FROM node WHERE name = $1 FOR UPDATE")
-            .bind(name.as_str())
-            .fetch_optional(&mut *transaction)
+        // It leaves its slices: in the order in which slices are stored, they before nodes.
+        sqlx::query("LOCK TABLE slice IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut *transaction)
             .await?;
-        if locked.is_none() {
-            return Ok(None);
-        }
+        let deleting: Option<bool> =
+            sqlx::query_scalar("SELECT deleting FROM node WHERE name = $1 FOR UPDATE")
+                .bind(name.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some(deleting) = deleting else { return Ok(None) };
         // A statement of its own, so that it sees a port stored while this waited for the lock.
         let ports: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM port WHERE node = $1)")
             .bind(name.as_str())
@@ -120,12 +136,27 @@ impl Store {
             let name = name.to_string();
             return Err(StoreError::InUse { kind: "node", name, what: "ports" });
         }
-        let node = sqlx::query_as("UPDATE node SET deleting = true WHERE name = $1 RETURNING *")
-            .bind(name.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
+        if !deleting {
+            former_link::keep_those_of_node(&mut transaction, name).await?;
+        }
+        let node = sqlx::query_as(
+            "UPDATE node SET deleting = true, forced = forced OR $2 WHERE name = $1 RETURNING *",
+        )
+        .bind(name.as_str())
+        .bind(force)
+        .fetch_one(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(Some(node))
+    }
+
+    /// Forgets that a node was a gateway: no network uses its trunk.
+    pub(crate) async fn forget_former_gateway(&self, name: &Name) -> Result<(), StoreError> {
+        sqlx::query("UPDATE node SET former_gateway = false WHERE name = $1 AND NOT gateway")
+            .bind(name.as_str())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Forgets a node whose deletion is complete.
@@ -161,7 +192,8 @@ async fn write(
          ON CONFLICT (name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation,
             underlay_address = excluded.underlay_address,
-            agent_endpoint = excluded.agent_endpoint, gateway = excluded.gateway",
+            agent_endpoint = excluded.agent_endpoint, gateway = excluded.gateway,
+            former_gateway = NOT excluded.gateway AND (node.gateway OR node.former_gateway)",
     )
     .bind(spec.name.as_str())
     .bind(&spec.version.uid)

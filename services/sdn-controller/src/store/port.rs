@@ -242,24 +242,31 @@ async fn find(connection: &mut PgConnection, key: &PortKey) -> Result<Option<Por
     .await
 }
 
-/// Makes sure that the port's node exists, goes on existing until the transaction ends, and is in
-/// the port's slice.
+/// Makes sure that the port's node exists and is in the port's slice, and both until the
+/// transaction ends.
 async fn check_node(connection: &mut PgConnection, spec: &PortSpec) -> Result<(), StoreError> {
-    let in_slice: Option<bool> = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM slice_node WHERE slice = $2 AND node = $1)
-         FROM node WHERE name = $1 AND NOT deleting FOR KEY SHARE",
+    let locked = sqlx::query(
+        "SELECT FROM node JOIN slice_node ON slice_node.node = node.name
+         WHERE node.name = $1 AND NOT node.deleting AND slice_node.slice = $2
+         FOR KEY SHARE",
     )
     .bind(spec.node.as_str())
     .bind(spec.key.slice.as_str())
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    match in_slice {
-        Some(true) => Ok(()),
-        Some(false) => Err(StoreError::NodeNotInSlice {
-            node: spec.node.clone(),
-            slice: spec.key.slice.clone(),
-        }),
-        None => Err(StoreError::UnknownNode(spec.node.clone())),
+    if locked.is_some() {
+        return Ok(());
+    }
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM node WHERE name = $1 AND NOT deleting)")
+            .bind(spec.node.as_str())
+            .fetch_one(connection)
+            .await?;
+    let node = spec.node.clone();
+    if exists {
+        Err(StoreError::NodeNotInSlice { node, slice: spec.key.slice.clone() })
+    } else {
+        Err(StoreError::UnknownNode(node))
     }
 }
 

@@ -4,10 +4,10 @@ use l2sces_model::Name;
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
-    Admission, Store, StoreError, Stored, admit,
-    row::{number, parsed, parsed_array},
+    Admission, Store, StoreError, Stored, admit, former_link,
+    row::{number, parsed, parsed_array, unreadable},
 };
-use crate::domain::{Links, Slice, SliceSpec, Version};
+use crate::domain::{Link, Links, PortKey, Slice, SliceSpec, Version};
 
 /// Slices with their nodes and links; a node that is being deleted has left its slices.
 macro_rules! select_slices {
@@ -18,6 +18,10 @@ macro_rules! select_slices {
                       JOIN node ON node.name = member.node
                       WHERE member.slice = slice.name AND NOT node.deleting
                       ORDER BY member.node COLLATE \"C\") AS nodes,
+                array(SELECT member.node FROM slice_node AS member
+                      JOIN node ON node.name = member.node
+                      WHERE member.slice = slice.name AND member.avoid_transit
+                        AND NOT node.deleting) AS avoid_transit,
                 array(SELECT link.node_a FROM slice_link AS link
                       JOIN node AS a ON a.name = link.node_a JOIN node AS b ON b.name = link.node_b
                       WHERE link.slice = slice.name AND NOT a.deleting AND NOT b.deleting
@@ -25,7 +29,11 @@ macro_rules! select_slices {
                 array(SELECT link.node_b FROM slice_link AS link
                       JOIN node AS a ON a.name = link.node_a JOIN node AS b ON b.name = link.node_b
                       WHERE link.slice = slice.name AND NOT a.deleting AND NOT b.deleting
-                      ORDER BY link.node_a, link.node_b) AS nodes_b
+                      ORDER BY link.node_a, link.node_b) AS nodes_b,
+                array(SELECT link.cost FROM slice_link AS link
+                      JOIN node AS a ON a.name = link.node_a JOIN node AS b ON b.name = link.node_b
+                      WHERE link.slice = slice.name AND NOT a.deleting AND NOT b.deleting
+                      ORDER BY link.node_a, link.node_b) AS costs
              FROM slice ",
             $filter
         )
@@ -34,23 +42,32 @@ macro_rules! select_slices {
 
 impl FromRow<'_, PgRow> for Slice {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let links = if row.try_get("full_mesh")? {
-            Links::FullMesh
-        } else {
-            let nodes_a = parsed_array(row, "nodes_a")?;
-            Links::Pairs(nodes_a.into_iter().zip(parsed_array(row, "nodes_b")?).collect())
-        };
+        let links =
+            if row.try_get("full_mesh")? { Links::FullMesh } else { Links::Listed(links(row)?) };
         Ok(Self {
             spec: SliceSpec {
                 name: parsed(row, "name")?,
                 version: Version::from_row(row)?,
                 nodes: parsed_array(row, "nodes")?,
                 links,
+                avoid_transit: parsed_array(row, "avoid_transit")?.into_iter().collect(),
             },
             ordinal: number(row, "ordinal")?,
+            topology: row.try_get("topology")?,
             deleting: row.try_get("deleting")?,
         })
     }
+}
+
+fn links(row: &PgRow) -> sqlx::Result<Vec<Link>> {
+    let ends = parsed_array(row, "nodes_a")?.into_iter().zip(parsed_array(row, "nodes_b")?);
+    let costs: Vec<i32> = row.try_get("costs")?;
+    ends.zip(costs)
+        .map(|((a, b), cost)| {
+            let cost = u16::try_from(cost).map_err(|error| unreadable("costs", error))?;
+            Ok(Link { a, b, cost })
+        })
+        .collect()
 }
 
 /// A slice as it is now stored, and the nodes it has lost by that.
@@ -64,7 +81,8 @@ impl Store {
     /// Stores a slice; answers with what is stored.
     ///
     /// # Errors
-    /// One of its nodes is unknown, it is being deleted, or the database fails.
+    /// One of its nodes is unknown, a node that it leaves has ports of its networks, it is being
+    /// deleted, or the database fails.
     pub(crate) async fn apply_slice(&self, spec: &SliceSpec) -> Result<SliceStored, StoreError> {
         let mut transaction = self.pool.begin().await?;
         // One writer at a time, as for nodes.
@@ -78,8 +96,10 @@ impl Store {
         let mut former_nodes = Vec::new();
         if admit(stored.as_ref(), &spec.version, "slice", &spec.name)? == Admission::Write {
             lock_nodes(&mut transaction, &spec.nodes).await?;
+            former_link::keep_those_of_slice(&mut transaction, spec).await?;
             write(&mut transaction, spec).await?;
             former_nodes = write_topology(&mut transaction, spec).await?;
+            check_ports(&mut transaction, spec).await?;
         }
         let slice = sqlx::query_as(select_slices!("WHERE name = $1"))
             .bind(spec.name.as_str())
@@ -187,7 +207,8 @@ async fn write(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), St
     sqlx::query(
         "INSERT INTO slice (name, uid, generation, ordinal, full_mesh) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (name) DO UPDATE SET
-            uid = excluded.uid, generation = excluded.generation, full_mesh = excluded.full_mesh",
+            uid = excluded.uid, generation = excluded.generation, full_mesh = excluded.full_mesh,
+            topology = slice.topology + 1",
     )
     .bind(spec.name.as_str())
     .bind(&spec.version.uid)
@@ -199,15 +220,48 @@ async fn write(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), St
     Ok(())
 }
 
+/// The ends of the listed links: the lesser names, and the others.
+pub(super) fn listed_ends(spec: &SliceSpec) -> (Vec<&str>, Vec<&str>) {
+    match &spec.links {
+        Links::FullMesh => Default::default(),
+        Links::Listed(links) => links.iter().map(|link| (link.a.as_str(), link.b.as_str())).unzip(),
+    }
+}
+
+/// Refuses to leave a node that has ports of the slice's networks. To be called when the nodes are
+/// written: nobody can store a port on one that has been left since.
+async fn check_ports(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), StoreError> {
+    let nodes: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();
+    let left = sqlx::query(
+        "SELECT node, network, name FROM port
+         WHERE slice = $1 AND node <> ALL ($2) AND NOT deleting LIMIT 1",
+    )
+    .bind(spec.name.as_str())
+    .bind(&nodes)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = left else { return Ok(()) };
+    Err(StoreError::NodeNeeded {
+        node: parsed(&row, "node")?,
+        port: PortKey {
+            slice: spec.name.clone(),
+            network: parsed(&row, "network")?,
+            name: parsed(&row, "name")?,
+        },
+    })
+}
+
 /// Replaces the nodes and links; answers with the nodes that are none of its own any more.
 async fn write_topology(
     connection: &mut PgConnection,
     spec: &SliceSpec,
 ) -> Result<Vec<Name>, StoreError> {
     let nodes: Vec<&str> = spec.nodes.iter().map(Name::as_str).collect();
-    let (nodes_a, nodes_b): (Vec<&str>, Vec<&str>) = match &spec.links {
-        Links::FullMesh => Default::default(),
-        Links::Pairs(pairs) => pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).unzip(),
+    let avoid_transit: Vec<&str> = spec.avoid_transit.iter().map(Name::as_str).collect();
+    let (nodes_a, nodes_b) = listed_ends(spec);
+    let costs: Vec<i32> = match &spec.links {
+        Links::FullMesh => Vec::new(),
+        Links::Listed(links) => links.iter().map(|link| link.cost.into()).collect(),
     };
     sqlx::query("DELETE FROM slice_link WHERE slice = $1")
         .bind(spec.name.as_str())
@@ -220,19 +274,24 @@ async fn write_topology(
             .fetch_all(&mut *connection)
             .await?;
     sqlx::query(
-        "INSERT INTO slice_node (slice, node) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO slice_node (slice, node, avoid_transit)
+         SELECT $1, member, member = ANY ($3) FROM unnest($2::text[]) AS member
+         ON CONFLICT (slice, node) DO UPDATE SET avoid_transit = excluded.avoid_transit",
     )
     .bind(spec.name.as_str())
     .bind(&nodes)
+    .bind(&avoid_transit)
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO slice_link (slice, node_a, node_b)
-         SELECT $1, a, b FROM unnest($2::text[], $3::text[]) AS pair (a, b)",
+        "INSERT INTO slice_link (slice, node_a, node_b, cost)
+         SELECT $1, a, b, cost
+         FROM unnest($2::text[], $3::text[], $4::integer[]) AS link (a, b, cost)",
     )
     .bind(spec.name.as_str())
     .bind(&nodes_a)
     .bind(&nodes_b)
+    .bind(&costs)
     .execute(&mut *connection)
     .await?;
     Ok(former.iter().map(|row| parsed(row, "node")).collect::<sqlx::Result<_>>()?)

@@ -109,7 +109,7 @@ async fn the_deletion_of_all_the_rest_is_completed_wherever_it_was_broken_off() 
         assert!(world.store.slice(&name("s1")).await.unwrap().is_none());
 
         let (mut reconciler, key) = (reconciler, Key::Node(name("n1")));
-        world.store.mark_node(&name("n1")).await.unwrap();
+        world.store.mark_node(&name("n1"), false).await.unwrap();
         for call in ["agent.delete_switch", "fabric.remove_switch"] {
             killed_at(&world, reconciler, key.clone(), call, at.clone()).await;
             reconciler = world.start_complete().await;

@@ -4,3 +4,4 @@ mod crashes;
 mod exchange;
 mod nodes;
 mod ports;
+mod slices;

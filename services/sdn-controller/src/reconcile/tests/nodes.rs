@@ -2,7 +2,7 @@ use tonic::Code;
 
 use crate::{
     domain::{Key, Reason},
-    examples::{name, node, port, put_network, put_node, put_port, slice, version},
+    examples::{name, node, port, put_network, put_node, put_port, version},
     fabric::{datapath_id, tunnel_interface},
     reconcile::fakes::{Fault, World, run_until},
 };
@@ -33,11 +33,7 @@ async fn a_bridge_has_the_tunnels_of_all_slices_and_a_gateways_has_a_trunk() {
     assert_eq!(links[0].a.interface.as_str(), link.interface_name);
     assert_eq!(links[0].b.interface, tunnel_interface(&name("a"), &name("n1")));
 
-    let mut alone = slice("s1", &["n2"]);
-    alone.version = version("s1", 2);
-    world.store.apply_slice(&alone).await.unwrap();
-    reconciler.reconcile(Key::Node(name("n1"))).await.unwrap();
-    assert!(world.agents.switch(N1).unwrap().links.is_empty());
+    assert_eq!(link.bfd_interval_ms, 200);
 }
 
 #[tokio::test]
@@ -149,7 +145,9 @@ async fn a_deleted_node_waits_for_its_agent() {
     let reconciler = world.start_complete().await;
     let key = Key::Node(name("n1"));
     reconciler.reconcile(key.clone()).await.unwrap();
-    world.store.mark_node(&name("n1")).await.unwrap();
+    reconciler.board.set_switch(datapath_id(&name("a"), &name("n2")), Ok(()));
+    world.store.mark_node(&name("n1"), false).await.unwrap();
+    reconciler.reconcile(Key::Slice(name("s1"))).await.unwrap();
     world.script.fail("agent.delete_switch", Fault::Refuse(Code::Unavailable));
     assert!(reconciler.reconcile(key.clone()).await.is_err());
     let state = reconciler.board.state(&key).unwrap();

@@ -1,10 +1,13 @@
+use l2sces_model::Name;
+
 use crate::{
-    domain::{Attachment, Key, Links},
+    domain::{Attachment, Key, Link, Links, SliceSpec},
     examples::{
-        name, network, network_key, node, port, put_network, put_node, put_port, slice, version,
+        link, name, network, network_key, node, port, put_network, put_node, put_port, slice,
+        version,
     },
     fabric::datapath_id,
-    store::{StoreError, test_database::TestDatabase},
+    store::{Store, StoreError, slice::SliceStored, test_database::TestDatabase},
 };
 
 #[tokio::test]
@@ -55,7 +58,7 @@ async fn ordinals_are_the_smallest_free_ones_and_stay() {
     for node_name in ["n1", "n2", "n3"] {
         put_node(&store, &node(node_name)).await;
     }
-    store.mark_node(&name("n2")).await.unwrap();
+    store.mark_node(&name("n2"), false).await.unwrap();
     store.remove_node(&name("n2")).await.unwrap();
     for node_name in ["n4", "n5", "n1"] {
         put_node(&store, &node(node_name)).await;
@@ -109,7 +112,7 @@ async fn parents_must_be_known_and_outlive_their_children() {
 
     put_port(&store, &port("blue", "p")).await.unwrap();
     let in_use = [
-        store.mark_node(&name("n1")).await.unwrap_err(),
+        store.mark_node(&name("n1"), false).await.unwrap_err(),
         store.mark_slice(&name("s1")).await.unwrap_err(),
         store.mark_network(&network_key("blue")).await.unwrap_err(),
     ];
@@ -117,7 +120,7 @@ async fn parents_must_be_known_and_outlive_their_children() {
         assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     }
     // What is being deleted takes no more children.
-    store.mark_node(&name("n3")).await.unwrap();
+    store.mark_node(&name("n3"), false).await.unwrap();
     let unknown = store.apply_slice(&slice("s2", &["n3"])).await.unwrap_err();
     assert!(matches!(unknown, StoreError::UnknownNode(_)), "{unknown}");
     store.apply_network(&network("red", 2, "")).await.unwrap();
@@ -204,22 +207,43 @@ async fn a_slice_is_read_as_it_was_stored_without_nodes_that_go() {
         put_node(&store, &node(node_name)).await;
     }
     let mut spec = slice("s1", &["n1", "n2", "n3"]);
-    let pairs = vec![(name("n1"), name("n2")), (name("n2"), name("n3"))];
-    spec.links = Links::Pairs(pairs.clone());
+    let links = vec![link("n1", "n2", 1), link("n2", "n3", 65_535)];
+    spec.links = Links::Listed(links.clone());
+    spec.avoid_transit = [name("n1"), name("n3")].into();
     assert_eq!(store.apply_slice(&spec).await.unwrap().slice.spec, spec);
     assert_eq!(store.slices_of(&name("n3")).await.unwrap(), [name("s1")]);
 
-    store.mark_node(&name("n3")).await.unwrap();
+    store.mark_node(&name("n3"), false).await.unwrap();
     let slice = store.slice(&name("s1")).await.unwrap().unwrap();
     assert_eq!(slice.spec.nodes, [name("n1"), name("n2")]);
-    assert_eq!(slice.spec.links, Links::Pairs(pairs[..1].to_vec()));
+    assert_eq!(slice.spec.links, Links::Listed(links[..1].to_vec()));
+    assert_eq!(slice.spec.avoid_transit, [name("n1")].into());
     store.remove_node(&name("n3")).await.unwrap();
 
     // Without its only link it has none, rather than all.
-    store.mark_node(&name("n2")).await.unwrap();
+    store.mark_node(&name("n2"), false).await.unwrap();
     store.remove_node(&name("n2")).await.unwrap();
     let slice = store.slice(&name("s1")).await.unwrap().unwrap();
-    assert_eq!(slice.spec.links, Links::Pairs(Vec::new()));
+    assert_eq!(slice.spec.links, Links::Listed(Vec::new()));
+}
+
+/// The nodes that a node is to have tunnels to.
+async fn peers(store: &Store, node: &str) -> Vec<String> {
+    let peers = store.peers(&name(node)).await.unwrap();
+    peers.iter().map(|peer| peer.spec.name.to_string()).collect()
+}
+
+/// Stores the next version of a slice.
+async fn change_slice(store: &Store, mut spec: SliceSpec) -> SliceStored {
+    let stored = store.slice(&spec.name).await.unwrap().unwrap();
+    spec.version.generation = stored.spec.version.generation + 1;
+    store.apply_slice(&spec).await.unwrap()
+}
+
+/// Forgets the former links of a slice as it is now.
+async fn let_go(store: &Store, slice: &str) -> Vec<Name> {
+    let slice = store.slice(&name(slice)).await.unwrap().unwrap();
+    store.forget_former_links(&slice.spec.name, slice.topology).await.unwrap()
 }
 
 #[tokio::test]
@@ -231,19 +255,117 @@ async fn the_tunnels_of_a_node_are_the_links_of_all_its_slices() {
     }
     store.apply_slice(&slice("mesh", &["n1", "n2"])).await.unwrap();
     let mut line = slice("line", &["n1", "n3", "n4"]);
-    line.links = Links::Pairs(vec![(name("n1"), name("n3")), (name("n3"), name("n4"))]);
+    line.links = Links::Listed(vec![link("n1", "n3", 1), link("n3", "n4", 1)]);
     store.apply_slice(&line).await.unwrap();
-    let peers = async |node: &str| -> Vec<String> {
-        let peers = store.peers(&name(node)).await.unwrap();
-        peers.iter().map(|peer| peer.spec.name.to_string()).collect()
-    };
-    assert_eq!(peers("n1").await, ["n2", "n3"]);
-    assert_eq!(peers("n3").await, ["n1", "n4"]);
-    let former = store.apply_slice(&slice("mesh", &["n1"])).await.unwrap().former_nodes;
-    assert_eq!(former, [name("n2")]);
-    assert_eq!(peers("n1").await, ["n3"]);
+    assert_eq!(peers(&store, "n1").await, ["n2", "n3"]);
+    assert_eq!(peers(&store, "n3").await, ["n1", "n4"]);
+
+    // A slice that is being deleted may still have flows.
     store.mark_slice(&name("line")).await.unwrap();
-    assert_eq!(peers("n3").await, [""; 0]);
+    assert_eq!(peers(&store, "n3").await, ["n1", "n4"]);
+    store.remove_slice(&name("line")).await.unwrap();
+    assert_eq!(peers(&store, "n3").await, [""; 0]);
+    assert_eq!(peers(&store, "n1").await, ["n2"], "another slice's");
+}
+
+#[tokio::test]
+async fn a_link_that_a_slice_loses_keeps_its_tunnel_until_it_is_let_go() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    for node_name in ["n1", "n2", "n3"] {
+        put_node(&store, &node(node_name)).await;
+    }
+    store.apply_slice(&slice("s1", &["n1", "n2", "n3"])).await.unwrap();
+    let line = |links: Vec<Link>| SliceSpec {
+        links: Links::Listed(links),
+        ..slice("s1", &["n1", "n2", "n3"])
+    };
+    let before = store.slice(&name("s1")).await.unwrap().unwrap();
+    change_slice(&store, line(vec![link("n1", "n2", 1), link("n2", "n3", 1)])).await;
+    assert_eq!(peers(&store, "n1").await, ["n2", "n3"]);
+    // Whoever has seen only the topology before cannot know.
+    store.forget_former_links(&name("s1"), before.topology).await.unwrap();
+    assert_eq!(peers(&store, "n1").await, ["n2", "n3"]);
+    assert_eq!(let_go(&store, "s1").await.len(), 2);
+    assert_eq!(peers(&store, "n1").await, ["n2"]);
+    assert_eq!(peers(&store, "n3").await, ["n2"]);
+
+    // A change of costs alone costs no tunnel.
+    change_slice(&store, line(vec![link("n1", "n2", 9), link("n2", "n3", 1)])).await;
+    assert_eq!(let_go(&store, "s1").await, []);
+
+    let former = change_slice(&store, slice("s1", &["n1", "n2"])).await.former_nodes;
+    assert_eq!(former, [name("n3")]);
+    assert_eq!(peers(&store, "n2").await, ["n1", "n3"]);
+    let_go(&store, "s1").await;
+    assert_eq!(peers(&store, "n2").await, ["n1"]);
+}
+
+#[tokio::test]
+async fn a_node_that_goes_keeps_its_tunnels_until_its_slices_let_go() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    for node_name in ["n1", "n2", "n3"] {
+        put_node(&store, &node(node_name)).await;
+    }
+    store.apply_slice(&slice("s1", &["n1", "n2", "n3"])).await.unwrap();
+    let before = store.slice(&name("s1")).await.unwrap().unwrap();
+    store.mark_node(&name("n3"), false).await.unwrap();
+    assert_eq!(peers(&store, "n1").await, ["n2", "n3"]);
+    assert_eq!(peers(&store, "n3").await, ["n1", "n2"]);
+    assert_eq!(store.slices_leaving(&name("n3")).await.unwrap(), [name("s1")]);
+    // The slice is as it was for whoever read it before.
+    store.forget_former_links(&name("s1"), before.topology).await.unwrap();
+    assert_eq!(peers(&store, "n1").await, ["n2", "n3"]);
+    let now = store.slice(&name("s1")).await.unwrap().unwrap();
+    assert_eq!(store.former_ends(&name("s1"), now.topology).await.unwrap().len(), 2);
+    let_go(&store, "s1").await;
+    assert_eq!(peers(&store, "n1").await, ["n2"]);
+    assert_eq!(store.slices_leaving(&name("n3")).await.unwrap(), []);
+    // Asked again, it does not begin again.
+    store.mark_node(&name("n3"), true).await.unwrap();
+    assert_eq!(peers(&store, "n1").await, ["n2"]);
+}
+
+#[tokio::test]
+async fn a_slice_cannot_leave_a_node_that_has_its_ports() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    let spec = port("blue", "p");
+    put_port(&store, &spec).await.unwrap();
+    let mut smaller = slice("s1", &["n2"]);
+    smaller.version.generation = 2;
+    let refused = store.apply_slice(&smaller).await.unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::NodeNeeded { node, port }
+            if *node == spec.node && *port == spec.key),
+        "{refused}"
+    );
+    assert_eq!(store.slice(&name("s1")).await.unwrap().unwrap().spec.nodes.len(), 2);
+    store.mark_port(&spec.key).await.unwrap();
+    store.apply_slice(&smaller).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_port_slips_onto_a_node_that_a_slice_leaves() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    for round in 0..10 {
+        let spec = port("blue", &format!("p{round}"));
+        let mut smaller = slice("s1", &["n2"]);
+        smaller.version.generation = 2 * round + 2;
+        let (left, stored) = tokio::join!(store.apply_slice(&smaller), put_port(&store, &spec));
+        assert_ne!(left.is_ok(), stored.is_ok(), "round {round}: {left:?} {stored:?}");
+        if stored.is_ok() {
+            store.mark_port(&spec.key).await.unwrap();
+            store.remove_port(&spec.key).await.unwrap();
+        }
+        let mut larger = slice("s1", &["n1", "n2"]);
+        larger.version.generation = 2 * round + 3;
+        store.apply_slice(&larger).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,119 @@
+//! Which trunks networks use: an engine that takes note of the handoffs it is told of.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use l2sces_controller::{
+    EndpointSpec, LinkState, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
+};
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_reconcile::Queue;
+
+use crate::{board::Board, domain::Key, fabric::Fabric};
+
+/// The switches whose trunks networks use.
+#[derive(Debug, Default)]
+pub(crate) struct Trunks {
+    handoffs: Mutex<BTreeMap<PortId, DatapathId>>,
+}
+
+impl Trunks {
+    /// Whether a network uses the trunk of a switch.
+    pub(crate) fn are_used(&self, switch: DatapathId) -> bool {
+        self.lock().values().any(|used| *used == switch)
+    }
+
+    /// Takes note of a handoff, or that there is none any more; answers with the switch that it has
+    /// left.
+    fn note(&self, id: &PortId, switch: Option<DatapathId>) -> Option<DatapathId> {
+        let mut handoffs = self.lock();
+        let former = match switch {
+            Some(switch) => handoffs.insert(id.clone(), switch),
+            None => handoffs.remove(id),
+        };
+        former.filter(|former| Some(*former) != switch)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PortId, DatapathId>> {
+        self.handoffs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fabric whose trunks are watched: a node is woken when a network has left its trunk, which may
+/// have to go.
+pub(crate) struct WatchedTrunks {
+    pub(crate) fabric: Arc<dyn Fabric>,
+    pub(crate) trunks: Arc<Trunks>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) queue: Queue<Key>,
+}
+
+impl WatchedTrunks {
+    fn left(&self, switch: Option<DatapathId>) {
+        let unused = switch.filter(|switch| !self.trunks.are_used(*switch));
+        if let Some(node) = unused.and_then(|switch| self.board.node_of(switch)) {
+            self.queue.wake(Key::Node(node));
+        }
+    }
+}
+
+#[async_trait]
+impl Fabric for WatchedTrunks {
+    async fn put_switch(&self, spec: SwitchSpec) {
+        self.fabric.put_switch(spec).await;
+    }
+
+    async fn remove_switch(&self, id: DatapathId) {
+        self.fabric.remove_switch(id).await;
+    }
+
+    async fn put_slice(&self, spec: SliceSpec) {
+        self.fabric.put_slice(spec).await;
+    }
+
+    async fn remove_slice(&self, name: Name) {
+        self.fabric.remove_slice(name).await;
+    }
+
+    async fn put_network(&self, spec: NetworkSpec) {
+        self.fabric.put_network(spec).await;
+    }
+
+    async fn remove_network(&self, vni: Vni) {
+        self.fabric.remove_network(vni).await;
+    }
+
+    async fn put_port(&self, spec: PortSpec) {
+        if !matches!(spec.role, PortRole::Trunk { .. }) {
+            return self.fabric.put_port(spec).await;
+        }
+        let (id, switch) = (spec.id.clone(), spec.switch);
+        let former = self.trunks.note(&id, Some(switch));
+        self.fabric.put_port(spec).await;
+        self.left(former);
+    }
+
+    async fn remove_port(&self, id: PortId) {
+        self.fabric.remove_port(id.clone()).await;
+        self.left(self.trunks.note(&id, None));
+    }
+
+    async fn put_endpoint(&self, spec: EndpointSpec) {
+        self.fabric.put_endpoint(spec).await;
+    }
+
+    async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
+        self.fabric.remove_endpoint(vni, mac).await;
+    }
+
+    async fn set_complete(&self) {
+        self.fabric.set_complete().await;
+    }
+
+    async fn links(&self) -> Vec<LinkState> {
+        self.fabric.links().await
+    }
+}
