@@ -182,7 +182,7 @@ mod tests {
             metadata: Some(metadata),
             slice: "s1".into(),
             spec: Some(NetworkSpec { cidr: "10.1.0.0/24".into(), ..NetworkSpec::default() }),
-            status: Some(NetworkStatus { conditions: vec![condition], vni: 17, mtu: 1_450 }),
+            status: Some(NetworkStatus { conditions: vec![condition], vni: 17, mtu: 1_438 }),
         }
     }
 
@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(
             table(&networks, Now::at(1_090)),
             "SLICE  NAME           READY  VNI  CIDR         MTU   AGE  REASON\n\
-             s1     blue           True   17   10.1.0.0/24  1450  90s\n\
-             s1     a-longer-name  False  17   10.1.0.0/24  1450  90s  Unreachable: cluster b does not answer\n"
+             s1     blue           True   17   10.1.0.0/24  1438  90s\n\
+             s1     a-longer-name  False  17   10.1.0.0/24  1438  90s  Unreachable: cluster b does not answer\n"
         );
     }
 

@@ -27,6 +27,9 @@ pub(crate) enum ClusterCommand {
         name: String,
         #[command(flatten)]
         flags: ClusterFlags,
+        /// Give up nodes that are not there any more without waiting for them
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         update: UpdateArgs,
     },
@@ -51,7 +54,8 @@ pub(crate) struct ClusterFlags {
     pub(crate) controller: Option<String>,
     /// A host: underlay=ADDRESS that its tunnels end on and agent=ENDPOINT of its sps-agent; a
     /// gateway also has gateway-agent=ENDPOINT of its ned-agent and gateway-underlay=ADDRESS that
-    /// tunnels to other clusters end on (default: that of underlay). Repeat for every host
+    /// tunnels to other clusters end on (default: that of underlay); label=KEY=VALUE of each label.
+    /// Repeat for every host
     #[arg(long = "node", value_name = "NAME,KEY=VALUE...", value_parser = parse_node)]
     pub(crate) nodes: Vec<Node>,
 }
@@ -70,7 +74,7 @@ impl ClusterFlags {
 }
 
 fn parse_node(text: &str) -> Result<Node, String> {
-    let keys = ["underlay", "agent", "gateway-agent", "gateway-underlay"];
+    let keys = ["underlay", "agent", "gateway-agent", "gateway-underlay", "label"];
     let node = Compound::parse(text, &keys)?;
     let underlay = node.one("underlay")?.ok_or("underlay=ADDRESS is missing")?;
     let agent = node.one("agent")?.ok_or("agent=ENDPOINT is missing")?;
@@ -87,6 +91,7 @@ fn parse_node(text: &str) -> Result<Node, String> {
         underlay_address: underlay.to_owned(),
         agent_endpoint: agent.to_owned(),
         gateway,
+        labels: node.labels("label")?,
     })
 }
 
@@ -105,6 +110,20 @@ mod tests {
         let gateway = node.gateway.unwrap();
         assert_eq!(gateway.agent_endpoint, "https://a1:50054");
         assert_eq!(gateway.underlay_address, "10.1.0.1");
+    }
+
+    #[test]
+    fn a_node_may_have_labels() {
+        let text = "a1,underlay=10.1.0.1,agent=https://a1:50053,label=size=large,label=b.c/d=";
+        let labels = parse_node(text).unwrap().labels;
+        assert_eq!(
+            labels.into_iter().collect::<Vec<_>>(),
+            [("b.c/d".to_owned(), String::new()), ("size".to_owned(), "large".to_owned()),]
+        );
+        for label in ["label=size", "label=size=a,label=size=b"] {
+            let text = format!("a1,underlay=10.1.0.1,agent=https://a1:1,{label}");
+            assert!(parse_node(&text).is_err(), "{label}");
+        }
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 /// A flag's value of the form `NAME[,KEY=VALUE]...`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Compound<'a> {
@@ -34,6 +36,20 @@ impl<'a> Compound<'a> {
             return Err(format!("{key} is there twice"));
         }
         Ok(value)
+    }
+
+    /// The values of a key that may be repeated, each `KEY=VALUE` itself.
+    pub(crate) fn labels(&self, key: &str) -> Result<BTreeMap<String, String>, String> {
+        let mut labels = BTreeMap::new();
+        for text in self.all(key) {
+            let Some((name, value)) = text.split_once('=') else {
+                return Err(format!("{key} must have the form {key}=KEY=VALUE, not {text:?}"));
+            };
+            if labels.insert(name.to_owned(), value.to_owned()).is_some() {
+                return Err(format!("{key} {name} is there twice"));
+            }
+        }
+        Ok(labels)
     }
 
     /// The values of a key that may be repeated.

@@ -112,7 +112,7 @@ async fn apply_one<R: Resource>(
     if etag_holds && found.delete_time.is_none() && resource.wants_the_same_as(&stored) {
         return Ok((stored, "unchanged"));
     }
-    let updated = send_update(session, resource, validate_only).await?;
+    let updated = send_update(session, resource, write_options(validate_only)).await?;
     let is_unchanged = updated.metadata().generation == stored.metadata().generation;
     let done = match (validate_only, is_unchanged) {
         (true, _) => "can be updated",

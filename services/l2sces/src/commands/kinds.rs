@@ -27,8 +27,8 @@ pub(super) async fn cluster(
         }
         ClusterCommand::Get { name } => read::get::<Cluster>(session, &key(name)).await,
         ClusterCommand::List => read::list::<Cluster>(session, &all).await,
-        ClusterCommand::Update { name, flags, update } => {
-            write::update(session, &key(name), |cluster| flags.change(cluster), update).await
+        ClusterCommand::Update { name, flags, force, update } => {
+            write::update(session, &key(name), |cluster| flags.change(cluster), force, update).await
         }
         ClusterCommand::Delete { name, delete } => {
             write::delete::<Cluster>(session, &key(name), false, delete).await
@@ -49,7 +49,7 @@ pub(super) async fn slice(session: &mut Session, command: SliceCommand) -> Resul
         SliceCommand::Get { name } => read::get::<Slice>(session, &key(name)).await,
         SliceCommand::List => read::list::<Slice>(session, &all).await,
         SliceCommand::Update { name, flags, update } => {
-            write::update(session, &key(name), |slice| flags.change(slice), update).await
+            write::update(session, &key(name), |slice| flags.change(slice), false, update).await
         }
         SliceCommand::Delete { name, force, delete } => {
             write::delete::<Slice>(session, &key(name), force, delete).await
@@ -74,7 +74,8 @@ pub(super) async fn network(
         NetworkCommand::Get { name } => read::get::<Network>(session, &name.into()).await,
         NetworkCommand::List { slice } => read::list::<Network>(session, &scope(slice)).await,
         NetworkCommand::Update { name, flags, update } => {
-            write::update(session, &name.into(), |network| flags.change(network), update).await
+            write::update(session, &name.into(), |network| flags.change(network), false, update)
+                .await
         }
         NetworkCommand::Delete { name, force, delete } => {
             write::delete::<Network>(session, &name.into(), force, delete).await

@@ -19,12 +19,14 @@ pub(super) async fn create<R: Resource>(
     show(session, created, args).await
 }
 
-/// Changes a resource, waits until it is ready, and shows it. Unless the user names an etag, that
+/// Changes a resource, with `force` without waiting for what it loses, waits until it is ready, and
+/// shows it. Unless the user names an etag, that
 /// of the resource just read guards against changes made in between.
 pub(super) async fn update<R: Resource>(
     session: &mut Session,
     key: &Key,
     change: impl FnOnce(&mut R),
+    force: bool,
     args: UpdateArgs,
 ) -> Result<(), CliError> {
     let read = call(async || R::get(&session.api, key).await).await;
@@ -33,7 +35,8 @@ pub(super) async fn update<R: Resource>(
     if let Some(etag) = args.etag {
         resource.metadata_mut().etag = etag;
     }
-    let updated = send_update(session, resource, args.write.validate_only).await?;
+    let options = WriteOptions { force, ..write_options(args.write.validate_only) };
+    let updated = send_update(session, resource, options).await?;
     show(session, updated, &args.write).await
 }
 
@@ -87,9 +90,8 @@ pub(super) async fn send_create<R: Resource>(
 pub(super) async fn send_update<R: Resource>(
     session: &Session,
     resource: R,
-    validate_only: bool,
+    options: WriteOptions,
 ) -> Result<R, CliError> {
-    let options = write_options(validate_only);
     let update = async || R::update(&session.api, resource.clone(), options.clone()).await;
     call(update).await.map_err(|status| session.failed(status))
 }
@@ -116,7 +118,7 @@ pub(super) async fn send_delete<R: Resource>(
 }
 
 pub(super) fn write_options(validate_only: bool) -> WriteOptions {
-    WriteOptions { request_id: request_id(), validate_only }
+    WriteOptions { request_id: request_id(), validate_only, force: false }
 }
 
 /// When waiting ends; `None`: do not wait.

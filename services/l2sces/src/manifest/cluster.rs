@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use l2sces_proto::slice::v1::{self, cluster_spec::Driver};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,8 @@ struct Node {
     agent_endpoint: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gateway: Option<Gateway>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +112,7 @@ impl From<Node> for v1::Node {
             underlay_address: node.underlay_address,
             agent_endpoint: node.agent_endpoint,
             gateway,
+            labels: node.labels,
         }
     }
 }
@@ -123,6 +128,7 @@ impl From<v1::Node> for Node {
             underlay_address: node.underlay_address,
             agent_endpoint: node.agent_endpoint,
             gateway,
+            labels: node.labels,
         }
     }
 }

@@ -122,16 +122,34 @@ pub(crate) struct Link {
     endpoint_a: String,
     #[serde(alias = "endpointB")]
     endpoint_b: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    cost: u32,
+    #[serde(default, alias = "gatewayA", skip_serializing_if = "is_default")]
+    gateway_a: String,
+    #[serde(default, alias = "gatewayB", skip_serializing_if = "is_default")]
+    gateway_b: String,
 }
 
 impl From<Link> for l2sces_proto::slice::v1::Link {
     fn from(link: Link) -> Self {
-        Self { endpoint_a: link.endpoint_a, endpoint_b: link.endpoint_b }
+        Self {
+            endpoint_a: link.endpoint_a,
+            endpoint_b: link.endpoint_b,
+            cost: link.cost,
+            gateway_a: link.gateway_a,
+            gateway_b: link.gateway_b,
+        }
     }
 }
 
 impl From<l2sces_proto::slice::v1::Link> for Link {
     fn from(link: l2sces_proto::slice::v1::Link) -> Self {
-        Self { endpoint_a: link.endpoint_a, endpoint_b: link.endpoint_b }
+        Self {
+            endpoint_a: link.endpoint_a,
+            endpoint_b: link.endpoint_b,
+            cost: link.cost,
+            gateway_a: link.gateway_a,
+            gateway_b: link.gateway_b,
+        }
     }
 }

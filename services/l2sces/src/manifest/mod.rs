@@ -35,6 +35,7 @@ spec:
     gateway:                       # only if the node is a gateway
       agent_endpoint: https://10.1.0.1:50054
       underlay_address: 10.9.0.1
+    labels: {size: large}          # slices choose by them who carries the frames of others
 ---
 kind: Slice
 metadata: {name: s1}
@@ -42,9 +43,11 @@ spec:
   clusters:
   - cluster: a
     nodes: [a1, a2]                # none: all
-    links: [{endpoint_a: a1, endpoint_b: a2}]   # none: every node with every other
+    links: [{endpoint_a: a1, endpoint_b: a2, cost: 5}]   # none: every node with every other
+    transit_labels: {size: large}  # who lacks one carries frames of others only if there is no other way
   - cluster: b
-  links: [{endpoint_a: a, endpoint_b: b}]       # none: every cluster with every other
+  links:                           # none: every cluster with every other
+  - {endpoint_a: a, endpoint_b: b, cost: 5, gateway_a: a1}   # no gateway: every one of the cluster
 ---
 kind: Network
 metadata: {name: blue}
@@ -183,9 +186,12 @@ mod tests {
         let cluster = Cluster::from(cluster);
         let node = &cluster.spec.unwrap().nodes[0];
         assert_eq!(node.gateway.as_ref().unwrap().underlay_address, "10.9.0.1");
+        assert_eq!(node.labels["size"], "large");
         let slice = Slice::from(slice).spec.unwrap();
         assert_eq!(slice.clusters[0].links[0].endpoint_b, "a2");
-        assert_eq!(slice.links[0].endpoint_b, "b");
+        assert_eq!(slice.clusters[0].transit_labels["size"], "large");
+        let link = &slice.links[0];
+        assert_eq!((link.endpoint_b.as_str(), link.cost, link.gateway_a.as_str()), ("b", 5, "a1"));
         let network = Network::from(network);
         assert_eq!((network.slice.as_str(), network.spec.unwrap().r#type), ("s1", 1));
         let port = Port::from(port);

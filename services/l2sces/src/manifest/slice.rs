@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use l2sces_proto::slice::v1;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,8 @@ struct SliceCluster {
     nodes: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     links: Vec<Link>,
+    #[serde(default, alias = "transitLabels", skip_serializing_if = "is_default")]
+    transit_labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,12 +71,22 @@ impl From<v1::Slice> for SliceManifest {
 
 impl From<SliceCluster> for v1::SliceCluster {
     fn from(part: SliceCluster) -> Self {
-        Self { cluster: part.cluster, nodes: part.nodes, links: each(part.links) }
+        Self {
+            cluster: part.cluster,
+            nodes: part.nodes,
+            links: each(part.links),
+            transit_labels: part.transit_labels,
+        }
     }
 }
 
 impl From<v1::SliceCluster> for SliceCluster {
     fn from(part: v1::SliceCluster) -> Self {
-        Self { cluster: part.cluster, nodes: part.nodes, links: each(part.links) }
+        Self {
+            cluster: part.cluster,
+            nodes: part.nodes,
+            links: each(part.links),
+            transit_labels: part.transit_labels,
+        }
     }
 }

@@ -77,6 +77,7 @@ impl Resource for Cluster {
             cluster: Some(resource),
             request_id: options.request_id,
             validate_only: options.validate_only,
+            force: options.force,
         };
         present(api.clusters.clone().update_cluster(request).await?.into_inner().cluster)
     }

@@ -52,6 +52,8 @@ pub(crate) struct Scope {
 pub(crate) struct WriteOptions {
     pub(crate) request_id: String,
     pub(crate) validate_only: bool,
+    /// Of an update: what is taken away is not waited for.
+    pub(crate) force: bool,
 }
 
 /// How a resource is deleted.

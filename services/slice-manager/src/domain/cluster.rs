@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use l2sces_model::Name;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct Node {
     /// What makes it a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
+    /// Labels that slices choose nodes by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The cluster's generation in which this description last changed: its version downstream, so
     /// that a change of one node is not a change of all.
     pub generation: i64,
@@ -75,9 +78,9 @@ impl ClusterSpec {
     }
 
     /// Gives every node that differs from its description in `before` this generation, and keeps
-    /// that of the others.
+    /// that of the others. Labels do not count: only slices are made of them.
     pub fn number_nodes(&mut self, before: Option<&Self>, generation: i64) {
-        let before: std::collections::BTreeMap<&Name, &Node> = before
+        let before: BTreeMap<&Name, &Node> = before
             .into_iter()
             .flat_map(|spec| &spec.nodes)
             .map(|node| (&node.name, node))
@@ -85,9 +88,9 @@ impl ClusterSpec {
         for node in &mut self.nodes {
             node.generation = generation;
             if let Some(old) = before.get(&node.name) {
-                let renumbered = Node { generation: old.generation, ..node.clone() };
-                if renumbered == **old {
-                    *node = renumbered;
+                let (labels, generation) = (old.labels.clone(), old.generation);
+                if (Node { labels, generation, ..node.clone() }) == **old {
+                    node.generation = generation;
                 }
             }
         }
@@ -104,6 +107,7 @@ mod tests {
             underlay: address.parse().unwrap(),
             agent: "https://a:1".parse().unwrap(),
             gateway: None,
+            labels: BTreeMap::new(),
             generation: 0,
         }
     }
@@ -114,11 +118,14 @@ mod tests {
         let nodes = vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")];
         let mut first = ClusterSpec { controller: controller.clone(), nodes };
         first.number_nodes(None, 1);
-        let nodes = vec![node("n3", "10.0.0.3"), node("n2", "10.0.0.2"), node("n1", "10.0.0.9")];
+        let mut relabelled = node("n2", "10.0.0.2");
+        relabelled.labels = [("size".to_owned(), "large".to_owned())].into();
+        let nodes = vec![node("n3", "10.0.0.3"), relabelled.clone(), node("n1", "10.0.0.9")];
         let mut second = ClusterSpec { controller, nodes };
         second.number_nodes(Some(&first), 2);
         let generations: Vec<_> =
             second.nodes.iter().map(|node| (node.name.as_str(), node.generation)).collect();
         assert_eq!(generations, [("n3", 2), ("n2", 1), ("n1", 2)]);
+        assert_eq!(second.nodes[1].labels, relabelled.labels);
     }
 }

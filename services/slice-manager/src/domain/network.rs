@@ -37,7 +37,7 @@ pub struct NetworkSpec {
 /// What is known of a network beside its condition.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct NetworkDetail {
-    /// VXLAN network identifier; 0 until known.
+    /// Virtual network identifier; 0 until known.
     pub vni: u32,
     /// MTU of its ports, in bytes; 0 until known.
     pub mtu: u32,

@@ -67,6 +67,11 @@ pub struct Stored<R: Resource> {
 }
 
 impl<R: Resource> Stored<R> {
+    /// Whether nothing has been found out about the present generation yet.
+    pub fn has_changed(&self) -> bool {
+        self.status.ready.observed_generation != self.meta.generation
+    }
+
     /// Whether the present generation is known to be as wanted, so that nothing is left to do.
     pub fn is_settled(&self) -> bool {
         let ready = &self.status.ready;

@@ -63,11 +63,11 @@ impl Service for FabricClient {
         Ok(read(state.unwrap_or_default()))
     }
 
-    async fn delete(&self, key: &ObjectKey) -> Result<bool, Status> {
+    async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Status> {
         let mut client = self.client.clone();
         match key {
             ObjectKey::Node(name) => {
-                let request = fabric::DeleteNodeRequest { name: name.to_string() };
+                let request = fabric::DeleteNodeRequest { name: name.to_string(), force };
                 Ok(client.delete_node(request).await?.into_inner().gone)
             }
             ObjectKey::Slice(name) => {

@@ -79,7 +79,7 @@ pub enum Given {
     Nothing,
     /// The identity of a network.
     Network {
-        /// VXLAN network identifier.
+        /// Virtual network identifier.
         vni: u32,
         /// MTU of its ports, in bytes.
         mtu: u32,

@@ -37,8 +37,13 @@ pub trait Service: Clone + Debug + Send + Sync + 'static {
     /// Stores an object; how it fares.
     fn apply(&self, body: Self::Body) -> impl Future<Output = Result<ObjectState, Status>> + Send;
 
-    /// Removes an object; whether nothing of it is left.
-    fn delete(&self, key: &ObjectKey) -> impl Future<Output = Result<bool, Status>> + Send;
+    /// Removes an object, with `force` without waiting for what it is made of; whether nothing of
+    /// it is left.
+    fn delete(
+        &self,
+        key: &ObjectKey,
+        force: bool,
+    ) -> impl Future<Output = Result<bool, Status>> + Send;
 
     /// Begins to tell how objects fare.
     fn watch(&self) -> impl Future<Output = Result<StateStream, Status>> + Send;
@@ -114,13 +119,14 @@ impl<S: Service> Remote<S> {
         Ok(Applied { state, sent: true })
     }
 
-    /// Has the service remove an object; whether nothing of it is left.
+    /// Has the service remove an object, with `force` without waiting for what it is made of;
+    /// whether nothing of it is left.
     ///
     /// # Errors
     /// See [`Trouble`].
-    pub async fn delete(&self, key: &ObjectKey) -> Result<bool, Trouble> {
+    pub async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Trouble> {
         self.check_health()?;
-        let gone = self.call(self.shared.service.delete(key)).await?;
+        let gone = self.call(self.shared.service.delete(key, force)).await?;
         if gone {
             self.shared.observed.told(key.clone(), None);
         }

@@ -57,7 +57,7 @@ impl Service for ScoClient {
         Ok(read(state.unwrap_or_default()))
     }
 
-    async fn delete(&self, key: &ObjectKey) -> Result<bool, Status> {
+    async fn delete(&self, key: &ObjectKey, _force: bool) -> Result<bool, Status> {
         let mut client = self.client.clone();
         match key {
             ObjectKey::Gateway { cluster, node } => {

@@ -1,6 +1,7 @@
 //! Resources as the API shows them.
 
 use chrono::{DateTime, Utc};
+use l2sces_model::Name;
 use l2sces_proto::{resource::v1 as resource, slice::v1 as api};
 use prost_types::Timestamp;
 
@@ -36,6 +37,7 @@ impl Shown for Cluster {
                 agent_endpoint: gateway.agent.to_string(),
                 underlay_address: gateway.underlay.to_string(),
             }),
+            labels: node.labels.clone(),
         };
         let nodes = stored.status.detail.nodes.iter().map(|status| api::NodeStatus {
             node: status.node.to_string(),
@@ -70,6 +72,7 @@ impl Shown for Slice {
             cluster: part.cluster.to_string(),
             nodes: part.nodes.iter().map(ToString::to_string).collect(),
             links: links(&part.links),
+            transit_labels: part.transit_labels.clone(),
         });
         api::Slice {
             metadata: Some(metadata(&stored.meta)),
@@ -167,8 +170,14 @@ impl Shown for Port {
 }
 
 fn links(links: &[Link]) -> Vec<api::Link> {
-    let show =
-        |link: &Link| api::Link { endpoint_a: link.a.to_string(), endpoint_b: link.b.to_string() };
+    let gateway = |name: &Option<Name>| name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let show = |link: &Link| api::Link {
+        endpoint_a: link.a.to_string(),
+        endpoint_b: link.b.to_string(),
+        cost: link.cost.into(),
+        gateway_a: gateway(&link.gateway_a),
+        gateway_b: gateway(&link.gateway_b),
+    };
     links.iter().map(show).collect()
 }
 

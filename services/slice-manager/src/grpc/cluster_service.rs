@@ -58,7 +58,7 @@ impl ClusterService for Api {
         let described = validate::cluster(request.cluster.as_ref(), self.intents.rules())?;
         let options =
             options("UpdateCluster", &request, &request.request_id, request.validate_only);
-        let stored = self.intents.update_cluster(described, options).await?;
+        let stored = self.intents.update_cluster(described, request.force, options).await?;
         Ok(Response::new(api::UpdateClusterResponse { cluster: Some(Cluster::show(&stored)) }))
     }
 

@@ -33,13 +33,15 @@ impl Intents {
         write.finish(stored, &[key]).await
     }
 
-    /// Replaces the specification of a cluster.
+    /// Replaces the specification of a cluster. With `force`, nodes that it loses are given up
+    /// without waiting for them, those that it has lost before included.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub async fn update_cluster(
         &self,
         described: Described<ClusterSpec>,
+        force: bool,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
         let Described { key, mut spec, etag } = described;
@@ -53,12 +55,20 @@ impl Intents {
         check_lasting(&before.meta)?;
         spec.number_nodes(Some(&before.spec), before.meta.generation + 1);
         if spec == before.spec {
-            return write.finish(before, &[]).await;
+            if !force {
+                return write.finish(before, &[]).await;
+            }
+            transaction.force_all_but(before.meta.uid, &places::of_cluster(&before)).await?;
+            return write.finish(before, &[key]).await;
         }
         check_slices(transaction, &key, &spec).await?;
         check_ports(transaction, &key, &spec).await?;
         let stored = transaction.replace::<Cluster>(&before.meta, &spec).await?;
-        transaction.place(stored.meta.uid, &places::of_cluster(&stored)).await?;
+        let places = places::of_cluster(&stored);
+        transaction.place(stored.meta.uid, &places).await?;
+        if force {
+            transaction.force_all_but(stored.meta.uid, &places).await?;
+        }
         write.finish(stored, &[key]).await
     }
 

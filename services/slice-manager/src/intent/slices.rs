@@ -23,11 +23,12 @@ impl Intents {
         described: Described<SliceSpec>,
         options: Options,
     ) -> Result<Stored<Slice>, Refusal> {
-        let Described { key, spec, .. } = described;
+        let Described { key, mut spec, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
         };
+        spec.number_clusters(None, 1);
         let transaction = &mut write.transaction;
         check_references(transaction, &spec).await?;
         let inserted = transaction.insert::<Slice>(&key, None, &spec).await;
@@ -45,7 +46,7 @@ impl Intents {
         described: Described<SliceSpec>,
         options: Options,
     ) -> Result<Stored<Slice>, Refusal> {
-        let Described { key, spec, etag } = described;
+        let Described { key, mut spec, etag } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -55,6 +56,7 @@ impl Intents {
         check_etag(&before.meta, &etag)?;
         check_lasting(&before.meta)?;
         let clusters = check_references(transaction, &spec).await?;
+        spec.number_clusters(Some(&before.spec), before.meta.generation + 1);
         if spec == before.spec {
             return write.finish(before, &[]).await;
         }

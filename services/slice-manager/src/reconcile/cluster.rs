@@ -43,8 +43,8 @@ impl Worker {
         let mut parts = nodes;
         parts.extend(gateways);
 
-        // Slices take up new nodes, and let go of old ones, which then can be removed.
-        if finding::any_sent(&parts) || !obsolete.is_empty() {
+        // Slices take up new nodes and labels, and let go of old nodes, which then can be removed.
+        if finding::any_sent(&parts) || !obsolete.is_empty() || cluster.has_changed() {
             self.signals.wake(self.store.slices_of_cluster(name).await?);
         }
         parts.extend(self.clear(cluster.meta.uid, obsolete).await?);

@@ -94,8 +94,9 @@ impl Worker {
         network: &Stored<Network>,
         slice: &Stored<Slice>,
     ) -> Wanted<ScoClient> {
-        // The clusters may be all of the slice, whatever those are: see `slice::version`.
-        let generation = network.meta.generation << 32 | slice.meta.generation;
+        // The clusters may be all of the slice, whatever those are. Other changes of the slice are
+        // none of the network, lest each cost a call for every network: see `slice::version`.
+        let generation = network.meta.generation << 32 | slice.spec.clusters_generation;
         let version = Version { uid: network.meta.uid, generation };
         let clusters = network.spec.spanned(&slice.spec).into_iter();
         Wanted {

@@ -48,9 +48,13 @@ impl Worker {
         owner: Uuid,
         places: Vec<Placement>,
     ) -> Result<Vec<Part>, Failure> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let forced = &self.store.forced_placements(owner).await?;
         let results: Vec<_> = stream::iter(places)
             .map(|place| async move {
-                let result = self.clear_one(&place).await;
+                let result = self.clear_one(&place, forced.contains(&place)).await;
                 (place, result)
             })
             .buffered(CONCURRENCY)
@@ -78,7 +82,7 @@ impl Worker {
         Ok(left)
     }
 
-    async fn clear_one(&self, place: &Placement) -> Result<Cleared, Failure> {
+    async fn clear_one(&self, place: &Placement, force: bool) -> Result<Cleared, Failure> {
         // What is stored was written by this service; what it cannot read, no service has.
         let (Ok(target), Ok(object)) = (place.target.parse(), place.object.parse::<ObjectKey>())
         else {
@@ -86,12 +90,12 @@ impl Worker {
             return Ok(Cleared::Gone);
         };
         let result = match &target {
-            Target::Sco => self.remotes.sco().delete(&object).await,
+            Target::Sco => self.remotes.sco().delete(&object, force).await,
             Target::Cluster(name) => match self.controller(name).await? {
                 // With its cluster everything in it is gone.
                 None => Ok(true),
                 Some(Err(trouble)) => Err(trouble),
-                Some(Ok(remote)) => remote.delete(&object).await,
+                Some(Ok(remote)) => remote.delete(&object, force).await,
             },
         };
         let trouble = match result {

@@ -30,7 +30,7 @@ impl Worker {
         if port.meta.is_deleting() {
             // No place has to be remembered: a port is in its cluster or nowhere.
             let gone = match remote {
-                Ok(remote) => remote.delete(&object).await,
+                Ok(remote) => remote.delete(&object, false).await,
                 Err(trouble) => Err(trouble),
             };
             return self.removed(&port, gone, place, network_key).await;

@@ -39,10 +39,12 @@ impl Worker {
         let mut parts = between;
         parts.extend(within);
 
-        // Networks wait for their slice, and a slice leaves a cluster after its networks; nodes
-        // that it has let go of can be removed.
-        if finding::any_sent(&parts) || !obsolete.is_empty() {
+        let sent = finding::any_sent(&parts);
+        if concerns_networks(&slice, sent) || !obsolete.is_empty() {
             self.signals.wake(self.store.networks_of_slice(name).await?);
+        }
+        // Nodes that it has let go of can be removed.
+        if sent || !obsolete.is_empty() {
             let clusters = slice.spec.clusters.iter().map(|part| part.cluster.clone());
             self.signals.wake(clusters.map(Key::Cluster));
         }
@@ -90,6 +92,14 @@ impl Worker {
     }
 }
 
+/// Whether networks have to be looked at. They wait for their slice, and a slice leaves a cluster
+/// after its networks; but a slice whose nodes, links or costs change costs its networks nothing,
+/// however many they are. One that has been sent though it has not changed was lost by a service,
+/// perhaps with its networks.
+fn concerns_networks(slice: &Stored<Slice>, sent: bool) -> bool {
+    if slice.has_changed() { slice.spec.clusters_generation == slice.meta.generation } else { sent }
+}
+
 /// Version of an object that follows from a slice and from clusters of it. While the slice's
 /// generation stays, so do its clusters, whose generations only grow; so the pair never shrinks.
 fn version<'a>(
@@ -109,6 +119,7 @@ fn within(
 ) -> Wanted<FabricClient> {
     let version = version(slice, [cluster]);
     let members = part.members(&cluster.spec);
+    let avoided = part.avoids_transit(&cluster.spec).into_iter();
     let links = part.links.iter();
     Wanted {
         place: Target::Cluster(part.cluster.clone()).describe(),
@@ -122,8 +133,10 @@ fn within(
                 .map(|link| fabric::NodeLink {
                     node_a: link.a.to_string(),
                     node_b: link.b.to_string(),
+                    cost: link.cost.into(),
                 })
                 .collect(),
+            avoid_transit: avoided.map(|node| node.name.to_string()).collect(),
         }),
         version,
         needs: members.iter().map(|node| ObjectKey::Node(node.name.clone())).collect(),
@@ -154,6 +167,7 @@ fn between(
         node: node.clone(),
     };
     let links = slice.spec.links.iter();
+    let gateway = |name: &Option<Name>| name.as_ref().map(ToString::to_string).unwrap_or_default();
     Wanted {
         place: Target::Sco.describe(),
         remote: Ok(remote),
@@ -167,6 +181,9 @@ fn between(
                 .map(|link| sco::ClusterLink {
                     cluster_a: link.a.to_string(),
                     cluster_b: link.b.to_string(),
+                    gateway_a: gateway(&link.gateway_a),
+                    gateway_b: gateway(&link.gateway_b),
+                    cost: link.cost.into(),
                 })
                 .collect(),
         }),

@@ -28,6 +28,19 @@ impl Store {
         Ok(rows.into_iter().map(|(target, object)| Placement { target, object }).collect())
     }
 
+    /// The places of a resource that are to be cleared without waiting for what is in them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn forced_placements(&self, owner: Uuid) -> Result<BTreeSet<Placement>, StoreError> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("select target, object from placement where owner = $1 and forced")
+                .bind(owner)
+                .fetch_all(self.pool())
+                .await?;
+        Ok(rows.into_iter().map(|(target, object)| Placement { target, object }).collect())
+    }
+
     /// How many other resources may have something in a service.
     ///
     /// # Errors
@@ -75,6 +88,28 @@ impl Transaction {
     pub async fn place(&mut self, owner: Uuid, places: &[Placement]) -> Result<(), StoreError> {
         place(self.connection(), owner, places).await
     }
+
+    /// Has every place of a resource but these cleared without waiting for what is in it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn force_all_but(
+        &mut self,
+        owner: Uuid,
+        wanted: &[Placement],
+    ) -> Result<(), StoreError> {
+        let (targets, objects) = columns(wanted);
+        sqlx::query(
+            "update placement set forced = true where owner = $1 and (target, object) not in \
+             (select * from unnest($2::text[], $3::text[]))",
+        )
+        .bind(owner)
+        .bind(targets)
+        .bind(objects)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
 }
 
 async fn place(
@@ -86,7 +121,8 @@ async fn place(
     sqlx::query(
         "insert into placement (owner, target, object) \
          select $1, target, object from unnest($2::text[], $3::text[]) as new (target, object) \
-         order by target, object on conflict do nothing",
+         order by target, object on conflict (owner, target, object) \
+         do update set forced = false where placement.forced",
     )
     .bind(owner)
     .bind(targets)

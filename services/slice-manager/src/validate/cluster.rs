@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use l2sces_model::Name;
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, Rules, address};
+use super::{Described, Report, Rules, address, label};
 use crate::domain::{ClusterSpec, Endpoint, Gateway, Key, Node};
 
 /// Most nodes of a cluster.
@@ -101,6 +101,7 @@ fn node(
         owners.take_address(report, underlay_field, address, name, "node");
     }
     owners.take_agent(report, agent_field, agent.as_ref());
+    let labels = label::labels(report, &format!("{field}.labels"), &message.labels);
     let gateway = match gateway {
         None => None,
         Some(parsed) => {
@@ -108,7 +109,7 @@ fn node(
             Some(Gateway { agent, underlay })
         }
     };
-    Some(Node { name: name?, underlay: underlay?, agent: agent?, gateway, generation: 0 })
+    Some(Node { name: name?, underlay: underlay?, agent: agent?, gateway, labels, generation: 0 })
 }
 
 impl Owners {
@@ -172,6 +173,7 @@ mod tests {
             underlay_address: format!("10.0.0.{last}"),
             agent_endpoint: format!("https://10.0.0.{last}:50053"),
             gateway: None,
+            labels: BTreeMap::new(),
         }
     }
 
@@ -217,6 +219,10 @@ mod tests {
             ),
             (|_, s| s.nodes[1].name = "n1".to_owned(), &["cluster.spec.nodes[1].name"]),
             (|_, s| s.nodes[0].name = "N".to_owned(), &["cluster.spec.nodes[0].name"]),
+            (
+                |_, s| s.nodes[1].labels = [("a b".to_owned(), String::new())].into(),
+                &["cluster.spec.nodes[1].labels[\"a b\"]"],
+            ),
             (
                 |_, s| s.nodes[0].underlay_address = "127.0.0.1".to_owned(),
                 &["cluster.spec.nodes[0].underlay_address"],

@@ -4,6 +4,7 @@
 mod address;
 mod cluster;
 mod graph;
+mod label;
 mod name;
 mod network;
 mod port;

@@ -146,6 +146,8 @@ pub fn port_references(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use l2sces_proto::resource::v1::Metadata;
 
     use super::*;
@@ -244,13 +246,19 @@ mod tests {
             cluster: cluster.parse().unwrap(),
             nodes: Vec::new(),
             links: Vec::new(),
+            transit_labels: BTreeMap::new(),
         };
-        let slice = SliceSpec { clusters: vec![part("a"), part("b")], links: Vec::new() };
+        let slice = SliceSpec {
+            clusters: vec![part("a"), part("b")],
+            links: Vec::new(),
+            clusters_generation: 1,
+        };
         let node = |name: &str| Node {
             name: name.parse().unwrap(),
             underlay: "10.0.0.1".parse().unwrap(),
             agent: "https://a:1".parse().unwrap(),
             gateway: None,
+            labels: BTreeMap::new(),
             generation: 1,
         };
         let cluster =

@@ -3,7 +3,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use l2sces_model::Name;
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, graph, name::names};
+use super::{
+    Described, Report,
+    graph::{self, Ends},
+    label,
+    name::names,
+};
 use crate::domain::{ClusterSpec, Key, SliceCluster, SliceSpec};
 
 /// Most clusters of a slice.
@@ -39,12 +44,12 @@ pub fn slice(message: Option<&api::Slice>) -> Result<Described<SliceSpec>, Repor
             report.add(format!("{field}.cluster"), format!("'{}' is there already", part.cluster));
         }
     }
-    let links = graph::links(&mut report, "slice.spec.links", &spec.links);
+    let links = graph::links(&mut report, "slice.spec.links", &spec.links, Ends::Gateways);
     let vertices: Vec<&Name> = clusters.iter().map(|part| &part.cluster).collect();
     graph::connected(&mut report, "slice.spec.links", &links, &vertices, "cluster of the slice");
     let described = name.map(|name| Described {
         key: Key::Slice(name),
-        spec: SliceSpec { clusters, links },
+        spec: SliceSpec { clusters, links, clusters_generation: 0 },
         etag: metadata.etag,
     });
     report.finish(described)
@@ -53,8 +58,10 @@ pub fn slice(message: Option<&api::Slice>) -> Result<Described<SliceSpec>, Repor
 fn part(report: &mut Report, field: &str, message: &api::SliceCluster) -> Option<SliceCluster> {
     let cluster = report.check(&format!("{field}.cluster"), message.cluster.parse::<Name>());
     let nodes = names(report, &format!("{field}.nodes"), &message.nodes, MAX_NODES);
-    let links = graph::links(report, &format!("{field}.links"), &message.links);
-    Some(SliceCluster { cluster: cluster?, nodes, links })
+    let links = graph::links(report, &format!("{field}.links"), &message.links, Ends::Vertices);
+    let labels_field = format!("{field}.transit_labels");
+    let transit_labels = label::labels(report, &labels_field, &message.transit_labels);
+    Some(SliceCluster { cluster: cluster?, nodes, links, transit_labels })
 }
 
 /// Checks a slice against the clusters that exist.
@@ -80,8 +87,34 @@ pub fn slice_references(
         let what = format!("node of cluster '{}' in the slice", part.cluster);
         graph::connected(&mut report, &format!("{field}.links"), &part.links, &vertices, &what);
         part_references(&mut report, &field, part, cluster, spec.spans_clusters());
+        gateway_references(&mut report, spec, part, cluster);
     }
     report.finish(Some(()))
+}
+
+/// Notes the links between clusters that end on a node of this cluster which is no gateway of the
+/// slice.
+fn gateway_references(
+    report: &mut Report,
+    spec: &SliceSpec,
+    part: &SliceCluster,
+    cluster: &ClusterSpec,
+) {
+    let members = part.members(cluster);
+    for (index, link) in spec.links.iter().enumerate() {
+        let ends =
+            [("gateway_a", &link.a, &link.gateway_a), ("gateway_b", &link.b, &link.gateway_b)];
+        for (side, _, gateway) in ends.into_iter().filter(|(_, end, _)| **end == part.cluster) {
+            let Some(gateway) = gateway else { continue };
+            let fault = match members.iter().find(|node| node.name == *gateway) {
+                Some(node) if node.gateway.is_some() => continue,
+                Some(_) => "is no gateway",
+                None => "is no node of the cluster in the slice",
+            };
+            let field = format!("slice.spec.links[{index}].{side}");
+            report.add(field, format!("'{gateway}' {fault}"));
+        }
+    }
 }
 
 /// Checks whether a cluster that changes still has what a slice needs of it. A node that joins and
@@ -105,6 +138,7 @@ pub fn cluster_still_serves(
             }
         }
         part_references(&mut report, &field, part, cluster, spec.spans_clusters());
+        gateway_references(&mut report, spec, part, cluster);
     }
     report.finish(Some(()))
 }
@@ -142,7 +176,19 @@ mod tests {
     use crate::domain::{Gateway, Node};
 
     fn link(a: &str, b: &str) -> api::Link {
-        api::Link { endpoint_a: a.to_owned(), endpoint_b: b.to_owned() }
+        api::Link { endpoint_a: a.to_owned(), endpoint_b: b.to_owned(), ..api::Link::default() }
+    }
+
+    /// A link between gateways of clusters a and c.
+    fn between(gateway_a: &str, gateway_b: &str) -> api::Link {
+        let (gateway_a, gateway_b) = (gateway_a.to_owned(), gateway_b.to_owned());
+        api::Link { gateway_a, gateway_b, ..link("a", "c") }
+    }
+
+    fn joined(links: Vec<api::Link>) -> api::Slice {
+        let mut slice = message(vec![part("a", &[], &[]), part("c", &[], &[])], &[]);
+        slice.spec.as_mut().unwrap().links = links;
+        slice
     }
 
     fn part(cluster: &str, nodes: &[&str], links: &[(&str, &str)]) -> api::SliceCluster {
@@ -150,6 +196,7 @@ mod tests {
             cluster: cluster.to_owned(),
             nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
             links: links.iter().map(|(a, b)| link(a, b)).collect(),
+            transit_labels: BTreeMap::new(),
         }
     }
 
@@ -173,6 +220,7 @@ mod tests {
                 agent: "https://g:1".parse().unwrap(),
                 underlay: "10.0.0.1".parse().unwrap(),
             }),
+            labels: BTreeMap::new(),
             generation: 1,
         };
         ClusterSpec {
@@ -211,6 +259,7 @@ mod tests {
                 vec![part("a", &[], &[]), part("c", &[], &[]), part("d", &[], &[])],
                 &[("a", "c"), ("c", "d")],
             ),
+            joined(vec![between("n1", "n1"), between("", "n1")]),
         ] {
             assert!(wrong(&message).is_empty(), "{:?} {:?}", wrong(&message), message.spec);
         }
@@ -253,6 +302,9 @@ mod tests {
                 vec!["slice.spec.links[0].endpoint_b"],
             ),
             (message(vec![part("a", &[], &[])], &[("a", "a")]), vec!["slice.spec.links[0]"]),
+            (joined(vec![between("n2", "n1")]), vec!["slice.spec.links[0].gateway_a"]),
+            (joined(vec![between("n1", "n9")]), vec!["slice.spec.links[0].gateway_b"]),
+            (joined(vec![between("n1", ""), between("n1", "")]), vec!["slice.spec.links[1]"]),
             (
                 message(
                     vec![part("a", &[], &[]), part("c", &[], &[]), part("d", &[], &[])],
@@ -280,5 +332,12 @@ mod tests {
         assert!(serves(linked(), &[("n1", false), ("n2", false), ("n3", false)]));
         assert!(!serves(linked(), &[("n1", false), ("n3", false)]));
         assert!(!serves(vec![part("a", &[], &[])], &[]));
+        let spec = slice(Some(&joined(vec![between("n1", "")]))).unwrap().spec;
+        let keeps = |nodes: &[(&str, bool)]| {
+            cluster_still_serves(&spec, &"a".parse().unwrap(), &cluster(nodes)).is_ok()
+        };
+        assert!(keeps(&[("n1", true)]));
+        assert!(!keeps(&[("n1", false), ("n2", true)]));
+        assert!(!keeps(&[("n2", true)]));
     }
 }

@@ -89,7 +89,8 @@ impl FabricService for FakeFabric {
         &self,
         request: Request<fabric::DeleteNodeRequest>,
     ) -> Result<Response<fabric::DeleteNodeResponse>, Status> {
-        let gone = self.0.delete(format!("node/{}", request.into_inner().name)).await?;
+        let fabric::DeleteNodeRequest { name, force } = request.into_inner();
+        let gone = self.0.delete(format!("node/{name}"), force).await?;
         Ok(Response::new(fabric::DeleteNodeResponse { gone }))
     }
 
@@ -118,7 +119,7 @@ impl FabricService for FakeFabric {
         if self.0.keys().iter().any(|key| key.starts_with(&networks)) {
             return Err(Status::failed_precondition("it has networks"));
         }
-        let gone = self.0.delete(format!("slice/{name}")).await?;
+        let gone = self.0.delete(format!("slice/{name}"), false).await?;
         Ok(Response::new(fabric::DeleteSliceResponse { gone }))
     }
 
@@ -145,7 +146,7 @@ impl FabricService for FakeFabric {
         if self.0.keys().iter().any(|key| key.starts_with(&ports)) {
             return Err(Status::failed_precondition("it has ports"));
         }
-        let gone = self.0.delete(format!("network/{}/{}", key.slice, key.name)).await?;
+        let gone = self.0.delete(format!("network/{}/{}", key.slice, key.name), false).await?;
         Ok(Response::new(fabric::DeleteNetworkResponse { gone }))
     }
 
@@ -168,8 +169,10 @@ impl FabricService for FakeFabric {
         request: Request<fabric::DeletePortRequest>,
     ) -> Result<Response<fabric::DeletePortResponse>, Status> {
         let key = request.into_inner().key.unwrap();
-        let gone =
-            self.0.delete(format!("port/{}/{}/{}", key.slice, key.network, key.name)).await?;
+        let gone = self
+            .0
+            .delete(format!("port/{}/{}/{}", key.slice, key.network, key.name), false)
+            .await?;
         Ok(Response::new(fabric::DeletePortResponse { gone }))
     }
 

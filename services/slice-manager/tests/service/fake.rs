@@ -149,10 +149,10 @@ impl Fake {
         Ok(object)
     }
 
-    pub(crate) async fn delete(&self, key: String) -> Result<bool, Status> {
+    pub(crate) async fn delete(&self, key: String, force: bool) -> Result<bool, Status> {
         self.answer(&format!("delete {key}")).await?;
         let mut inner = self.inner();
-        if inner.lingering && inner.objects.contains_key(&key) {
+        if !force && inner.lingering && inner.objects.contains_key(&key) {
             return Ok(false);
         }
         if inner.objects.remove(&key).is_some() {

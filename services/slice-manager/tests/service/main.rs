@@ -13,6 +13,7 @@ mod fabric;
 mod fake;
 mod idempotency;
 mod lists;
+mod living;
 mod manager;
 mod postgres;
 mod races;

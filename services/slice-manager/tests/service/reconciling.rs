@@ -17,7 +17,7 @@ async fn everything_is_made_and_ready() {
 
     let number = world.sco.fake.object("network/s/n").unwrap().number;
     let network = world.network("n").await.unwrap().status.unwrap();
-    assert_eq!((network.vni, network.mtu), (1_000 + number, 1_450));
+    assert_eq!((network.vni, network.mtu), (1_000 + number, 1_438));
     assert_eq!(readiness(&network.conditions), (ConditionStatus::True, String::new()));
     let body = world.b.fake.object("network/s/n").unwrap().body;
     assert!(body.contains(&format!("vni: {}", 1_000 + number)), "{body}");

@@ -30,6 +30,7 @@ pub(crate) fn node(name: &str, last: u8, gateway: Option<api::Gateway>) -> api::
         underlay_address: format!("10.0.0.{last}"),
         agent_endpoint: format!("http://10.0.0.{last}:50053"),
         gateway,
+        labels: std::collections::BTreeMap::new(),
     }
 }
 

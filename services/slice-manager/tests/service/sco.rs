@@ -46,7 +46,7 @@ fn key(text: &str) -> sco::ObjectKey {
 fn state(text: &str, object: &Object) -> sco::ObjectState {
     let given = text
         .starts_with("network/")
-        .then(|| sco::NetworkIdentity { vni: 1_000 + object.number, mtu: 1_450 });
+        .then(|| sco::NetworkIdentity { vni: 1_000 + object.number, mtu: 1_438 });
     sco::ObjectState {
         key: Some(key(text)),
         version: Some(sco::Version { uid: object.uid.clone(), generation: object.generation }),
@@ -88,7 +88,7 @@ impl ScoService for FakeSco {
         request: Request<sco::DeleteGatewayRequest>,
     ) -> Result<Response<sco::DeleteGatewayResponse>, Status> {
         let key = request.into_inner().key.unwrap();
-        let gone = self.0.delete(format!("gateway/{}/{}", key.cluster, key.node)).await?;
+        let gone = self.0.delete(format!("gateway/{}/{}", key.cluster, key.node), false).await?;
         Ok(Response::new(sco::DeleteGatewayResponse { gone }))
     }
 
@@ -117,7 +117,7 @@ impl ScoService for FakeSco {
         if self.0.keys().iter().any(|key| key.starts_with(&networks)) {
             return Err(Status::failed_precondition("it has networks"));
         }
-        let gone = self.0.delete(format!("slice/{name}")).await?;
+        let gone = self.0.delete(format!("slice/{name}"), false).await?;
         Ok(Response::new(sco::DeleteSliceResponse { gone }))
     }
 
@@ -141,7 +141,7 @@ impl ScoService for FakeSco {
         request: Request<sco::DeleteNetworkRequest>,
     ) -> Result<Response<sco::DeleteNetworkResponse>, Status> {
         let key = request.into_inner().key.unwrap();
-        let gone = self.0.delete(format!("network/{}/{}", key.slice, key.name)).await?;
+        let gone = self.0.delete(format!("network/{}/{}", key.slice, key.name), false).await?;
         Ok(Response::new(sco::DeleteNetworkResponse { gone }))
     }
 

@@ -18,8 +18,14 @@ fn with_part(spoil: fn(&mut api::SliceCluster)) -> api::Slice {
     slice
 }
 
+fn with_links(links: Vec<api::Link>) -> api::Slice {
+    let mut slice = samples::slice("t", &["a", "b"]);
+    slice.spec.as_mut().unwrap().links = links;
+    slice
+}
+
 fn link(a: &str, b: &str) -> api::Link {
-    api::Link { endpoint_a: a.to_owned(), endpoint_b: b.to_owned() }
+    api::Link { endpoint_a: a.to_owned(), endpoint_b: b.to_owned(), ..api::Link::default() }
 }
 
 #[tokio::test]
@@ -80,6 +86,48 @@ async fn slices() {
             }))),
             InvalidArgument,
             ["slice.spec.clusters[0].links[0].endpoint_b"]
+        ),
+        case!(
+            "a link between nodes that ends on a gateway",
+            slices.create_slice(create_slice(with_part(|part| {
+                part.links = vec![api::Link { gateway_a: "n1".to_owned(), ..link("n1", "n2") }];
+            }))),
+            InvalidArgument,
+            ["slice.spec.clusters[0].links[0].gateway_a"]
+        ),
+        case!(
+            "a link that costs too much",
+            slices.create_slice(create_slice(with_part(|part| {
+                part.links = vec![api::Link { cost: 65_536, ..link("n1", "n2") }];
+            }))),
+            InvalidArgument,
+            ["slice.spec.clusters[0].links[0].cost"]
+        ),
+        case!(
+            "labels that are none",
+            slices.create_slice(create_slice(with_part(|part| {
+                part.transit_labels = [("-".to_owned(), String::new())].into();
+            }))),
+            InvalidArgument,
+            ["slice.spec.clusters[0].transit_labels[\"-\"]"]
+        ),
+        case!(
+            "a link that ends on no gateway, and one twice",
+            slices.create_slice(create_slice(with_links(vec![
+                api::Link { gateway_a: "n2".to_owned(), ..link("a", "b") },
+                api::Link { gateway_b: "n9".to_owned(), ..link("a", "b") },
+            ]))),
+            InvalidArgument,
+            ["slice.spec.links[0].gateway_a", "slice.spec.links[1].gateway_b"]
+        ),
+        case!(
+            "a link between clusters twice",
+            slices.create_slice(create_slice(with_links(vec![
+                api::Link { gateway_a: "n1".to_owned(), ..link("a", "b") },
+                api::Link { gateway_b: "n1".to_owned(), ..link("b", "a") },
+            ]))),
+            InvalidArgument,
+            ["slice.spec.links[1]"]
         ),
         case!(
             "in use",
