@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// that the client gets an error that says why.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection may be idle before it is tested for whether it still works.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
 /// Why the database cannot be used.
 #[derive(Debug, Error)]
 pub enum PostgresError {
@@ -48,6 +51,16 @@ pub async fn connect(args: &PostgresArgs, migrator: &Migrator) -> Result<PgPool,
     let pool = PgPoolOptions::new()
         .max_connections(args.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip before every query would be as slow as most queries.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options);
     migrator.run(&pool).await?;
     Ok(pool)

@@ -40,6 +40,11 @@ impl Agent {
     async fn apply_port_once(&self, port: &Port) -> Result<PortState, AgentError> {
         let name = port.interface.as_str();
         self.check_connected()?;
+        if port.attachment == Attachment::Interface
+            && let Some(state) = self.find_on_bridge(name).await?
+        {
+            return Ok(state);
+        }
         let existing = self.read(|tables| {
             self.identity.bridge(tables)?;
             plan::find_port(tables, &self.identity, name)
@@ -106,6 +111,18 @@ impl Agent {
                 self.put_on(port, index).await
             }
         }
+    }
+
+    /// The port of this name, if it is on the bridge and no agent has made it: a hypervisor, say,
+    /// that adds its interfaces itself. It is used as it is, and stays when it is deleted.
+    async fn find_on_bridge(&self, name: &str) -> Result<Option<PortState>, AgentError> {
+        let found = self.read(|tables| plan::find_foreign_port(tables, &self.identity, name))?;
+        let Some(port) = found else { return Ok(None) };
+        // The replica has no list of the bridge's ports: that is sent whole with every change.
+        let outcomes = self.client.transact(&[port.search]).await?;
+        let is_there =
+            matches!(&outcomes[..], [l2sces_ovsdb::Outcome::Rows(rows)] if !rows.is_empty());
+        Ok(is_there.then_some(port.state))
     }
 
     /// Takes a port off the bridge whose interface was made again under its name. Open vSwitch does

@@ -83,13 +83,17 @@ impl SwitchState {
 impl PortState {
     /// The port whose interface this row is; `None` if it is none of this agent's ports.
     pub(crate) fn read(row: Option<&Arc<Row>>, kind: AgentKind) -> Option<Self> {
-        let row = row.filter(|row| is_marked(row, kind, Object::Port))?;
-        Some(Self {
+        row.filter(|row| is_marked(row, kind, Object::Port)).map(|row| Self::of(row))
+    }
+
+    /// The port whose interface this row is.
+    pub(crate) fn of(row: &Row) -> Self {
+        Self {
             interface: name(row),
             ofport: ofport(row),
             error: error(row).or_else(|| link_error(row)),
             owner: row.map_string("external_ids", OWNER).unwrap_or_default().to_owned(),
-        })
+        }
     }
 }
 

@@ -206,10 +206,14 @@ fn what_is_somebody_elses_is_refused_and_left_alone() {
             owner: "s/n/p".to_owned(),
             attachment: Some(api::port::Attachment::Interface(api::InterfaceAttachment {})),
         };
+        refused(&interface("in-other")).await;
+        // As a hypervisor adds it.
+        let state = apply(&agent, &interface("in-ours")).await.unwrap();
+        assert!(works(&state), "{state:?}");
         for name in ["in-other", "in-ours"] {
-            refused(&interface(name)).await;
             delete(&agent, name).await;
             assert_ne!(node.column("Interface", name, "ofport"), "[]", "still there");
+            assert_eq!(node.column("Interface", name, "external_ids"), "{}");
         }
         // The name on the node, and in the pod.
         refused(&port(7, &pod)).await;

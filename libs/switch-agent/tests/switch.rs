@@ -94,8 +94,16 @@ fn a_bridge_is_made_as_described_and_found_again() {
         // As a former version left it.
         node.vsctl(["set", "interface", "l2v-2", "type=vxlan"]);
         wanted.links[0].bfd_interval_ms = 0;
-        let state = apply(&restarted, &wanted).await.unwrap();
-        assert_eq!(node.column("Interface", "l2v-2", "type"), "geneve");
+        let replaced = async {
+            // The agent may not have been told yet.
+            loop {
+                let state = apply(&restarted, &wanted).await.unwrap();
+                if node.column("Interface", "l2v-2", "type") == "geneve" {
+                    return state;
+                }
+            }
+        };
+        let state = tokio::time::timeout(PATIENCE, replaced).await.unwrap();
         assert_eq!(bfd(), "{}");
         for link in &state.links {
             assert!(link.ofport > 0 && link.error.is_empty(), "{link:?}");

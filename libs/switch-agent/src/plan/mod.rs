@@ -11,7 +11,7 @@ use std::{net::IpAddr, time::Duration};
 use l2sces_ovsdb::{Condition, Mutation, Mutator, Operation, Row, Tables, Until, Uuid, Value};
 
 pub(crate) use bridge::{Wanted, apply_switch, delete_switch};
-pub(crate) use ports::{PortRow, add_port, find_port, remove_port, update_port};
+pub(crate) use ports::{PortRow, add_port, find_foreign_port, find_port, remove_port, update_port};
 
 /// What to do.
 #[derive(Debug, Default, PartialEq)]

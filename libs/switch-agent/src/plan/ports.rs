@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use l2sces_ovsdb::{Operation, Row, Tables, Value};
+use l2sces_ovsdb::{Condition, Function, Operation, Row, Tables, Value};
 
 use super::{expect_bridge, insert_port, merge, take_port_off};
 use crate::{
-    AgentKind, Attachment, Port,
+    AgentKind, Attachment, Port, PortState,
     database::Identity,
     error::AgentError,
-    marks::{ADDRESSES, AGENT, ATTACHMENT, IFINDEX, OBJECT, OWNER, Object},
+    marks::{ADDRESSES, AGENT, ATTACHMENT, IFINDEX, OBJECT, OWNER, Object, is_any_agents},
 };
 
 /// A port's interface in the database, with what the agent has noted there.
@@ -63,6 +63,32 @@ pub(crate) fn find_port(
 ) -> Result<Option<PortRow>, AgentError> {
     let row = identity.find_interface(tables, name, Object::Port)?;
     Ok(row.map(|row| PortRow(Arc::clone(row))))
+}
+
+/// A port that no agent has made.
+pub(crate) struct ForeignPort {
+    pub(crate) state: PortState,
+    /// Finds the agent's bridge, if the port is on it.
+    pub(crate) search: Operation,
+}
+
+/// The port of this name, if no agent has made it.
+///
+/// # Errors
+/// There is no bridge.
+pub(crate) fn find_foreign_port(
+    tables: &Tables,
+    identity: &Identity,
+    name: &str,
+) -> Result<Option<ForeignPort>, AgentError> {
+    let (bridge, _) = identity.bridge(tables)?;
+    let interface = tables.find("Interface", name).filter(|(_, row)| !is_any_agents(row));
+    let (Some((_, interface)), Some((port, _))) = (interface, tables.find("Port", name)) else {
+        return Ok(None);
+    };
+    let is_on_bridge = Condition::new("ports", Function::Includes, port);
+    let search = Operation::select("Bridge", [Condition::uuid(bridge), is_on_bridge], ["name"]);
+    Ok(Some(ForeignPort { state: PortState::of(interface), search }))
 }
 
 /// What is noted of a port.

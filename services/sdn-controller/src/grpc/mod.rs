@@ -27,7 +27,7 @@ use crate::{
     domain::Key,
     exchange::Exchange,
     fabric::{Fabric, datapath_id},
-    store::Store,
+    store::{Existed, Store},
 };
 
 /// The service.
@@ -119,11 +119,13 @@ impl FabricService for FabricApi {
         request: Request<ApplyNetworkRequest>,
     ) -> Result<Response<ApplyNetworkResponse>, Status> {
         let spec = request::network(request.into_inner())?;
-        let network = self.store.apply_network(&spec).await?;
+        let (network, existed) = self.store.apply_network(&spec).await?;
         self.board.put_network(&network);
-        // Their MTU may have changed.
-        for key in self.store.port_keys(&spec.key).await? {
-            self.queue.wake(Key::Port(key));
+        if existed == Existed(true) {
+            // Their MTU may have changed.
+            for key in self.store.port_keys(&spec.key).await? {
+                self.queue.wake(Key::Port(key));
+            }
         }
         Ok(Response::new(ApplyNetworkResponse { state: self.accepted(Key::Network(spec.key)) }))
     }

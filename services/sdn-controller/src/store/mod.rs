@@ -20,6 +20,7 @@ use crate::domain::Version;
 
 pub(crate) use block::BlockNeed;
 pub(crate) use error::StoreError;
+pub(crate) use network::Existed;
 pub(crate) use port::{PortApplied, PortStored};
 
 /// The schema.

@@ -27,13 +27,20 @@ pub(super) fn vni(row: &PgRow) -> sqlx::Result<Vni> {
     Vni::try_from(number::<u32>(row, "vni")?).map_err(|error| unreadable("vni", error))
 }
 
+/// Whether something was stored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Existed(pub(crate) bool);
+
 impl Store {
-    /// Stores a network; answers with what is stored.
+    /// Stores a network; answers with what is stored, and whether it was there before.
     ///
     /// # Errors
     /// Its slice is unknown, it is being deleted, its VNI would change or is another's, its CIDR
     /// would change under its ports, or the database fails.
-    pub(crate) async fn apply_network(&self, spec: &NetworkSpec) -> Result<Network, StoreError> {
+    pub(crate) async fn apply_network(
+        &self,
+        spec: &NetworkSpec,
+    ) -> Result<(Network, Existed), StoreError> {
         let mut transaction = self.pool.begin().await?;
         let slice: Option<bool> =
             sqlx::query_scalar("SELECT deleting FROM slice WHERE name = $1 FOR SHARE")
@@ -54,13 +61,12 @@ impl Store {
             if let Some(existing) = &existing {
                 check_update(&mut transaction, existing, spec).await?;
             }
-            write(&mut transaction, spec).await?;
+            let network = write(&mut transaction, spec).await?;
+            transaction.commit().await?;
+            return Ok((network, Existed(existing.is_some())));
         }
-        let network = find(&mut transaction, &spec.key, Lock::Write)
-            .await?
-            .ok_or(sqlx::Error::RowNotFound)?;
-        transaction.commit().await?;
-        Ok(network)
+        let network = existing.ok_or(sqlx::Error::RowNotFound)?;
+        Ok((network, Existed(true)))
     }
 
     /// A network, if there is one.
@@ -190,13 +196,14 @@ async fn check_update(
     Ok(())
 }
 
-async fn write(connection: &mut PgConnection, spec: &NetworkSpec) -> Result<(), StoreError> {
-    sqlx::query(
+async fn write(connection: &mut PgConnection, spec: &NetworkSpec) -> Result<Network, StoreError> {
+    sqlx::query_as(
         "INSERT INTO network (slice, name, uid, generation, vni, cidr, mtu)
          VALUES ($1, $2, $3, $4, $5, $6::cidr, $7)
          ON CONFLICT (slice, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, cidr = excluded.cidr,
-            mtu = excluded.mtu",
+            mtu = excluded.mtu
+         RETURNING *",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.name.as_str())
@@ -205,11 +212,10 @@ async fn write(connection: &mut PgConnection, spec: &NetworkSpec) -> Result<(), 
     .bind(spec.vni.get().cast_signed())
     .bind(spec.cidr)
     .bind(i32::from(spec.mtu))
-    .execute(connection)
+    .fetch_one(connection)
     .await
     .map_err(|error| match StoreError::broken_constraint(&error) {
         Some("network_vni") => StoreError::VniTaken(spec.vni),
         _ => error.into(),
-    })?;
-    Ok(())
+    })
 }

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use l2sces_model::{MacAddress, Name};
+use l2sces_model::{DatapathId, MacAddress, Name};
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
@@ -66,8 +66,11 @@ fn address(row: &PgRow) -> sqlx::Result<Option<IpNet>> {
     let address: Option<IpAddr> = row.try_get("address")?;
     let cidr: Option<IpNet> = row.try_get("cidr")?;
     let (Some(address), Some(cidr)) = (address, cidr) else { return Ok(None) };
-    let address = IpNet::new(address, cidr.prefix_len());
-    address.map(Some).map_err(|error| unreadable("address", error))
+    with_prefix(address, cidr).map(Some)
+}
+
+fn with_prefix(address: IpAddr, cidr: IpNet) -> sqlx::Result<IpNet> {
+    IpNet::new(address, cidr.prefix_len()).map_err(|error| unreadable("address", error))
 }
 
 /// A port as it is now stored.
@@ -140,7 +143,7 @@ impl Store {
         if network.deleting {
             return Err(StoreError::UnknownNetwork(network_key));
         }
-        check_node(&mut transaction, spec).await?;
+        let place = lock_place(&mut transaction, spec).await?;
         let address =
             match choose_address(&mut transaction, &network, existing.as_ref(), spec).await? {
                 Choice::None => None,
@@ -152,8 +155,8 @@ impl Store {
             .or_else(|| existing.as_ref().map(|port| port.mac))
             .unwrap_or_else(|| chosen_mac(&self.cluster, &spec.key, attempt));
         write(&mut transaction, spec, mac, address).await?;
-        let port = find(&mut transaction, &spec.key).await?.ok_or(sqlx::Error::RowNotFound)?;
         transaction.commit().await?;
+        let port = placed(spec, mac, address, &network, place)?;
         let former_node = existing
             .filter(|former| {
                 former.node != port.node || former.interface_name != port.interface_name
@@ -242,11 +245,18 @@ async fn find(connection: &mut PgConnection, key: &PortKey) -> Result<Option<Por
     .await
 }
 
+/// What a node adds to its ports.
+struct Place {
+    datapath_id: DatapathId,
+    agent_endpoint: String,
+}
+
 /// Makes sure that the port's node exists and is in the port's slice, and both until the
 /// transaction ends.
-async fn check_node(connection: &mut PgConnection, spec: &PortSpec) -> Result<(), StoreError> {
+async fn lock_place(connection: &mut PgConnection, spec: &PortSpec) -> Result<Place, StoreError> {
     let locked = sqlx::query(
-        "SELECT FROM node JOIN slice_node ON slice_node.node = node.name
+        "SELECT node.datapath_id, node.agent_endpoint
+         FROM node JOIN slice_node ON slice_node.node = node.name
          WHERE node.name = $1 AND NOT node.deleting AND slice_node.slice = $2
          FOR KEY SHARE",
     )
@@ -254,8 +264,9 @@ async fn check_node(connection: &mut PgConnection, spec: &PortSpec) -> Result<()
     .bind(spec.key.slice.as_str())
     .fetch_optional(&mut *connection)
     .await?;
-    if locked.is_some() {
-        return Ok(());
+    if let Some(row) = locked {
+        let (datapath_id, agent_endpoint) = (datapath_id(&row)?, row.try_get("agent_endpoint")?);
+        return Ok(Place { datapath_id, agent_endpoint });
     }
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM node WHERE name = $1 AND NOT deleting)")
@@ -268,6 +279,34 @@ async fn check_node(connection: &mut PgConnection, spec: &PortSpec) -> Result<()
     } else {
         Err(StoreError::UnknownNode(node))
     }
+}
+
+/// A port as it has just been stored.
+fn placed(
+    spec: &PortSpec,
+    mac: MacAddress,
+    address: Option<IpAddr>,
+    network: &Network,
+    place: Place,
+) -> Result<Port, sqlx::Error> {
+    let address = match (address, network.spec.cidr) {
+        (Some(address), Some(cidr)) => Some(with_prefix(address, cidr)?),
+        _ => None,
+    };
+    Ok(Port {
+        key: spec.key.clone(),
+        version: spec.version.clone(),
+        node: spec.node.clone(),
+        attachment: spec.attachment.clone(),
+        interface_name: spec.interface_name(),
+        mac,
+        address,
+        deleting: false,
+        vni: network.spec.vni,
+        mtu: network.spec.mtu,
+        datapath_id: place.datapath_id,
+        agent_endpoint: place.agent_endpoint,
+    })
 }
 
 enum Choice {

@@ -163,7 +163,7 @@ async fn a_network_keeps_its_vni_and_under_ports_its_cidr() {
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     store.mark_port(&port("blue", "p").key).await.unwrap();
     store.remove_port(&port("blue", "p").key).await.unwrap();
-    assert_eq!(store.apply_network(&changed).await.unwrap().spec, changed);
+    assert_eq!(store.apply_network(&changed).await.unwrap().0.spec, changed);
 }
 
 #[tokio::test]
