@@ -39,9 +39,28 @@ pub struct Config {
         env = "L2SCES_UNDERLAY_MTU",
         value_name = "BYTES",
         default_value_t = 1500,
-        value_parser = clap::value_parser!(u32).range(1350..=65535)
+        value_parser = clap::value_parser!(u32).range(1362..=65535)
     )]
     pub underlay_mtu: u32,
+    /// How often the ends of a tunnel tell each other that they are there (BFD), in milliseconds; 0:
+    /// never, and a tunnel that was cut is used until LLDP misses it
+    #[arg(
+        long,
+        env = "L2SCES_BFD_INTERVAL",
+        value_name = "MILLISECONDS",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=10_000)
+    )]
+    pub bfd_interval: u32,
+    /// How long a gateway may be without a connection before networks leave it for another, in seconds
+    #[arg(
+        long,
+        env = "L2SCES_GATEWAY_GRACE",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    pub gateway_grace: u32,
     /// What is logged and traced.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,

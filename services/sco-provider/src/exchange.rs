@@ -1,8 +1,11 @@
 //! What the clusters are told of each other.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use l2sces_model::{Name, Vni};
+use l2sces_model::{Epoch, Name, Vni};
 
 use crate::{
     board::{Board, Change},
@@ -16,7 +19,7 @@ const BACKLOG: usize = 16 * 1024;
 /// Names what a cluster is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ItemKey {
-    /// A network's handoff in a cluster.
+    /// A network's gates in a cluster.
     Handoff {
         /// The network.
         network: NetworkKey,
@@ -30,12 +33,14 @@ pub enum ItemKey {
 /// What a cluster is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A network may use the trunk of a gateway.
+    /// A network may use trunks of the cluster.
     Handoff {
         /// The network's identifier.
         vni: Vni,
-        /// The gateway's node.
-        node: Name,
+        /// Whose frames the trunks take.
+        epoch: Epoch,
+        /// The nodes of the gateways, and the clusters that are reached through them.
+        gates: BTreeMap<Name, BTreeSet<Name>>,
     },
     /// There is an endpoint in another cluster.
     Endpoint {
@@ -92,7 +97,11 @@ mod tests {
         let name = |text: &str| text.parse::<Name>().unwrap();
         Some(Arc::new(Notice {
             audience: audience.iter().map(|cluster| name(cluster)).collect(),
-            item: Item::Handoff { vni: Vni::try_from(vni).unwrap(), node: name("n") },
+            item: Item::Handoff {
+                vni: Vni::try_from(vni).unwrap(),
+                epoch: Epoch::NONE.next(),
+                gates: BTreeMap::from([(name("n"), BTreeSet::from([name("z")]))]),
+            },
         }))
     }
 

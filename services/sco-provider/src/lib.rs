@@ -17,11 +17,12 @@ pub mod domain;
 pub mod downstream;
 pub mod exchange;
 pub mod grpc;
+pub mod health;
 pub mod reconcile;
 pub mod status;
 pub mod store;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use l2sces_controller::{Engine, EngineConfig};
@@ -36,6 +37,7 @@ use tonic::service::Routes;
 use clients::{GrpcAgents, GrpcNames};
 pub use config::Config;
 use grpc::{ExchangeApi, ScoApi};
+use health::Health;
 use reconcile::{Parts, Queues, Reconciler};
 use status::StatusBoard;
 use store::{MIGRATIONS, Store};
@@ -60,6 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let queues = Queues::default();
     let exchange = Arc::new(exchange::board());
     let status = Arc::new(StatusBoard::default());
+    let health = Arc::new(Health::new(Duration::from_secs(config.gateway_grace.into())));
     let reconciler = Reconciler::new(Parts {
         store: store.clone(),
         queues: queues.clone(),
@@ -68,7 +71,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         names: GrpcNames::new(dns),
         exchange: exchange.clone(),
         status: status.clone(),
+        health: health.clone(),
         controllers: vec![config.openflow_advertise],
+        bfd_interval_ms: config.bfd_interval,
     })?;
 
     let routes = Routes::new(ScoServiceServer::new(ScoApi::new(
@@ -82,7 +87,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Operator, Role::Admin])
         .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);
 
-    let observing = observe(events, &status);
+    let observing = observe(events, &status, &health);
     let working = async {
         reconciler.restore().await.context("cannot read what is wanted")?;
         let serving = serve(&config.server, routes, access, shutdown_signal());
@@ -98,9 +103,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Takes note of what the engine says, until it ends.
-async fn observe(mut events: mpsc::Receiver<l2sces_controller::Event>, status: &StatusBoard) {
+async fn observe(
+    mut events: mpsc::Receiver<l2sces_controller::Event>,
+    status: &StatusBoard,
+    health: &Health,
+) {
     while let Some(event) = events.recv().await {
         tracing::debug!(?event, "switches");
+        health.observe(&event);
         status.observe(event);
     }
 }

@@ -35,9 +35,9 @@ pub struct NetworkKey {
 }
 
 impl NetworkKey {
-    /// Names the network's port on the trunk of its handoff gateway in a cluster.
-    pub fn handoff_port(&self, cluster: &Name) -> PortId {
-        PortId::from(format!("handoff/{self}/{cluster}"))
+    /// Names the network's port on the trunk of a gateway.
+    pub fn gate_port(&self, gateway: &GatewayKey) -> PortId {
+        PortId::from(format!("gate/{self}/{gateway}"))
     }
 }
 

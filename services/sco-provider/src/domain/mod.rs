@@ -4,13 +4,14 @@
 pub mod addressing;
 mod key;
 mod object;
+pub mod plan;
 mod topology;
 mod version;
 
 pub use key::{EndpointKey, GatewayKey, Key, Kind, NetworkKey, ObjectKey};
 pub use object::{
-    ClusterLink, Endpoint, Gateway, Identity, Network, Slice, SliceGateway, StoredEndpoint,
+    ClusterEnd, ClusterLink, Endpoint, Gateway, Identity, Network, Slice, StoredEndpoint,
     StoredGateway, StoredNetwork, StoredSlice,
 };
-pub use topology::{links, tunnel_interface};
+pub use topology::{GatewayLink, Topology, tunnel_interface};
 pub use version::{Precedence, Version};

@@ -1,9 +1,9 @@
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
-use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_model::{MacAddress, Name, Vni};
 
-use super::{EndpointKey, GatewayKey, NetworkKey, Version};
+use super::{EndpointKey, GatewayKey, NetworkKey, Version, plan::Plan};
 
 /// A gateway node, on which a ned-agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,31 +18,70 @@ pub struct Gateway {
     pub underlay_address: IpAddr,
 }
 
-/// An undirected link between two clusters.
+/// An undirected link between two clusters: tunnels between gateways of theirs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClusterLink {
-    a: Name,
-    b: Name,
+    a: ClusterEnd,
+    b: ClusterEnd,
+    cost: NonZeroU32,
+}
+
+/// Where a link ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterEnd {
+    /// The cluster.
+    pub cluster: Name,
+    /// The gateway's node; none: every gateway of the cluster in the slice.
+    pub node: Option<Name>,
+}
+
+impl From<Name> for ClusterEnd {
+    fn from(cluster: Name) -> Self {
+        Self { cluster, node: None }
+    }
+}
+
+impl ClusterEnd {
+    /// Whether the link ends at this gateway.
+    pub fn is_at(&self, gateway: &GatewayKey) -> bool {
+        self.cluster == gateway.cluster
+            && self.node.as_ref().is_none_or(|node| *node == gateway.node)
+    }
 }
 
 impl ClusterLink {
     /// The link between two clusters, whichever is named first; none from a cluster to itself.
-    pub fn between(one: Name, other: Name) -> Option<Self> {
-        match one.cmp(&other) {
-            std::cmp::Ordering::Less => Some(Self { a: one, b: other }),
+    pub fn between(
+        one: impl Into<ClusterEnd>,
+        other: impl Into<ClusterEnd>,
+        cost: NonZeroU32,
+    ) -> Option<Self> {
+        let (one, other) = (one.into(), other.into());
+        match one.cluster.cmp(&other.cluster) {
+            std::cmp::Ordering::Less => Some(Self { a: one, b: other, cost }),
             std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => Some(Self { a: other, b: one }),
+            std::cmp::Ordering::Greater => Some(Self { a: other, b: one, cost }),
         }
     }
 
-    /// The cluster whose name comes first.
-    pub fn a(&self) -> &Name {
+    /// The end in the cluster whose name comes first.
+    pub fn a(&self) -> &ClusterEnd {
         &self.a
     }
 
-    /// The cluster whose name comes last.
-    pub fn b(&self) -> &Name {
+    /// The end in the cluster whose name comes last.
+    pub fn b(&self) -> &ClusterEnd {
         &self.b
+    }
+
+    /// What it costs to use it.
+    pub fn cost(&self) -> NonZeroU32 {
+        self.cost
+    }
+
+    /// Whether another link has the same ends.
+    pub fn has_ends_of(&self, other: &Self) -> bool {
+        (&self.a, &self.b) == (&other.a, &other.b)
     }
 }
 
@@ -57,7 +96,7 @@ pub struct Slice {
     pub clusters: Vec<Name>,
     /// Its gateways, in the order of preference within a cluster.
     pub gateways: Vec<GatewayKey>,
-    /// Its links between clusters, each once.
+    /// Its links between clusters, no two with the same ends.
     pub links: Vec<ClusterLink>,
 }
 
@@ -105,22 +144,6 @@ pub struct StoredGateway {
     pub deleting: bool,
 }
 
-/// A gateway as a slice sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SliceGateway {
-    /// Names it.
-    pub key: GatewayKey,
-    /// Its `br-ned`.
-    pub datapath_id: DatapathId,
-}
-
-impl From<GatewayKey> for SliceGateway {
-    fn from(key: GatewayKey) -> Self {
-        let datapath_id = key.datapath_id();
-        Self { key, datapath_id }
-    }
-}
-
 /// A slice as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSlice {
@@ -128,6 +151,8 @@ pub struct StoredSlice {
     pub slice: Slice,
     /// Names it in group numbers, for life.
     pub ordinal: u16,
+    /// Counts the changes of its gateways and links.
+    pub topology_version: i64,
     /// Its removal was asked for.
     pub deleting: bool,
 }
@@ -141,26 +166,12 @@ pub struct StoredNetwork {
     pub identity: Identity,
     /// Its removal was asked for.
     pub deleting: bool,
-    /// The gateways of its slice, in the order of preference within a cluster.
-    pub gateways: Vec<GatewayKey>,
-}
-
-impl StoredNetwork {
-    /// The gateway whose trunk the network uses, for each of its clusters that has one. A network
-    /// that spans one cluster only needs none; nor has one that is being removed.
-    pub fn handoffs(&self) -> BTreeMap<Name, SliceGateway> {
-        let clusters = &self.network.clusters;
-        if clusters.len() < 2 || self.deleting {
-            return BTreeMap::new();
-        }
-        clusters
-            .iter()
-            .filter_map(|cluster| {
-                let gateway = self.gateways.iter().find(|gateway| gateway.cluster == *cluster)?;
-                Some((cluster.clone(), SliceGateway::from(gateway.clone())))
-            })
-            .collect()
-    }
+    /// How it crosses clusters.
+    pub plan: Plan,
+    /// The version of its slice's topology.
+    pub topology_version: i64,
+    /// The version of its slice's topology that the plan was made for; none: there is no plan yet.
+    pub planned_for: Option<i64>,
 }
 
 /// An endpoint as stored.
@@ -178,51 +189,11 @@ pub struct StoredEndpoint {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Name {
-        text.parse().unwrap()
-    }
-
-    fn gateway(cluster: &str, node: &str) -> GatewayKey {
-        GatewayKey { cluster: name(cluster), node: name(node) }
-    }
-
-    fn network(clusters: &[&str]) -> StoredNetwork {
-        StoredNetwork {
-            network: Network {
-                key: NetworkKey { slice: name("s"), name: name("n") },
-                version: Version { uid: "u".to_owned(), generation: 1 },
-                clusters: clusters.iter().map(|cluster| name(cluster)).collect(),
-                cidr: None,
-            },
-            identity: Identity { vni: Vni::try_from(7).unwrap(), mtu: 1450 },
-            deleting: false,
-            gateways: vec![gateway("b", "b2"), gateway("a", "a1"), gateway("b", "b1")],
-        }
-    }
-
-    #[test]
-    fn the_first_gateway_of_a_cluster_is_its_handoff() {
-        let handoffs = network(&["a", "b"]).handoffs();
-        let chosen: Vec<_> = handoffs.values().map(|gateway| gateway.key.clone()).collect();
-        assert_eq!(chosen, [gateway("a", "a1"), gateway("b", "b2")]);
-    }
-
-    #[test]
-    fn a_cluster_without_gateway_has_no_handoff() {
-        let handoffs = network(&["a", "c"]).handoffs();
-        assert_eq!(handoffs.keys().collect::<Vec<_>>(), [&name("a")]);
-    }
-
-    #[test]
-    fn a_network_within_one_cluster_or_on_its_way_out_has_none() {
-        assert!(network(&["a"]).handoffs().is_empty());
-        assert!(StoredNetwork { deleting: true, ..network(&["a", "b"]) }.handoffs().is_empty());
-    }
-
     #[test]
     fn a_link_has_no_direction_and_two_ends() {
-        let link = ClusterLink::between(name("b"), name("a"));
-        assert_eq!(link, ClusterLink::between(name("a"), name("b")));
-        assert_eq!(ClusterLink::between(name("a"), name("a")), None);
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let link = |a, b| ClusterLink::between(name(a), name(b), NonZeroU32::MIN);
+        assert_eq!(link("b", "a"), link("a", "b"));
+        assert_eq!(link("a", "a"), None);
     }
 }

@@ -1,82 +1,153 @@
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use l2sces_controller::{LinkEnd, LinkSpec};
 use l2sces_model::{InterfaceName, Name};
 
 use super::{GatewayKey, Slice};
 
-/// Every link costs the same, so paths are as short as they can be.
-const LINK_COST: u32 = 1;
+/// The gateways of a slice and the links between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// In the order of preference within a cluster.
+    pub gateways: Vec<GatewayKey>,
+    /// No two between the same gateways.
+    pub links: Vec<GatewayLink>,
+}
+
+/// An undirected link between two gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayLink {
+    /// The gateway in the cluster whose name comes first.
+    pub a: GatewayKey,
+    /// The gateway in the other cluster.
+    pub b: GatewayKey,
+    /// What it costs to use it, at least 1.
+    pub cost: u32,
+}
+
+impl Topology {
+    /// Whether a cluster has a gateway.
+    pub fn has_gateway_in(&self, cluster: &Name) -> bool {
+        self.gateways.iter().any(|gateway| gateway.cluster == *cluster)
+    }
+}
+
+/// Of several links of a slice that join the same gateways the one that names more of them counts,
+/// then the cheaper one.
+impl From<&Slice> for Topology {
+    fn from(slice: &Slice) -> Self {
+        let mut links = slice.links.clone();
+        let named = |end: &super::ClusterEnd| usize::from(end.node.is_some());
+        links.sort_by_key(|link| (Reverse(named(link.a()) + named(link.b())), link.cost()));
+        let mut costs = BTreeMap::new();
+        for link in &links {
+            for a in slice.gateways.iter().filter(|gateway| link.a().is_at(gateway)) {
+                for b in slice.gateways.iter().filter(|gateway| link.b().is_at(gateway)) {
+                    costs.entry((a, b)).or_insert(link.cost().get());
+                }
+            }
+        }
+        let links = costs.into_iter();
+        Self {
+            gateways: slice.gateways.clone(),
+            links: links
+                .map(|((a, b), cost)| GatewayLink { a: a.clone(), b: b.clone(), cost })
+                .collect(),
+        }
+    }
+}
+
+impl From<&GatewayLink> for LinkSpec {
+    fn from(link: &GatewayLink) -> Self {
+        let end = |own: &GatewayKey, peer| LinkEnd {
+            switch: own.datapath_id(),
+            interface: tunnel_interface(peer),
+        };
+        Self { a: end(&link.a, &link.b), b: end(&link.b, &link.a), cost: link.cost }
+    }
+}
 
 /// Name of the tunnel interface towards another gateway.
 pub fn tunnel_interface(peer: &GatewayKey) -> InterfaceName {
     InterfaceName::for_tunnel(&["ned", peer.cluster.as_str(), peer.node.as_str()])
 }
 
-/// The links between gateways that a slice may use: for every link between two clusters, one from
-/// each gateway of the one to each gateway of the other.
-pub fn links(slice: &Slice) -> Vec<LinkSpec> {
-    slice
-        .links
-        .iter()
-        .flat_map(|link| {
-            gateways_in(slice, link.a())
-                .flat_map(move |a| gateways_in(slice, link.b()).map(move |b| (a, b)))
-        })
-        .map(|(a, b)| LinkSpec {
-            a: LinkEnd { switch: a.datapath_id(), interface: tunnel_interface(b) },
-            b: LinkEnd { switch: b.datapath_id(), interface: tunnel_interface(a) },
-            cost: LINK_COST,
-        })
-        .collect()
-}
-
-fn gateways_in<'slice>(
-    slice: &'slice Slice,
-    cluster: &'slice Name,
-) -> impl Iterator<Item = &'slice GatewayKey> {
-    slice.gateways.iter().filter(move |gateway| gateway.cluster == *cluster)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
-    use crate::domain::{ClusterLink, Version};
+    use crate::domain::{ClusterEnd, ClusterLink, Version};
 
     fn gateway(text: &str) -> GatewayKey {
         let (cluster, node) = text.split_once('/').unwrap();
         GatewayKey { cluster: cluster.parse().unwrap(), node: node.parse().unwrap() }
     }
 
-    fn slice(gateways: &[&str], links: &[(&str, &str)]) -> Slice {
-        let name = |text: &str| text.parse::<Name>().unwrap();
-        Slice {
-            name: name("s"),
-            version: Version { uid: "u".to_owned(), generation: 1 },
-            clusters: ["a", "b", "c"].map(name).to_vec(),
-            gateways: gateways.iter().map(|text| gateway(text)).collect(),
-            links: links
-                .iter()
-                .map(|(a, b)| ClusterLink::between(name(a), name(b)).unwrap())
-                .collect(),
+    /// A cluster, or one of its gateways.
+    fn end(text: &str) -> ClusterEnd {
+        match text.split_once('/') {
+            Some(_) => {
+                ClusterEnd { cluster: gateway(text).cluster, node: Some(gateway(text).node) }
+            }
+            None => text.parse::<Name>().unwrap().into(),
         }
     }
 
+    fn topology(gateways: &[&str], links: &[(&str, &str, u32)]) -> Topology {
+        let links = links.iter().map(|(a, b, cost)| {
+            ClusterLink::between(end(a), end(b), NonZeroU32::new(*cost).unwrap()).unwrap()
+        });
+        Topology::from(&Slice {
+            name: "s".parse().unwrap(),
+            version: Version { uid: "u".to_owned(), generation: 1 },
+            clusters: ["a", "b", "c"].map(|text| text.parse().unwrap()).to_vec(),
+            gateways: gateways.iter().map(|text| gateway(text)).collect(),
+            links: links.collect(),
+        })
+    }
+
+    fn found(topology: &Topology) -> Vec<(String, String, u32)> {
+        let text = |link: &GatewayLink| (link.a.to_string(), link.b.to_string(), link.cost);
+        topology.links.iter().map(text).collect()
+    }
+
+    fn expected(links: &[(&str, &str, u32)]) -> Vec<(String, String, u32)> {
+        links.iter().map(|(a, b, cost)| ((*a).to_owned(), (*b).to_owned(), *cost)).collect()
+    }
+
     #[test]
-    fn linked_clusters_link_all_their_gateways_and_no_others() {
-        let links = links(&slice(&["a/1", "a/2", "b/1", "c/1"], &[("a", "b")]));
-        let ends = |a: &str, b: &str| (gateway(a).datapath_id(), gateway(b).datapath_id());
-        let found: Vec<_> = links.iter().map(|link| (link.a.switch, link.b.switch)).collect();
-        assert_eq!(found, [ends("a/1", "b/1"), ends("a/2", "b/1")]);
+    fn linked_clusters_join_all_their_gateways() {
+        let topology = topology(&["a/1", "b/1", "c/1", "a/2"], &[("b", "a", 3)]);
+        assert_eq!(found(&topology), expected(&[("a/1", "b/1", 3), ("a/2", "b/1", 3)]));
+    }
+
+    #[test]
+    fn links_may_name_their_gateways() {
+        let gateways = ["a/1", "a/2", "b/1", "b/2"];
+        let topology = topology(&gateways, &[("b/2", "a", 1), ("a/1", "b/1", 2)]);
+        let links = [("a/1", "b/1", 2), ("a/1", "b/2", 1), ("a/2", "b/2", 1)];
+        assert_eq!(found(&topology), expected(&links));
+    }
+
+    #[test]
+    fn the_link_that_names_more_gateways_counts_and_then_the_cheaper_one() {
+        let gateways = ["a/1", "b/1", "b/2"];
+        let links = [("a", "b", 1), ("a/1", "b/1", 9), ("a/1", "b", 7), ("a", "b/2", 5)];
+        let topology = topology(&gateways, &links);
+        assert_eq!(found(&topology), expected(&[("a/1", "b/1", 9), ("a/1", "b/2", 5)]));
     }
 
     #[test]
     fn an_end_is_named_after_the_far_gateway() {
-        let links = links(&slice(&["a/1", "b/1"], &[("a", "b")]));
-        assert_eq!(links[0].a.interface, tunnel_interface(&gateway("b/1")));
-        assert_eq!(links[0].b.interface, tunnel_interface(&gateway("a/1")));
+        let topology = topology(&["a/1", "b/1"], &[("a", "b", 1)]);
+        let link = LinkSpec::from(&topology.links[0]);
+        assert_eq!(link.a.interface, tunnel_interface(&gateway("b/1")));
+        assert_eq!(link.b.interface, tunnel_interface(&gateway("a/1")));
     }
 
     #[test]
     fn a_cluster_without_gateway_has_no_links() {
-        assert!(links(&slice(&["a/1"], &[("a", "b"), ("b", "c")])).is_empty());
+        assert!(topology(&["a/1"], &[("a", "b", 1), ("b", "c", 1)]).links.is_empty());
     }
 }

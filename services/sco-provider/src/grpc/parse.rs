@@ -1,7 +1,7 @@
 //! From messages to domain objects. Every parser adds all that is wrong to the violations, and
 //! returns nothing then.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
@@ -11,8 +11,8 @@ use tonic::{Status, transport::Uri};
 
 use crate::{
     domain::{
-        ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey, Slice,
-        Version, addressing,
+        ClusterEnd, ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey,
+        Slice, Version, addressing,
     },
     store::{LeaseRequest, ReleaseRequest},
 };
@@ -152,7 +152,7 @@ pub(super) fn slice(violations: &mut Violations, message: Option<&proto::Slice>)
     let version = version(violations, "slice.version", message.version.as_ref());
     let clusters = clusters(violations, "slice.clusters", &message.clusters);
     let gateways = slice_gateways(violations, &message.gateways, clusters.as_deref());
-    let links = slice_links(violations, &message.links, clusters.as_deref());
+    let links = slice_links(violations, &message.links, clusters.as_deref(), gateways.as_deref());
     Some(Slice {
         name: name?,
         version: version?,
@@ -208,34 +208,48 @@ fn slice_links(
     violations: &mut Violations,
     messages: &[proto::ClusterLink],
     clusters: Option<&[Name]>,
+    gateways: Option<&[GatewayKey]>,
 ) -> Option<Vec<ClusterLink>> {
     if messages.is_empty() {
         return clusters.map(full_mesh);
     }
-    let mut links = BTreeSet::new();
+    let mut links: Vec<ClusterLink> = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         let field = format!("slice.links[{index}]");
-        let mut end = |suffix: &str, text: &str| {
-            let field = format!("{field}.{suffix}");
-            let cluster = name(violations, &field, text)?;
-            if clusters.is_some_and(|clusters| !clusters.contains(&cluster)) {
-                violations.add(field, "must be a cluster of the slice");
+        let mut end = |side: &str, cluster: &str, node: &str| {
+            let cluster_field = format!("{field}.cluster_{side}");
+            let cluster = name(violations, &cluster_field, cluster);
+            let node = match node {
+                "" => Some(None),
+                node => name(violations, &format!("{field}.gateway_{side}"), node).map(Some),
+            };
+            let end = ClusterEnd { cluster: cluster?, node: node? };
+            if clusters.is_some_and(|clusters| !clusters.contains(&end.cluster)) {
+                violations.add(cluster_field, "must be a cluster of the slice");
                 return None;
             }
-            Some(cluster)
-        };
-        let ends = (end("cluster_a", &message.cluster_a), end("cluster_b", &message.cluster_b));
-        let (Some(a), Some(b)) = ends else { continue };
-        match ClusterLink::between(a, b) {
-            None => violations.add(field, "must join two different clusters"),
-            Some(link) => {
-                if !links.insert(link) {
-                    violations.add(field, "is listed twice");
-                }
+            let is_there = |all: &[GatewayKey]| all.iter().any(|gateway| end.is_at(gateway));
+            if end.node.is_some() && gateways.is_some_and(|gateways| !is_there(gateways)) {
+                let wanted = format!("must be a gateway of cluster {} in the slice", end.cluster);
+                violations.add(format!("{field}.gateway_{side}"), wanted);
+                return None;
             }
+            Some(end)
+        };
+        let a = end("a", &message.cluster_a, &message.gateway_a);
+        let b = end("b", &message.cluster_b, &message.gateway_b);
+        let (Some(a), Some(b)) = (a, b) else { continue };
+        let cost = NonZeroU32::new(message.cost).unwrap_or(NonZeroU32::MIN);
+        match ClusterLink::between(a, b, cost) {
+            None => violations.add(field, "must join two different clusters"),
+            Some(link) if links.iter().any(|other| other.has_ends_of(&link)) => {
+                violations.add(field, "is listed twice");
+            }
+            Some(link) => links.push(link),
         }
     }
-    (links.len() == messages.len()).then(|| links.into_iter().collect())
+    links.sort();
+    (links.len() == messages.len()).then_some(links)
 }
 
 fn full_mesh(clusters: &[Name]) -> Vec<ClusterLink> {
@@ -243,7 +257,7 @@ fn full_mesh(clusters: &[Name]) -> Vec<ClusterLink> {
         .iter()
         .enumerate()
         .flat_map(|(index, a)| clusters[index + 1..].iter().map(move |b| (a, b)));
-    pairs.filter_map(|(a, b)| ClusterLink::between(a.clone(), b.clone())).collect()
+    pairs.filter_map(|(a, b)| ClusterLink::between(a.clone(), b.clone(), NonZeroU32::MIN)).collect()
 }
 
 pub(super) fn network(

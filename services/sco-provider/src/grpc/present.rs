@@ -1,5 +1,8 @@
 //! From domain objects to messages.
 
+use std::collections::BTreeSet;
+
+use l2sces_model::Name;
 use l2sces_proto::{resource::v1::ChangeKind, sco::v1 as proto};
 
 use crate::{
@@ -86,7 +89,7 @@ fn endpoint(endpoint: &Endpoint) -> proto::Endpoint {
 pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchClusterResponse {
     use proto::watch_cluster_response::Change;
     let change = match &notice.item {
-        Item::Handoff { vni, node } => {
+        Item::Handoff { vni, epoch, gates } => {
             let network = match key {
                 ItemKey::Handoff { network, .. } => network,
                 ItemKey::Endpoint(key) => &key.network,
@@ -94,7 +97,8 @@ pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchCluster
             Change::Handoff(proto::Handoff {
                 network: Some(network_key(network)),
                 vni: vni.get(),
-                node: node.to_string(),
+                epoch: epoch.get().into(),
+                gates: gates.iter().map(|(node, clusters)| gate(node, clusters)).collect(),
             })
         }
         Item::Endpoint { endpoint: remote, vni } => Change::Endpoint(proto::RemoteEndpoint {
@@ -103,6 +107,13 @@ pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchCluster
         }),
     };
     proto::WatchClusterResponse { kind: ChangeKind::Put.into(), change: Some(change) }
+}
+
+fn gate(node: &Name, clusters: &BTreeSet<Name>) -> proto::Gate {
+    proto::Gate {
+        node: node.to_string(),
+        clusters: clusters.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn cluster_deleted(key: &ItemKey) -> proto::WatchClusterResponse {

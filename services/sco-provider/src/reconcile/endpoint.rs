@@ -47,26 +47,21 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     ) -> Option<AnnouncedEndpoint> {
         let endpoint = &stored.endpoint;
         let key = &endpoint.key;
-        let former = match network.handoffs.get(&key.cluster) {
-            Some(gateway) => {
-                let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
-                let former = self.endpoints.get(key).filter(|former| *former != announced);
-                if former.is_some() {
-                    self.retract_endpoint(key).await;
-                }
-                self.endpoints.insert(key, announced);
-                let spec = EndpointSpec {
-                    vni: network.vni,
-                    mac: endpoint.mac,
-                    switch: gateway.datapath_id,
-                    interface: self.trunk.clone(),
-                };
-                self.fabric.put_endpoint(spec).await;
-                former
+        let former = if network.crosses_clusters() {
+            let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
+            let former = self.endpoints.get(key).filter(|former| *former != announced);
+            if former.is_some() {
+                self.retract_endpoint(key).await;
             }
-            None => self.retract_endpoint(key).await,
+            self.endpoints.insert(key, announced);
+            let spec =
+                EndpointSpec { vni: network.vni, mac: endpoint.mac, region: key.cluster.clone() };
+            self.fabric.put_endpoint(spec).await;
+            former
+        } else {
+            self.retract_endpoint(key).await
         };
-        let audience = network.clusters.iter().filter(|cluster| **cluster != key.cluster);
+        let audience = network.listeners().into_iter().filter(|cluster| **cluster != key.cluster);
         let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
         let notice = Notice { audience: audience.cloned().collect(), item };
         self.exchange.put(ItemKey::Endpoint(key.clone()), notice);

@@ -90,6 +90,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
                 remote_address: address.to_string(),
                 local_address: gateway.underlay_address.to_string(),
                 udp_port: u32::from(NED_TUNNEL_UDP_PORT),
+                bfd_interval_ms: self.bfd_interval_ms,
             })
             .collect();
         Switch {
@@ -133,6 +134,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     fn forget_gateway(&self, key: &GatewayKey) {
         self.attendance.end(key);
         self.gateways.remove(key);
+        self.health.forget_gateway(key.datapath_id());
         self.status.remove(&ObjectKey::Gateway(key.clone()));
     }
 }

@@ -22,6 +22,10 @@ impl<K: Clone + Eq + Hash, V: Clone> Known<K, V> {
         self.lock().get(key).cloned()
     }
 
+    pub(super) fn all(&self) -> Vec<(K, V)> {
+        self.lock().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// Returns what was known before.
     pub(super) fn insert(&self, key: &K, value: V) -> Option<V> {
         self.lock().insert(key.clone(), value)

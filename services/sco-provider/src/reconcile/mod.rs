@@ -5,6 +5,7 @@
 mod attendance;
 mod endpoint;
 mod gateway;
+mod health;
 mod known;
 mod name;
 mod network;
@@ -24,6 +25,7 @@ use crate::{
     domain::{EndpointKey, GatewayKey, Key, NetworkKey},
     downstream::{Agents, DownstreamError, Fabric, Names},
     exchange::ExchangeBoard,
+    health::Health,
     status::{Problem, StatusBoard},
     store::{Store, StoreError},
 };
@@ -32,6 +34,7 @@ use endpoint::AnnouncedEndpoint;
 use gateway::AppliedSwitch;
 use known::Known;
 use network::KnownNetwork;
+use slice::KnownSlice;
 
 /// Why a run failed. It is repeated.
 #[derive(Debug, Error)]
@@ -67,13 +70,15 @@ pub struct Reconciler<F, A, N> {
     names: N,
     exchange: Arc<ExchangeBoard>,
     status: Arc<StatusBoard>,
+    health: Arc<Health>,
     controllers: Vec<String>,
+    bfd_interval_ms: u32,
     trunk: InterfaceName,
     attendance: Attendance,
     // What this process has brought about, to tell what has changed. Nothing is lost with it: after
     // a restart everything is brought about again.
     gateways: Known<GatewayKey, AppliedSwitch>,
-    slices: Known<Name, Vec<GatewayKey>>,
+    slices: Known<Name, Arc<KnownSlice>>,
     networks: Known<NetworkKey, Arc<KnownNetwork>>,
     endpoints: Known<EndpointKey, AnnouncedEndpoint>,
     records: Known<EndpointKey, std::net::IpAddr>,
@@ -95,8 +100,12 @@ pub struct Parts<F, A, N> {
     pub exchange: Arc<ExchangeBoard>,
     /// How objects fare.
     pub status: Arc<StatusBoard>,
+    /// Which gateways and links work.
+    pub health: Arc<Health>,
     /// The OpenFlow controllers that bridges are given, in Open vSwitch's notation.
     pub controllers: Vec<String>,
+    /// How often the ends of a tunnel say that they are there, in milliseconds; 0: never.
+    pub bfd_interval_ms: u32,
 }
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
@@ -113,7 +122,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             names: parts.names,
             exchange: parts.exchange,
             status: parts.status,
+            health: parts.health,
             controllers: parts.controllers,
+            bfd_interval_ms: parts.bfd_interval_ms,
             trunk: NED_TRUNK_INTERFACE.parse()?,
             attendance: Attendance::default(),
             gateways: Known::default(),
@@ -126,7 +137,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     /// Works for ever.
     pub async fn run(&self) {
-        self.queues.run(|key| self.reconcile(key)).await;
+        tokio::join!(self.queues.run(|key| self.reconcile(key)), self.follow_health());
     }
 
     /// Brings about what is stored of one object, and says how it went.

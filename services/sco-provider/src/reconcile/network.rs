@@ -1,12 +1,18 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::future::join_all;
 use l2sces_controller::{NetworkSpec, PortRole, PortSpec};
 use l2sces_model::{Name, Vni};
 
-use super::{ReconcileError, Reconciler};
+use super::{ReconcileError, Reconciler, slice::KnownSlice};
 use crate::{
-    domain::{Key, NetworkKey, ObjectKey, SliceGateway, StoredNetwork},
+    domain::{
+        GatewayKey, Key, NetworkKey, ObjectKey, StoredNetwork,
+        plan::{Plan, Planned, plan},
+    },
     downstream::{Agents, Fabric, Names},
     exchange::{Item, ItemKey, Notice},
     status::{Fact, Problem},
@@ -19,8 +25,21 @@ pub(super) struct KnownNetwork {
     pub(super) vni: Vni,
     /// The clusters that it spans.
     pub(super) clusters: Vec<Name>,
-    /// The gateway that each of them uses.
-    pub(super) handoffs: BTreeMap<Name, SliceGateway>,
+    /// How it crosses them.
+    plan: Plan,
+}
+
+impl KnownNetwork {
+    /// The clusters that are told of endpoints: those that it spans, and those that it only crosses.
+    pub(super) fn listeners(&self) -> BTreeSet<&Name> {
+        let gates = self.plan.gateways().filter(|(_, segment, _)| segment.is_some());
+        self.clusters.iter().chain(gates.map(|(gateway, ..)| &gateway.cluster)).collect()
+    }
+
+    /// Whether endpoints of the network can have others in another cluster.
+    pub(super) fn crosses_clusters(&self) -> bool {
+        self.clusters.len() > 1
+    }
 }
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
@@ -34,78 +53,113 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
                 Ok(None)
             }
             Some(stored) if stored.deleting => self.remove_network(&stored).await,
-            Some(stored) => self.make_network(&stored).await,
+            Some(stored) => self.make_network(stored).await,
         }
     }
 
-    /// Tells the clusters, the engine and the watchers of a network. Returns whether its endpoints
-    /// are concerned.
+    /// Tells the clusters, the engine and the watchers of a network. Its plan must have been stored.
+    /// Returns whether its endpoints are concerned.
     pub(super) async fn admit_network(&self, stored: &StoredNetwork) -> bool {
         let key = &stored.network.key;
         let known = Arc::new(KnownNetwork {
             vni: stored.identity.vni,
             clusters: stored.network.clusters.clone(),
-            handoffs: stored.handoffs(),
+            plan: stored.plan.clone(),
         });
-        let ports = known.handoffs.keys().map(|cluster| Fact::Port(key.handoff_port(cluster)));
+        let ports = known.plan.gateways().filter(|(_, segment, _)| segment.is_some());
         self.status.expect(
             &ObjectKey::Network(key.clone()),
             &stored.network.version,
             Some(stored.identity),
-            ports.collect(),
+            ports.map(|(gateway, ..)| Fact::Port(key.gate_port(gateway))).collect(),
         );
         let former = self.networks.insert(key, known.clone());
+        self.tell_clusters(key, former.as_deref(), &known);
         if let Some(former) = &former {
-            self.withdraw_handoffs(key, former, &known.handoffs).await;
+            self.close_gates(key, former, &known.plan).await;
         }
-        self.open_handoffs(key, &known).await;
-        former.is_none_or(|former| former != known)
+        self.open_gates(key, &known).await;
+        former.is_none_or(|former| {
+            former.clusters != known.clusters || former.listeners() != known.listeners()
+        })
     }
 
-    async fn open_handoffs(&self, key: &NetworkKey, known: &KnownNetwork) {
-        for (cluster, gateway) in &known.handoffs {
-            let item_key = ItemKey::Handoff { network: key.clone(), cluster: cluster.clone() };
-            let item = Item::Handoff { vni: known.vni, node: gateway.key.node.clone() };
-            self.exchange.put(item_key, Notice { audience: vec![cluster.clone()], item });
+    /// Tells each cluster of its own part of the plan.
+    fn tell_clusters(&self, key: &NetworkKey, former: Option<&KnownNetwork>, known: &KnownNetwork) {
+        let mut clusters: BTreeMap<Name, BTreeMap<Name, BTreeSet<Name>>> = BTreeMap::new();
+        for gate in known.plan.gates(&known.clusters) {
+            let GatewayKey { cluster, node } = gate.gateway;
+            clusters.entry(cluster).or_default().insert(node, gate.outward);
         }
+        let item_key = |cluster: Name| ItemKey::Handoff { network: key.clone(), cluster };
+        let lost = former.iter().flat_map(|former| former.plan.gateways());
+        for (GatewayKey { cluster, .. }, ..) in lost {
+            if !clusters.contains_key(cluster) {
+                self.exchange.remove(&item_key(cluster.clone()));
+            }
+        }
+        for (cluster, gates) in clusters {
+            let item = Item::Handoff { vni: known.vni, epoch: known.plan.epoch(), gates };
+            let notice = Notice { audience: vec![cluster.clone()], item };
+            self.exchange.put(item_key(cluster), notice);
+        }
+    }
+
+    async fn open_gates(&self, key: &NetworkKey, known: &KnownNetwork) {
         let network = NetworkSpec { vni: known.vni, slice: key.slice.clone() };
-        let ports = known.handoffs.iter().map(|(cluster, gateway)| {
+        let gates = known.plan.gates(&known.clusters);
+        let ports = gates.into_iter().map(|gate| {
             self.fabric.put_port(PortSpec {
-                id: key.handoff_port(cluster),
+                id: key.gate_port(&gate.gateway),
                 vni: known.vni,
-                switch: gateway.datapath_id,
+                switch: gate.gateway.datapath_id(),
                 interface: self.trunk.clone(),
-                role: PortRole::Trunk,
+                role: PortRole::Trunk {
+                    segment: gate.segment,
+                    epoch: known.plan.epoch(),
+                    regions: gate.inward,
+                },
             })
         });
         // Side by side: each waits for its switches.
         tokio::join!(self.fabric.put_network(network), join_all(ports));
     }
 
-    /// Takes back the handoffs of clusters that are not in `kept`.
-    async fn withdraw_handoffs(
-        &self,
-        key: &NetworkKey,
-        known: &KnownNetwork,
-        kept: &BTreeMap<Name, SliceGateway>,
-    ) {
-        let lost = known.handoffs.keys().filter(|cluster| !kept.contains_key(*cluster));
-        let ports = lost.map(|cluster| {
-            self.exchange
-                .remove(&ItemKey::Handoff { network: key.clone(), cluster: cluster.clone() });
-            self.fabric.remove_port(key.handoff_port(cluster))
-        });
-        join_all(ports).await;
+    /// Closes the gates that are not in `kept`; returns when the switches have confirmed it.
+    async fn close_gates(&self, key: &NetworkKey, known: &KnownNetwork, kept: &Plan) {
+        let lost = known
+            .plan
+            .gateways()
+            .filter(|(gateway, segment, _)| segment.is_some() && kept.segment(gateway).is_none());
+        join_all(lost.map(|(gateway, ..)| self.fabric.remove_port(key.gate_port(gateway)))).await;
     }
 
     async fn make_network(
         &self,
-        stored: &StoredNetwork,
+        mut stored: StoredNetwork,
     ) -> Result<Option<Problem>, ReconcileError> {
-        if self.admit_network(stored).await {
+        let Some(slice) = self.slice_of(&stored).await? else { return Ok(None) };
+        let is_afresh = stored.planned_for != Some(slice.version);
+        let Planned { plan, unreached } =
+            plan(&slice.ways, &stored.network.clusters, &stored.plan, is_afresh);
+        if is_afresh || plan != stored.plan {
+            // Before anybody is told: a plan that was told and then forgotten might be followed by
+            // another one of the same epoch.
+            let vni = stored.identity.vni;
+            if !self.store.store_plan(vni, &plan, slice.version).await? {
+                self.queues.wake(Key::Network(stored.network.key));
+                return Ok(None);
+            }
+            if plan.epoch() != stored.plan.epoch() {
+                let (network, epoch) = (&stored.network.key, plan.epoch());
+                tracing::info!(%network, %epoch, "crosses clusters by another way");
+            }
+            stored.plan = plan;
+        }
+        if self.admit_network(&stored).await {
             self.wake_endpoints(&stored.network.key).await?;
         }
-        Ok(missing_gateway(stored))
+        Ok(missing_way(&stored, &slice, &unreached))
     }
 
     async fn remove_network(
@@ -117,12 +171,13 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let retired = Arc::new(KnownNetwork {
             vni: stored.identity.vni,
             clusters: Vec::new(),
-            handoffs: BTreeMap::new(),
+            plan: Plan::default(),
         });
         let former = self.networks.insert(key, retired.clone());
         if former.as_ref() != Some(&retired) {
             if let Some(former) = former {
-                self.withdraw_handoffs(key, &former, &retired.handoffs).await;
+                self.tell_clusters(key, Some(&former), &retired);
+                self.close_gates(key, &former, &retired.plan).await;
             }
             self.wake_endpoints(key).await?;
         }
@@ -159,13 +214,20 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 }
 
 /// A cluster that the network cannot leave, though it should.
-fn missing_gateway(stored: &StoredNetwork) -> Option<Problem> {
+fn missing_way(stored: &StoredNetwork, slice: &KnownSlice, unreached: &[Name]) -> Option<Problem> {
+    let cluster = unreached.first()?;
+    let name = &stored.network.key.slice;
     let clusters = &stored.network.clusters;
-    if clusters.len() < 2 {
-        return None;
+    if let Some(cluster) = clusters.iter().find(|name| !slice.topology.has_gateway_in(name)) {
+        let message = format!("cluster {cluster} has no gateway in slice {name}");
+        return Some(Problem::new("NoGateway", message));
     }
-    let handoffs = stored.handoffs();
-    let cluster = clusters.iter().find(|cluster| !handoffs.contains_key(*cluster))?;
-    let message = format!("cluster {cluster} has no gateway in slice {}", stored.network.key.slice);
-    Some(Problem::new("NoGateway", message))
+    let others = match unreached.len() - 1 {
+        0 => String::new(),
+        others => format!(", nor {others} more"),
+    };
+    let message = format!(
+        "cluster {cluster} cannot be reached by gateways and links of slice {name} that work{others}"
+    );
+    Some(Problem::new("NoWay", message))
 }

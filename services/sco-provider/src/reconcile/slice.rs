@@ -1,12 +1,27 @@
-use l2sces_controller::SliceSpec;
+use std::{collections::BTreeSet, sync::Arc};
+
+use l2sces_controller::{LinkSpec, SliceSpec};
 use l2sces_model::Name;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
-    domain::{GatewayKey, Key, ObjectKey, StoredSlice, links},
+    domain::{GatewayKey, Key, ObjectKey, StoredNetwork, StoredSlice, Topology, plan::Ways},
     downstream::{Agents, Fabric, Names},
+    health::Failures,
     status::{Fact, Problem},
 };
+
+/// A slice as it has been brought about, and what networks may plan with.
+#[derive(Debug)]
+pub(super) struct KnownSlice {
+    /// Of the topology.
+    pub(super) version: i64,
+    pub(super) topology: Topology,
+    /// What of it does not work.
+    pub(super) failures: Failures,
+    /// What is left.
+    pub(super) ways: Ways,
+}
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     pub(super) async fn reconcile_slice(
@@ -23,30 +38,76 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         }
     }
 
-    /// Tells the engine and the watchers of a slice. Returns the gateways that it had before, if
-    /// it was known.
-    pub(super) async fn admit_slice(&self, stored: &StoredSlice) -> Option<Vec<GatewayKey>> {
+    /// Tells the engine and the watchers of a slice. Returns what was known of it before, and is
+    /// now.
+    pub(super) async fn admit_slice(
+        &self,
+        stored: &StoredSlice,
+    ) -> (Option<Arc<KnownSlice>>, Arc<KnownSlice>) {
         let slice = &stored.slice;
-        let links = links(slice);
+        let known = self.assess(stored);
+        let links: Vec<LinkSpec> = known.topology.links.iter().map(LinkSpec::from).collect();
         let needs =
             if links.is_empty() { Vec::new() } else { vec![Fact::Links(slice.name.clone())] };
         self.status.expect(&ObjectKey::Slice(slice.name.clone()), &slice.version, None, needs);
-        let switches = slice.gateways.iter().map(GatewayKey::datapath_id).collect();
-        let spec = SliceSpec { name: slice.name.clone(), ordinal: stored.ordinal, switches, links };
+        let spec = SliceSpec {
+            name: slice.name.clone(),
+            ordinal: stored.ordinal,
+            switches: slice.gateways.iter().map(GatewayKey::datapath_id).collect(),
+            links,
+            avoid_transit: BTreeSet::new(),
+        };
         self.fabric.put_slice(spec).await;
-        self.slices.insert(&slice.name, slice.gateways.clone())
+        (self.slices.insert(&slice.name, known.clone()), known)
+    }
+
+    /// A slice, and what of it works now.
+    fn assess(&self, stored: &StoredSlice) -> Arc<KnownSlice> {
+        let topology = Topology::from(&stored.slice);
+        let failures = self.health.failures(&topology);
+        let ways = Ways::new(
+            &topology,
+            |gateway| failures.spares_gateway(gateway),
+            |a, b| failures.spares_link(a, b),
+        );
+        Arc::new(KnownSlice { version: stored.topology_version, topology, failures, ways })
+    }
+
+    /// The slice of a network, with at least the topology that it had when the network was read.
+    pub(super) async fn slice_of(
+        &self,
+        stored: &StoredNetwork,
+    ) -> Result<Option<Arc<KnownSlice>>, ReconcileError> {
+        let name = &stored.network.key.slice;
+        let known = self.slices.get(name);
+        if let Some(known) = known.filter(|known| known.version >= stored.topology_version) {
+            return Ok(Some(known));
+        }
+        let slice = self.store.slice(name).await?;
+        Ok(slice.map(|slice| self.assess(&slice)))
     }
 
     async fn make_slice(&self, stored: &StoredSlice) -> Result<Option<Problem>, ReconcileError> {
-        let slice = &stored.slice;
-        let former = self.admit_slice(stored).await.unwrap_or_default();
-        // The tunnels are the gateways', and which gateway serves a network is the network's.
-        let lost = former.iter().filter(|gateway| !slice.gateways.contains(gateway));
-        for gateway in slice.gateways.iter().chain(lost) {
-            self.queues.wake(Key::Gateway(gateway.clone()));
+        let name = &stored.slice.name;
+        let (former, known) = self.admit_slice(stored).await;
+        if former.as_ref().is_none_or(|former| former.topology != known.topology) {
+            // The tunnels are the gateways'.
+            let own = known.topology.gateways.iter();
+            let lost = former.iter().flat_map(|former| &former.topology.gateways);
+            for gateway in own.chain(lost) {
+                self.queues.wake(Key::Gateway(gateway.clone()));
+            }
         }
-        if former != slice.gateways {
-            for network in self.store.networks_of(&slice.name).await? {
+        let ways_changed = former.is_none_or(|former| {
+            (former.version, &former.failures) != (known.version, &known.failures)
+        });
+        if ways_changed {
+            // How a network crosses clusters is the network's.
+            let networks = self.store.networks_of(name).await.inspect_err(|_| {
+                // Or the next attempt would see no change.
+                self.slices.remove(name);
+            })?;
+            for network in networks {
                 self.queues.wake(Key::Network(network));
             }
         }
@@ -99,6 +160,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     fn forget_slice(&self, name: &Name) {
         self.slices.remove(name);
+        self.health.forget_slice(name);
         self.status.remove(&ObjectKey::Slice(name.clone()));
     }
 }

@@ -122,8 +122,8 @@ impl Store {
         rows.into_iter().map(StoredGateway::try_from).collect()
     }
 
-    /// Reads what slices ask of a gateway: those that are to stay, a tunnel to every gateway of a
-    /// linked cluster; those on their way out, word when it has none.
+    /// Reads what slices ask of a gateway: those that are to stay, a tunnel to every gateway that a
+    /// link joins it to; those on their way out, word when it has none.
     ///
     /// # Errors
     /// The database failed.
@@ -138,8 +138,10 @@ impl Store {
                 ON theirs.slice_id = slice.id AND NOT slice.deleting
                 AND EXISTS (SELECT FROM slice_link link
                             WHERE link.slice_id = slice.id
-                            AND link.cluster_a = least(gateway.cluster, peer.cluster)
-                            AND link.cluster_b = greatest(gateway.cluster, peer.cluster))
+                            AND (cluster_a = gateway.cluster AND node_a IN ('', gateway.node)
+                                 AND cluster_b = peer.cluster AND node_b IN ('', peer.node)
+                                 OR cluster_b = gateway.cluster AND node_b IN ('', gateway.node)
+                                 AND cluster_a = peer.cluster AND node_a IN ('', peer.node)))
              WHERE gateway.cluster = $1 AND gateway.node = $2",
         )
         .bind(key.cluster.as_str())

@@ -1,5 +1,5 @@
 use ipnet::IpNet;
-use l2sces_model::Name;
+use l2sces_model::{Name, Vni};
 use sqlx::PgConnection;
 
 use super::{
@@ -7,7 +7,7 @@ use super::{
     row::{NetworkRow, texts, vni},
 };
 use crate::domain::{
-    Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing,
+    Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing, plan::Plan,
 };
 
 /// How often to ask for a VNI when other transactions are faster: each time, another network got
@@ -19,12 +19,15 @@ macro_rules! select_networks {
         concat!(
             "SELECT slice.name AS slice, network.name, network.uid, network.generation,
                     network.vni, network.mtu, network.clusters, network.cidr, network.deleting,
-                    ARRAY(SELECT gateway.cluster FROM slice_gateway
-                          JOIN gateway ON gateway.id = gateway_id
-                          WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
-                    ARRAY(SELECT gateway.node FROM slice_gateway
-                          JOIN gateway ON gateway.id = gateway_id
-                          WHERE slice_id = slice.id ORDER BY position) AS gateway_nodes
+                    slice.topology_version, network.epoch, network.planned_for,
+                    ARRAY(SELECT gate.cluster FROM gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS gate_clusters,
+                    ARRAY(SELECT gate.node FROM gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS gate_nodes,
+                    ARRAY(SELECT gate.segment FROM gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS gate_segments,
+                    ARRAY(SELECT gate.part FROM gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS gate_parts
              FROM network JOIN slice ON slice.id = slice_id ",
             $rest
         )
@@ -66,7 +69,7 @@ impl Store {
                 return Ok((Applied::Stored, identity));
             }
         }
-        Err(StoreError::Exhausted("VXLAN network identifier"))
+        Err(StoreError::Exhausted("virtual network identifier"))
     }
 
     /// Inserts the network with a new VNI; `None` if another transaction was faster.
@@ -83,7 +86,7 @@ impl Store {
             .bind(bound(*self.vnis.end()))
             .fetch_one(&mut *tx)
             .await?;
-        let free = free.ok_or(StoreError::Exhausted("VXLAN network identifier"))?;
+        let free = free.ok_or(StoreError::Exhausted("virtual network identifier"))?;
         let last_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.broadcast()));
         let inserted = sqlx::query(
             "INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
@@ -154,6 +157,45 @@ impl Store {
         tx.commit().await?;
         let is_gone = done.rows_affected() > 0;
         Ok(if is_gone { NetworkRemoval::Gone } else { NetworkRemoval::HasEndpoints })
+    }
+
+    /// Stores how a network crosses clusters, and for which version of its slice's topology that
+    /// was planned. False: the network is on its way out, and needs no plan.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn store_plan(
+        &self,
+        vni: Vni,
+        plan: &Plan,
+        planned_for: i64,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let id: Option<i64> = sqlx::query_scalar(
+            "UPDATE network SET epoch = $2, planned_for = $3 WHERE vni = $1 AND NOT deleting
+             RETURNING id",
+        )
+        .bind(vni.get().cast_signed())
+        .bind(i16::from(plan.epoch().get()))
+        .bind(planned_for)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(id) = id else { return Ok(false) };
+        sqlx::query("DELETE FROM gate WHERE network_id = $1").bind(id).execute(&mut *tx).await?;
+        let gateways: Vec<_> = plan.gateways().collect();
+        sqlx::query(
+            "INSERT INTO gate (network_id, cluster, node, segment, part)
+             SELECT $1, * FROM unnest($2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(texts(gateways.iter().map(|(gateway, ..)| &gateway.cluster)))
+        .bind(texts(gateways.iter().map(|(gateway, ..)| &gateway.node)))
+        .bind(gateways.iter().map(|(_, segment, _)| segment.map(i32::from)).collect::<Vec<_>>())
+        .bind(gateways.iter().map(|(.., part)| i32::from(*part)).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Reads a network.

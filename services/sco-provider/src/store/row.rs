@@ -1,7 +1,7 @@
 //! From rows to domain objects. The schema lets in only what the domain can hold, so a failure here
 //! means that somebody else has written to the tables.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
 use l2sces_model::{Name, Vni};
@@ -9,16 +9,17 @@ use sqlx::FromRow;
 
 use super::StoreError;
 use crate::domain::{
-    ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Identity, Network, NetworkKey, Slice,
-    StoredEndpoint, StoredGateway, StoredNetwork, StoredSlice, Version,
+    ClusterEnd, ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Identity, Network,
+    NetworkKey, Slice, StoredEndpoint, StoredGateway, StoredNetwork, StoredSlice, Version,
+    plan::Plan,
 };
 
 pub(super) fn name(text: &str) -> Result<Name, StoreError> {
     text.parse().map_err(|_| StoreError::Corrupt("a name is no DNS label"))
 }
 
-pub(super) fn texts(names: &[Name]) -> Vec<&str> {
-    names.iter().map(Name::as_str).collect()
+pub(super) fn texts<'names>(names: impl IntoIterator<Item = &'names Name>) -> Vec<&'names str> {
+    names.into_iter().map(Name::as_str).collect()
 }
 
 fn names(texts: &[String]) -> Result<Vec<Name>, StoreError> {
@@ -86,24 +87,42 @@ pub(super) struct SliceRow {
     clusters: Vec<String>,
     gateway_clusters: Vec<String>,
     gateway_nodes: Vec<String>,
+    topology_version: i64,
     links_a: Vec<String>,
+    nodes_a: Vec<String>,
     links_b: Vec<String>,
+    nodes_b: Vec<String>,
+    costs: Vec<i64>,
     deleting: bool,
+}
+
+impl SliceRow {
+    fn links(&self) -> Result<Vec<ClusterLink>, StoreError> {
+        let ends_a = self.links_a.iter().zip(&self.nodes_a);
+        let ends_b = self.links_b.iter().zip(&self.nodes_b);
+        ends_a
+            .zip(ends_b)
+            .zip(&self.costs)
+            .map(|((a, b), cost)| {
+                let cost = u32::try_from(*cost).ok().and_then(NonZeroU32::new);
+                let cost = cost.ok_or(StoreError::Corrupt("a link's cost is out of range"))?;
+                ClusterLink::between(link_end(a)?, link_end(b)?, cost)
+                    .ok_or(StoreError::Corrupt("a link has one end"))
+            })
+            .collect()
+    }
+}
+
+fn link_end((cluster, node): (&String, &String)) -> Result<ClusterEnd, StoreError> {
+    let node = if node.is_empty() { None } else { Some(name(node)?) };
+    Ok(ClusterEnd { cluster: name(cluster)?, node })
 }
 
 impl TryFrom<SliceRow> for StoredSlice {
     type Error = StoreError;
 
     fn try_from(row: SliceRow) -> Result<Self, StoreError> {
-        let links = row
-            .links_a
-            .iter()
-            .zip(&row.links_b)
-            .map(|(a, b)| {
-                ClusterLink::between(name(a)?, name(b)?)
-                    .ok_or(StoreError::Corrupt("a link has one end"))
-            })
-            .collect::<Result<_, _>>()?;
+        let links = row.links()?;
         Ok(Self {
             slice: Slice {
                 name: name(&row.name)?,
@@ -113,6 +132,7 @@ impl TryFrom<SliceRow> for StoredSlice {
                 links,
             },
             ordinal: ordinal(row.ordinal)?,
+            topology_version: row.topology_version,
             deleting: row.deleting,
         })
     }
@@ -129,14 +149,38 @@ pub(super) struct NetworkRow {
     clusters: Vec<String>,
     cidr: Option<IpNet>,
     deleting: bool,
-    gateway_clusters: Vec<String>,
-    gateway_nodes: Vec<String>,
+    topology_version: i64,
+    epoch: i16,
+    planned_for: Option<i64>,
+    gate_clusters: Vec<String>,
+    gate_nodes: Vec<String>,
+    gate_segments: Vec<Option<i32>>,
+    gate_parts: Vec<i32>,
+}
+
+impl NetworkRow {
+    fn plan(&self) -> Result<Plan, StoreError> {
+        let epoch = u8::try_from(self.epoch).ok().and_then(|number| number.try_into().ok());
+        let gateways = gateway_keys(&self.gate_clusters, &self.gate_nodes)?;
+        let number = |number: i32| {
+            u16::try_from(number).map_err(|_| StoreError::Corrupt("a segment is out of range"))
+        };
+        let gates = gateways.into_iter().zip(&self.gate_segments).zip(&self.gate_parts);
+        let gates: Vec<_> = gates
+            .map(|((gateway, segment), part)| {
+                Ok((gateway, segment.map(number).transpose()?, number(*part)?))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        let epoch = epoch.ok_or(StoreError::Corrupt("an epoch is out of range"))?;
+        Ok(Plan::restored(epoch, gates))
+    }
 }
 
 impl TryFrom<NetworkRow> for StoredNetwork {
     type Error = StoreError;
 
     fn try_from(row: NetworkRow) -> Result<Self, StoreError> {
+        let plan = row.plan()?;
         Ok(Self {
             network: Network {
                 key: NetworkKey { slice: name(&row.slice)?, name: name(&row.name)? },
@@ -150,7 +194,9 @@ impl TryFrom<NetworkRow> for StoredNetwork {
                     .map_err(|_| StoreError::Corrupt("an MTU is negative"))?,
             },
             deleting: row.deleting,
-            gateways: gateway_keys(&row.gateway_clusters, &row.gateway_nodes)?,
+            plan,
+            topology_version: row.topology_version,
+            planned_for: row.planned_for,
         })
     }
 }

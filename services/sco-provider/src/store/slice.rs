@@ -7,22 +7,30 @@ use super::{
     Applied, Deletion, Store, StoreError, is_newer, one_at_a_time,
     row::{SliceRow, name, texts},
 };
-use crate::domain::{ClusterLink, GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Version};
+use crate::domain::{
+    ClusterEnd, ClusterLink, GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Topology, Version,
+};
 
 macro_rules! select_slices {
     ($rest:literal) => {
         concat!(
-            "SELECT name, uid, generation, ordinal, clusters, deleting,
+            "SELECT name, uid, generation, ordinal, clusters, topology_version, deleting,
                     ARRAY(SELECT gateway.cluster FROM slice_gateway
                           JOIN gateway ON gateway.id = gateway_id
                           WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
                     ARRAY(SELECT gateway.node FROM slice_gateway
                           JOIN gateway ON gateway.id = gateway_id
                           WHERE slice_id = slice.id ORDER BY position) AS gateway_nodes,
-                    ARRAY(SELECT cluster_a FROM slice_link
-                          WHERE slice_id = slice.id ORDER BY cluster_a, cluster_b) AS links_a,
-                    ARRAY(SELECT cluster_b FROM slice_link
-                          WHERE slice_id = slice.id ORDER BY cluster_a, cluster_b) AS links_b
+                    ARRAY(SELECT cluster_a FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS links_a,
+                    ARRAY(SELECT node_a FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS nodes_a,
+                    ARRAY(SELECT cluster_b FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS links_b,
+                    ARRAY(SELECT node_b FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS nodes_b,
+                    ARRAY(SELECT cost FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS costs
              FROM slice ",
             $rest
         )
@@ -49,7 +57,8 @@ impl Store {
                     return Ok(Applied::Unchanged);
                 }
                 refuse_to_strand_networks(&mut tx, stored.id, slice).await?;
-                update(&mut tx, stored.id, slice).await?;
+                let changes_topology = !has_topology_of(&mut tx, slice).await?;
+                update(&mut tx, stored.id, slice, changes_topology).await?;
                 stored.id
             }
         };
@@ -157,6 +166,16 @@ async fn lock(tx: &mut PgConnection, name: &Name) -> Result<Option<Locked>, Stor
     }))
 }
 
+/// Whether a slice is stored with these gateways and links.
+async fn has_topology_of(tx: &mut PgConnection, slice: &Slice) -> Result<bool, StoreError> {
+    let row: SliceRow = sqlx::query_as(select_slices!("WHERE name = $1"))
+        .bind(slice.name.as_str())
+        .fetch_one(tx)
+        .await?;
+    let stored = StoredSlice::try_from(row)?.slice;
+    Ok(Topology::from(&stored) == Topology::from(slice))
+}
+
 async fn refuse_to_strand_networks(
     tx: &mut PgConnection,
     id: i64,
@@ -198,14 +217,22 @@ async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError>
     id.ok_or(StoreError::Exhausted("number for a slice"))
 }
 
-async fn update(tx: &mut PgConnection, id: i64, slice: &Slice) -> Result<(), StoreError> {
+async fn update(
+    tx: &mut PgConnection,
+    id: i64,
+    slice: &Slice,
+    changes_topology: bool,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE slice SET uid = $2, generation = $3, clusters = $4, deleting = false WHERE id = $1",
+        "UPDATE slice SET uid = $2, generation = $3, clusters = $4,
+                topology_version = topology_version + $5::int, deleting = false
+         WHERE id = $1",
     )
     .bind(id)
     .bind(&slice.version.uid)
     .bind(slice.version.generation)
     .bind(texts(&slice.clusters))
+    .bind(i32::from(changes_topology))
     .execute(tx)
     .await?;
     Ok(())
@@ -269,16 +296,22 @@ async fn replace_links(
     slice: i64,
     links: &[ClusterLink],
 ) -> Result<(), StoreError> {
-    let a: Vec<&str> = links.iter().map(|link| link.a().as_str()).collect();
-    let b: Vec<&str> = links.iter().map(|link| link.b().as_str()).collect();
+    let clusters =
+        |end: fn(&ClusterLink) -> &ClusterEnd| texts(links.iter().map(|link| &end(link).cluster));
+    let nodes = |end: fn(&ClusterLink) -> &ClusterEnd| -> Vec<&str> {
+        links.iter().map(|link| end(link).node.as_ref().map_or("", Name::as_str)).collect()
+    };
     sqlx::query("DELETE FROM slice_link WHERE slice_id = $1").bind(slice).execute(&mut *tx).await?;
     sqlx::query(
-        "INSERT INTO slice_link (slice_id, cluster_a, cluster_b)
-         SELECT $1, * FROM unnest($2, $3)",
+        "INSERT INTO slice_link (slice_id, cluster_a, node_a, cluster_b, node_b, cost)
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6)",
     )
     .bind(slice)
-    .bind(&a)
-    .bind(&b)
+    .bind(clusters(ClusterLink::a))
+    .bind(nodes(ClusterLink::a))
+    .bind(clusters(ClusterLink::b))
+    .bind(nodes(ClusterLink::b))
+    .bind(links.iter().map(|link| i64::from(link.cost().get())).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

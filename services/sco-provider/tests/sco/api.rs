@@ -166,7 +166,7 @@ async fn a_network_is_given_its_identity_at_once() {
     let state = first.state.unwrap();
     let identity = state.network.unwrap();
     assert!(identity.vni > 0);
-    assert_eq!(identity.mtu, 1450);
+    assert_eq!(identity.mtu, 1438);
     assert!(!state.ready);
     let again = server.sco().apply_network(request).await.unwrap().into_inner();
     assert_eq!(again.state.unwrap().network, Some(identity));
@@ -212,9 +212,14 @@ async fn bad_gateways_are_refused_field_by_field() {
 async fn bad_slices_are_refused_field_by_field() {
     let server = Server::plaintext().await;
     type Spoil<'a> = Box<dyn Fn(&mut proto::Slice) + 'a>;
-    let link = |a: &str, b: &str| proto::ClusterLink { cluster_a: a.into(), cluster_b: b.into() };
+    let link = |a: &str, b: &str| proto::ClusterLink {
+        cluster_a: a.into(),
+        cluster_b: b.into(),
+        ..proto::ClusterLink::default()
+    };
+    let by = |a: &str, b: &str| proto::ClusterLink { gateway_a: "a1".into(), ..link(a, b) };
     let a1 = proto::GatewayKey { cluster: "a".into(), node: "a1".into() };
-    let (link, a1) = (&link, &a1);
+    let (link, by, a1) = (&link, &by, &a1);
     let cases: Vec<(&str, Spoil)> = vec![
         ("slice.name", Box::new(|slice| slice.name = "x".repeat(64))),
         ("slice.clusters", Box::new(|slice| slice.clusters.clear())),
@@ -229,6 +234,21 @@ async fn bad_slices_are_refused_field_by_field() {
         ),
         ("slice.links[0]", Box::new(|slice| slice.links = vec![link("a", "a")])),
         ("slice.links[1]", Box::new(|slice| slice.links = vec![link("a", "b"), link("b", "a")])),
+        ("slice.links[0].gateway_a", Box::new(|slice| slice.links = vec![by("a", "b")])),
+        (
+            "slice.links[0].gateway_a",
+            Box::new(|slice| {
+                slice.gateways = vec![a1.clone()];
+                slice.links = vec![by("b", "a")];
+            }),
+        ),
+        (
+            "slice.links[2]",
+            Box::new(|slice| {
+                slice.gateways = vec![a1.clone()];
+                slice.links = vec![link("a", "b"), by("a", "b"), by("a", "b")];
+            }),
+        ),
         ("slice.links[0].cluster_b", Box::new(|slice| slice.links = vec![link("a", "c")])),
     ];
     for (field, spoil) in cases {
@@ -479,7 +499,12 @@ async fn watchers_of_a_cluster_miss_nothing_under_concurrent_writes() {
         .collect();
     for watcher in watchers.into_inner().unwrap() {
         let told = timeout(Duration::from_secs(30), watcher).await.unwrap().unwrap();
-        assert_eq!(told.handoffs.len(), 1);
+        let handoffs: Vec<_> = told.handoffs.into_values().collect();
+        let gate = proto::Gate { node: "a1".to_owned(), clusters: vec!["b".to_owned()] };
+        assert!(
+            matches!(&handoffs[..], [handoff] if handoff.gates == [gate] && handoff.epoch == 1),
+            "{handoffs:?}"
+        );
         let seen: BTreeMap<String, String> = told
             .endpoints
             .into_values()

@@ -70,14 +70,14 @@ async fn identity_is_for_life() {
     let store = Store::new(pool.clone(), Store::all_vnis(), 1500);
     store.apply_slice(&slice("s", &["a", "b"], &[])).await.unwrap();
     let (_, first) = store.apply_network(&network("s/n", &["a"], "")).await.unwrap();
-    assert_eq!(first.mtu, 1450);
+    assert_eq!(first.mtu, 1438);
 
     let jumbo = Store::new(pool, Store::all_vnis(), 9000);
     let mut next = network("s/n", &["a", "b"], "");
     next.version = version("u", 2);
     assert_eq!(jumbo.apply_network(&next).await.unwrap().1, first);
     let (_, other) = jumbo.apply_network(&network("s/m", &["a"], "")).await.unwrap();
-    assert_eq!(other.mtu, 8950);
+    assert_eq!(other.mtu, 8938);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn tunnels_over_ipv6_leave_less() {
     store.apply_gateway(&gateway("b/b1", "2001:db8::2")).await.unwrap();
     store.apply_slice(&slice("s", &["a", "b"], &["a/a1", "b/b1"])).await.unwrap();
     let (_, identity) = store.apply_network(&network("s/n", &["a", "b"], "")).await.unwrap();
-    assert_eq!(identity.mtu, 1430);
+    assert_eq!(identity.mtu, 1418);
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod api;
 mod crash;
 mod identity;
 mod objects;
+mod plans;
 mod support;
 mod workers;

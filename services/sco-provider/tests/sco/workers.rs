@@ -1,6 +1,6 @@
 //! What is stored is brought about, and follows every change.
 
-use l2sces_controller::Event;
+use l2sces_controller::{Event, PortRole, PortSpec};
 use l2sces_model::Name;
 use sco_provider::{
     domain::{Key, ObjectKey},
@@ -15,11 +15,12 @@ use crate::support::{
 const AGENT_A1: &str = "https://a.a1:50054";
 const AGENT_B1: &str = "https://b.b1:50054";
 
-/// The node whose trunk a cluster's controller was told to use for `s/n`.
+/// The node whose trunk a cluster's controller was told to use for `s/n`, if it is one.
 fn handoff(process: &Process, cluster: &str) -> Option<Name> {
     let key = ItemKey::Handoff { network: network_key("s/n"), cluster: name(cluster) };
     match &process.exchange.get(&key)?.item {
-        Item::Handoff { node, .. } => Some(node.clone()),
+        Item::Handoff { gates, .. } if gates.len() == 1 => gates.keys().next().cloned(),
+        Item::Handoff { .. } => None,
         Item::Endpoint { .. } => None,
     }
 }
@@ -30,13 +31,18 @@ fn audience(process: &Process, key: &str) -> Option<Vec<Name>> {
     Some(notice.audience.clone())
 }
 
-/// The gateway behind which the engine knows an endpoint of `s/n` with a MAC address.
+/// The gateway behind which the engine finds an endpoint of `s/n` with a MAC address.
 async fn gateway_of(process: &Process, mac: u8) -> Option<String> {
     let network = process.store.network(&network_key("s/n")).await.unwrap()?;
     let mac = endpoint("s/n/a/any", mac, "").mac;
     let switch = {
         let state = process.fabric.state.lock().unwrap();
-        state.endpoints.get(&(network.identity.vni, mac))?.switch
+        let region = &state.endpoints.get(&(network.identity.vni, mac))?.region;
+        let leads_there = |port: &&PortSpec| match &port.role {
+            PortRole::Trunk { regions, .. } => regions.contains(region),
+            PortRole::Access { .. } => false,
+        };
+        state.ports.values().find(leads_there)?.switch
     };
     let gateways = process.store.gateways().await.unwrap();
     let key = gateways.into_iter().map(|stored| stored.gateway.key);
@@ -86,7 +92,7 @@ async fn a_network_reaches_agents_switches_clusters_and_dns() {
     assert!(state.complete);
     assert_eq!(state.slices[&name("s")].links.len(), 1);
     let ports: Vec<_> = state.ports.keys().map(ToString::to_string).collect();
-    assert_eq!(ports, ["handoff/s/n/a", "handoff/s/n/b"]);
+    assert_eq!(ports, ["gate/s/n/a/a1", "gate/s/n/b/b1"]);
 }
 
 #[tokio::test]
@@ -105,8 +111,8 @@ async fn objects_are_ready_when_the_switches_say_so() {
     process.status.observe(Event::SwitchReady(gateway_key("a/a1").datapath_id()));
     let links = Event::SliceState { name: name("s"), ready: true, message: String::new() };
     process.status.observe(links);
-    for cluster in ["a", "b"] {
-        let id = network_key("s/n").handoff_port(&name(cluster));
+    for gateway in ["a/a1", "b/b1"] {
+        let id = network_key("s/n").gate_port(&gateway_key(gateway));
         process.status.observe(Event::PortState { id, ready: true, message: String::new() });
     }
     eventually("all is ready", async || {

@@ -2,7 +2,7 @@
 //! whose memory is the process's.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future,
     net::IpAddr,
     sync::{
@@ -50,7 +50,7 @@ impl Fuse {
 #[derive(Clone, Default)]
 pub(crate) struct FakeFabric {
     pub(crate) state: Arc<Mutex<FabricState>>,
-    /// Endpoints are removed while nobody holds it for writing.
+    /// Ports and endpoints are removed while nobody holds it for writing.
     pub(crate) removal_gate: Arc<RwLock<()>>,
     pub(crate) fuse: Arc<Fuse>,
 }
@@ -63,6 +63,10 @@ pub(crate) struct FabricState {
     pub(crate) ports: BTreeMap<PortId, PortSpec>,
     pub(crate) endpoints: BTreeMap<(Vni, MacAddress), EndpointSpec>,
     pub(crate) complete: bool,
+    /// How often links were asked for.
+    pub(crate) looks: usize,
+    /// Links that do not work, in this direction.
+    pub(crate) cut: BTreeSet<(DatapathId, DatapathId)>,
 }
 
 impl FabricState {
@@ -114,6 +118,7 @@ impl Fabric for FakeFabric {
     }
 
     async fn remove_port(&self, id: PortId) {
+        let _open = self.removal_gate.read().await;
         self.change(|state| drop(state.ports.remove(&id))).await;
     }
 
@@ -131,7 +136,17 @@ impl Fabric for FakeFabric {
     }
 
     async fn links(&self) -> Vec<LinkState> {
-        Vec::new()
+        let mut state = self.state.lock().unwrap();
+        state.looks += 1;
+        let links = state.slices.values().flat_map(|slice| &slice.links);
+        let both = links.flat_map(|link| [(&link.a, &link.b), (&link.b, &link.a)]);
+        both.map(|(from, to)| LinkState {
+            from: from.clone(),
+            to: to.clone(),
+            up: !state.cut.contains(&(from.switch, to.switch)),
+            message: String::new(),
+        })
+        .collect()
     }
 }
 

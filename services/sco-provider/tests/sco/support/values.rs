@@ -1,11 +1,13 @@
 //! Objects in few words.
 
+use std::num::NonZeroU32;
+
 use ipnet::IpNet;
 use l2sces_model::Name;
 use sco_provider::{
     domain::{
-        ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey, Slice,
-        Version,
+        ClusterEnd, ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Network, NetworkKey,
+        Slice, Version,
     },
     store::{LeaseRequest, ReleaseRequest},
 };
@@ -48,7 +50,7 @@ pub(crate) fn slice(text: &str, clusters: &[&str], gateways: &[&str]) -> Slice {
     let links = clusters.iter().enumerate().flat_map(|(index, a)| {
         clusters[index + 1..]
             .iter()
-            .map(move |b| ClusterLink::between(a.clone(), b.clone()).unwrap())
+            .map(move |b| ClusterLink::between(a.clone(), b.clone(), NonZeroU32::MIN).unwrap())
     });
     Slice {
         name: name(text),
@@ -57,6 +59,15 @@ pub(crate) fn slice(text: &str, clusters: &[&str], gateways: &[&str]) -> Slice {
         gateways: gateways.iter().map(|key| gateway_key(key)).collect(),
         clusters,
     }
+}
+
+/// A link between two gateways, `cluster/node` each.
+pub(crate) fn link(a: &str, b: &str, cost: u32) -> ClusterLink {
+    let end = |text| {
+        let GatewayKey { cluster, node } = gateway_key(text);
+        ClusterEnd { cluster, node: Some(node) }
+    };
+    ClusterLink::between(end(a), end(b), NonZeroU32::new(cost).unwrap()).unwrap()
 }
 
 /// `slice/network`.

@@ -1,8 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use l2sces_controller::Event;
 use sco_provider::{
     domain::{Endpoint, Gateway, Key, Network, ObjectKey, Slice},
     exchange::{self, ExchangeBoard},
+    health::Health,
     reconcile::{Parts, Queues, Reconciler},
     status::StatusBoard,
     store::Store,
@@ -26,6 +28,7 @@ pub(crate) struct Process {
     pub(crate) fabric: FakeFabric,
     pub(crate) exchange: Arc<ExchangeBoard>,
     pub(crate) status: Arc<StatusBoard>,
+    pub(crate) health: Arc<Health>,
     working: JoinHandle<()>,
 }
 
@@ -42,11 +45,17 @@ impl World {
 
     /// Starts the process. It restores and works on its own.
     pub(crate) async fn start(&self) -> Process {
+        self.start_with_grace(Duration::from_secs(30)).await
+    }
+
+    /// The same; gateways that are away for longer than `grace` have failed.
+    pub(crate) async fn start_with_grace(&self, grace: Duration) -> Process {
         let store = self.database.store().await;
         let queues = Queues::default();
         let exchange = Arc::new(exchange::board());
         let status = Arc::new(StatusBoard::default());
         let fabric = FakeFabric { fuse: self.fuse.clone(), ..FakeFabric::default() };
+        let health = Arc::new(Health::new(grace));
         let reconciler = Reconciler::new(Parts {
             store: store.clone(),
             queues: queues.clone(),
@@ -55,14 +64,16 @@ impl World {
             names: self.names.clone(),
             exchange: exchange.clone(),
             status: status.clone(),
+            health: health.clone(),
             controllers: vec!["ssl:192.0.2.1:6654".to_owned()],
+            bfd_interval_ms: 200,
         })
         .unwrap();
         let working = tokio::spawn(async move {
             reconciler.restore().await.unwrap();
             reconciler.run().await;
         });
-        Process { store, queues, fabric, exchange, status, working }
+        Process { store, queues, fabric, exchange, status, health, working }
     }
 
     /// Starts the process with clusters a and b, a slice `s` of both, and a network `s/n`.
@@ -77,6 +88,12 @@ impl World {
 }
 
 impl Process {
+    /// The engine says something.
+    pub(crate) fn observe(&self, event: Event) {
+        self.health.observe(&event);
+        self.status.observe(event);
+    }
+
     pub(crate) async fn apply_gateway(&self, gateway: &Gateway) {
         self.store.apply_gateway(gateway).await.unwrap();
         self.queues.wake(Key::Gateway(gateway.key.clone()));

@@ -1,0 +1,322 @@
+//! Which gateways and links work, as the switches say.
+//!
+//! What has not been heard of yet gets the benefit of the doubt for a grace: after a start, switches
+//! connect one by one, and no plan may change for that. The same grace is given to a gateway whose
+//! switch has lost the controller: frames do not need the controller. A link that was seen to work
+//! and then to fail has failed at once.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use l2sces_controller::{Event, LinkState};
+use l2sces_model::{DatapathId, Name};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use crate::domain::{GatewayKey, GatewayLink, Topology};
+
+/// How often links are asked for while some do not work: the engine says of a slice that not all of
+/// its links work, but not when yet another fails.
+const WATCHFUL: Duration = Duration::from_secs(1);
+
+/// The switches at the ends of a link, the lower one first.
+type Ends = (DatapathId, DatapathId);
+
+/// What was last heard of a gateway or a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Up,
+    /// Nothing, since then.
+    Missing(Instant),
+    /// It was up, and does not work.
+    Broken,
+}
+
+/// Which gateways and links work.
+#[derive(Debug)]
+pub struct Health {
+    grace: Duration,
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    gateways: HashMap<DatapathId, Presence>,
+    links: HashMap<Ends, Presence>,
+    /// The slices that have links which do not work.
+    troubled: HashSet<Name>,
+    /// Links have changed since they were last asked for.
+    is_outdated: bool,
+}
+
+/// What of a topology does not work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    gateways: BTreeSet<GatewayKey>,
+    links: BTreeSet<(GatewayKey, GatewayKey)>,
+}
+
+impl Failures {
+    /// Whether a gateway works.
+    pub fn spares_gateway(&self, gateway: &GatewayKey) -> bool {
+        !self.gateways.contains(gateway)
+    }
+
+    /// Whether a link works, whose ends are given in the topology's order.
+    pub fn spares_link(&self, a: &GatewayKey, b: &GatewayKey) -> bool {
+        // No copies for a question: there are few failures.
+        !self.links.iter().any(|(one, other)| one == a && other == b)
+    }
+}
+
+impl Health {
+    /// Nothing has been heard yet. What is silent for longer than `grace` has failed.
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, inner: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Takes note of what the switches say.
+    pub fn observe(&self, event: &Event) {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        match event {
+            Event::SwitchReady(id) => {
+                inner.gateways.insert(*id, Presence::Up);
+                // Discovery begins anew for it.
+                inner.doubt_links(*id, now, true);
+            }
+            Event::SwitchDown { id, .. } => {
+                let presence = inner.gateways.entry(*id).or_insert(Presence::Missing(now));
+                if *presence == Presence::Up {
+                    *presence = Presence::Missing(now);
+                }
+                inner.doubt_links(*id, now, false);
+            }
+            Event::SliceState { name, ready, .. } => {
+                if *ready {
+                    inner.troubled.remove(name);
+                } else {
+                    inner.troubled.insert(name.clone());
+                }
+                inner.is_outdated = true;
+            }
+            _ => return,
+        }
+        self.changed.notify_one();
+    }
+
+    /// Whether links are to be asked for, and told with [`take_in`](Self::take_in).
+    pub(crate) fn is_outdated(&self) -> bool {
+        let inner = self.lock();
+        inner.is_outdated || !inner.troubled.is_empty()
+    }
+
+    /// Links are about to be asked for: what changes from now on calls for another look.
+    pub(crate) fn begin_look(&self) {
+        self.lock().is_outdated = false;
+    }
+
+    /// Takes note of the states of all links.
+    pub(crate) fn take_in(&self, links: &[LinkState]) {
+        let now = Instant::now();
+        let mut up: HashMap<Ends, bool> = HashMap::new();
+        for link in links {
+            // It works if both directions do.
+            *up.entry(ends(link.from.switch, link.to.switch)).or_insert(true) &= link.up;
+        }
+        let mut inner = self.lock();
+        inner.links.retain(|ends, _| up.contains_key(ends));
+        for (ends, up) in up {
+            let presence = inner.links.entry(ends).or_insert(Presence::Missing(now));
+            match (up, *presence) {
+                (true, _) => *presence = Presence::Up,
+                (false, Presence::Up) => *presence = Presence::Broken,
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// Forgets a gateway that is gone.
+    pub(crate) fn forget_gateway(&self, id: DatapathId) {
+        self.lock().gateways.remove(&id);
+    }
+
+    /// Forgets a slice that is gone.
+    pub(crate) fn forget_slice(&self, name: &Name) {
+        self.lock().troubled.remove(name);
+    }
+
+    /// What of a topology does not work now. What was never asked for before counts as new.
+    pub(crate) fn failures(&self, topology: &Topology) -> Failures {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let has_failed = |presence: &mut Presence| match presence {
+            Presence::Up => false,
+            Presence::Missing(since) => *since + self.grace <= now,
+            Presence::Broken => true,
+        };
+        let mut failures = Failures::default();
+        for gateway in &topology.gateways {
+            let new = Presence::Missing(now);
+            if has_failed(inner.gateways.entry(gateway.datapath_id()).or_insert(new)) {
+                failures.gateways.insert(gateway.clone());
+            }
+        }
+        for GatewayLink { a, b, .. } in &topology.links {
+            let ends = ends(a.datapath_id(), b.datapath_id());
+            if has_failed(inner.links.entry(ends).or_insert(Presence::Missing(now))) {
+                failures.links.insert((a.clone(), b.clone()));
+            }
+        }
+        failures
+    }
+
+    /// Waits until failures may be others than before.
+    pub(crate) async fn changed(&self) {
+        match self.next_look() {
+            None => self.changed.notified().await,
+            Some(deadline) => tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(deadline) => {}
+            },
+        }
+    }
+
+    /// When something may be found to have failed without anybody saying so.
+    fn next_look(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let inner = self.lock();
+        let all = inner.gateways.values().chain(inner.links.values());
+        let graces = all.filter_map(|presence| match presence {
+            Presence::Missing(since) => Some(*since + self.grace).filter(|end| *end > now),
+            Presence::Up | Presence::Broken => None,
+        });
+        let look = (!inner.troubled.is_empty()).then(|| now + WATCHFUL);
+        graces.chain(look).min()
+    }
+
+    /// Every method leaves the maps whole at every point where it could panic.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// What is known of a switch's links is out of date: those that worked, or all.
+    fn doubt_links(&mut self, id: DatapathId, now: Instant, all: bool) {
+        for ((a, b), presence) in &mut self.links {
+            if (*a == id || *b == id) && (all || *presence == Presence::Up) {
+                *presence = Presence::Missing(now);
+            }
+        }
+        self.is_outdated = true;
+    }
+}
+
+fn ends(one: DatapathId, other: DatapathId) -> Ends {
+    if one < other { (one, other) } else { (other, one) }
+}
+
+#[cfg(test)]
+mod tests {
+    use l2sces_controller::{LinkEnd, LinkSpec};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn gateway(cluster: &str) -> GatewayKey {
+        GatewayKey { cluster: cluster.parse().unwrap(), node: "n".parse().unwrap() }
+    }
+
+    fn topology() -> Topology {
+        let link = GatewayLink { a: gateway("a"), b: gateway("b"), cost: 1 };
+        Topology { gateways: vec![gateway("a"), gateway("b")], links: vec![link] }
+    }
+
+    fn links(up: bool) -> Vec<LinkState> {
+        let LinkSpec { a, b, .. } = LinkSpec::from(&topology().links[0]);
+        let state = |from: &LinkEnd, to: &LinkEnd, up| LinkState {
+            from: from.clone(),
+            to: to.clone(),
+            up,
+            message: String::new(),
+        };
+        vec![state(&a, &b, true), state(&b, &a, up)]
+    }
+
+    fn down(cluster: &str) -> Event {
+        Event::SwitchDown { id: gateway(cluster).datapath_id(), reason: String::new() }
+    }
+
+    fn ready(cluster: &str) -> Event {
+        Event::SwitchReady(gateway(cluster).datapath_id())
+    }
+
+    fn failures(gateways: &[&str], link: bool) -> Failures {
+        Failures {
+            gateways: gateways.iter().map(|cluster| gateway(cluster)).collect(),
+            links: link.then(|| (gateway("a"), gateway("b"))).into_iter().collect(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_never_heard_of_fails_after_a_grace() {
+        let health = Health::new(GRACE);
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+        health.observe(&ready("a"));
+        health.take_in(&links(false));
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+        health.changed().await;
+        let begin = Instant::now();
+        while health.failures(&topology()) == failures(&[], false) {
+            health.changed().await;
+        }
+        assert!(Instant::now() - begin <= GRACE, "it wakes in time");
+        assert_eq!(health.failures(&topology()), failures(&["b"], true));
+        health.observe(&ready("b"));
+        health.take_in(&links(true));
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_broke_has_failed_at_once_and_a_lost_switch_later() {
+        let health = Health::new(GRACE);
+        for cluster in ["a", "b"] {
+            health.observe(&ready(cluster));
+        }
+        health.take_in(&links(true));
+        health.take_in(&links(false));
+        assert_eq!(health.failures(&topology()), failures(&[], true));
+        health.observe(&down("a"));
+        assert_eq!(health.failures(&topology()), failures(&[], true), "it stays broken");
+        tokio::time::advance(GRACE).await;
+        assert_eq!(health.failures(&topology()), failures(&["a"], true));
+        // Another reason why it is down is not another absence.
+        health.observe(&down("a"));
+        assert_eq!(health.failures(&topology()), failures(&["a"], true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_switch_that_connects_anew_has_links_that_are_not_known_yet() {
+        let health = Health::new(GRACE);
+        health.observe(&ready("a"));
+        health.observe(&ready("b"));
+        health.take_in(&links(true));
+        health.observe(&down("a"));
+        health.take_in(&links(false));
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+        health.observe(&ready("a"));
+        health.take_in(&links(false));
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+        health.take_in(&links(true));
+        health.take_in(&links(false));
+        assert_eq!(health.failures(&topology()), failures(&[], true));
+    }
+}

@@ -1,0 +1,23 @@
+use super::Reconciler;
+use crate::{
+    domain::Key,
+    downstream::{Agents, Fabric, Names},
+};
+
+impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
+    /// Has slices reconciled of which other gateways or links work than before, for ever.
+    pub(super) async fn follow_health(&self) {
+        loop {
+            self.health.changed().await;
+            if self.health.is_outdated() {
+                self.health.begin_look();
+                self.health.take_in(&self.fabric.links().await);
+            }
+            for (name, known) in self.slices.all() {
+                if self.health.failures(&known.topology) != known.failures {
+                    self.queues.wake(Key::Slice(name));
+                }
+            }
+        }
+    }
+}
