@@ -101,9 +101,9 @@ pub(crate) fn port_key(id: &PortId) -> Option<PortKey> {
     id.as_str().strip_prefix(PORT_PREFIX)?.parse().ok()
 }
 
-/// What the engine calls a network's handoff.
-pub(crate) fn handoff_id(network: &NetworkKey) -> PortId {
-    format!("handoff/{network}").into()
+/// What the engine calls a network's port on the trunk of a gateway.
+pub(crate) fn handoff_id(network: &NetworkKey, node: &Name) -> PortId {
+    format!("handoff/{network}/{node}").into()
 }
 
 #[cfg(test)]
@@ -115,7 +115,8 @@ mod tests {
         let port: PortKey = "handoff/s/n".parse().unwrap();
         let network = NetworkKey { slice: "s".parse().unwrap(), name: "n".parse().unwrap() };
         assert_eq!(port_key(&port_id(&port)), Some(port.clone()));
-        assert_eq!(port_key(&handoff_id(&network)), None);
-        assert_ne!(port_id(&port), handoff_id(&network));
+        let handoff = handoff_id(&network, &"g".parse().unwrap());
+        assert_eq!(port_key(&handoff), None);
+        assert_ne!(port_id(&port), handoff);
     }
 }

@@ -1,12 +1,12 @@
 //! What the sco-provider says of the other clusters, and what the fabric needs of it. Pure.
 //!
-//! An endpoint of another cluster lies behind the trunk that its network may use: without a handoff
-//! it is remembered only.
+//! Endpoints of other clusters are known by their cluster; through which trunk that is reached is
+//! told apart from them, so that it may change without a word about any endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use l2sces_controller::{EndpointSpec, PortId, PortRole, PortSpec};
-use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+use l2sces_controller::{EndpointSpec, NetworkSpec, PortId, PortRole, PortSpec};
+use l2sces_model::{Epoch, InterfaceName, MacAddress, Name, Vni};
 
 use crate::{
     domain::NetworkKey,
@@ -21,11 +21,28 @@ pub(super) struct EndpointKey {
     pub(super) port: Name,
 }
 
-/// A change to the fabric.
+/// The trunks that a network may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Handoff {
+    pub(super) vni: Vni,
+    pub(super) epoch: Epoch,
+    /// The gateways' nodes, and the clusters that are reached through them.
+    pub(super) gates: BTreeMap<Name, BTreeSet<Name>>,
+}
+
+/// A change to the fabric. Steps may be carried out in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    PutHandoff(PortSpec),
-    RemoveHandoff(PortId),
+    /// The trunks of a network change.
+    Handoff {
+        network: NetworkKey,
+        /// What the fabric must know of the network, whether it has ports here or not; none: it
+        /// leaves the cluster no more.
+        spec: Option<NetworkSpec>,
+        /// To be taken away before anything is put.
+        removed: Vec<PortId>,
+        put: Vec<PortSpec>,
+    },
     PutEndpoint(EndpointSpec),
     RemoveEndpoint(Vni, MacAddress),
 }
@@ -37,12 +54,6 @@ enum Target {
     Endpoint(Vni, MacAddress),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Handoff {
-    vni: Vni,
-    node: Name,
-}
-
 type Address = (Vni, MacAddress);
 
 /// Handoffs and remote endpoints.
@@ -50,6 +61,8 @@ pub(super) struct Directory {
     cluster: Name,
     trunk: InterfaceName,
     handoffs: BTreeMap<NetworkKey, Handoff>,
+    /// The nodes of the trunks that the fabric has been told of.
+    told: BTreeMap<NetworkKey, BTreeSet<Name>>,
     endpoints: BTreeMap<EndpointKey, Address>,
     /// Whose an address is: the endpoint that was told of last.
     owners: BTreeMap<Address, EndpointKey>,
@@ -65,6 +78,7 @@ impl Directory {
             cluster,
             trunk,
             handoffs: BTreeMap::new(),
+            told: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             owners: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -82,28 +96,24 @@ impl Directory {
     /// The watch has told everything that is: the rest is gone.
     pub(super) fn synced(&mut self) {
         for network in std::mem::take(&mut self.unseen_handoffs) {
-            self.remove_handoff(&network, None);
+            self.remove_handoff(&network);
         }
         for key in std::mem::take(&mut self.unseen_endpoints) {
             self.remove_endpoint(&key);
         }
     }
 
-    pub(super) fn put_handoff(&mut self, network: NetworkKey, vni: Vni, node: Name) {
+    pub(super) fn put_handoff(&mut self, network: NetworkKey, handoff: Handoff) {
         self.unseen_handoffs.remove(&network);
-        let handoff = Handoff { vni, node };
         if self.handoffs.get(&network) != Some(&handoff) {
             self.handoffs.insert(network.clone(), handoff);
-            self.handoff_changed(network);
+            self.changed.insert(Target::Handoff(network));
         }
     }
 
-    /// Removes a network's handoff, unless it has moved from `node` meanwhile.
-    pub(super) fn remove_handoff(&mut self, network: &NetworkKey, node: Option<&Name>) {
-        let Some(handoff) = self.handoffs.get(network) else { return };
-        if node.is_none_or(|node| handoff.node == *node) {
-            self.handoffs.remove(network);
-            self.handoff_changed(network.clone());
+    pub(super) fn remove_handoff(&mut self, network: &NetworkKey) {
+        if self.handoffs.remove(network).is_some() {
+            self.changed.insert(Target::Handoff(network.clone()));
         }
     }
 
@@ -128,48 +138,54 @@ impl Directory {
         }
     }
 
-    fn handoff_changed(&mut self, network: NetworkKey) {
-        let behind = self.endpoints.iter().filter(|(key, _)| key.network == network);
-        let targets: Vec<_> = behind.map(|(_, (vni, mac))| Target::Endpoint(*vni, *mac)).collect();
-        self.changed.extend(targets);
-        self.changed.insert(Target::Handoff(network));
-    }
-
     /// What is to be done about everything that has changed since this was last asked.
     pub(super) fn steps(&mut self) -> Vec<Step> {
         let changed = std::mem::take(&mut self.changed);
         changed.into_iter().map(|target| self.step(target)).collect()
     }
 
-    fn step(&self, target: Target) -> Step {
+    fn step(&mut self, target: Target) -> Step {
         match target {
-            Target::Handoff(network) => match self.handoffs.get(&network) {
-                Some(handoff) => Step::PutHandoff(PortSpec {
-                    id: handoff_id(&network),
-                    vni: handoff.vni,
-                    switch: self.switch(handoff),
-                    interface: self.trunk.clone(),
-                    role: PortRole::Trunk,
-                }),
-                None => Step::RemoveHandoff(handoff_id(&network)),
-            },
-            Target::Endpoint(vni, mac) => {
-                let owner = self.owners.get(&(vni, mac));
-                match owner.and_then(|key| self.handoffs.get(&key.network)) {
-                    Some(handoff) => Step::PutEndpoint(EndpointSpec {
-                        vni,
-                        mac,
-                        switch: self.switch(handoff),
-                        interface: self.trunk.clone(),
-                    }),
-                    None => Step::RemoveEndpoint(vni, mac),
+            Target::Handoff(network) => self.handoff_step(network),
+            Target::Endpoint(vni, mac) => match self.owners.get(&(vni, mac)) {
+                Some(owner) => {
+                    Step::PutEndpoint(EndpointSpec { vni, mac, region: owner.cluster.clone() })
                 }
-            }
+                None => Step::RemoveEndpoint(vni, mac),
+            },
         }
     }
 
-    fn switch(&self, handoff: &Handoff) -> DatapathId {
-        datapath_id(&self.cluster, &handoff.node)
+    fn handoff_step(&mut self, network: NetworkKey) -> Step {
+        let handoff = self.handoffs.get(&network);
+        let put = handoff.map(|handoff| self.trunks(&network, handoff)).unwrap_or_default();
+        let nodes: BTreeSet<Name> =
+            handoff.iter().flat_map(|handoff| handoff.gates.keys().cloned()).collect();
+        let spec =
+            handoff.map(|handoff| NetworkSpec { vni: handoff.vni, slice: network.slice.clone() });
+        let former = match handoff {
+            Some(_) => self.told.insert(network.clone(), nodes.clone()),
+            None => self.told.remove(&network),
+        };
+        let lost = former.unwrap_or_default().into_iter().filter(|node| !nodes.contains(node));
+        let removed = lost.map(|node| handoff_id(&network, &node)).collect();
+        Step::Handoff { network, spec, removed, put }
+    }
+
+    fn trunks(&self, network: &NetworkKey, handoff: &Handoff) -> Vec<PortSpec> {
+        let trunk = |(node, regions): (&Name, &BTreeSet<Name>)| PortSpec {
+            id: handoff_id(network, node),
+            vni: handoff.vni,
+            switch: datapath_id(&self.cluster, node),
+            interface: self.trunk.clone(),
+            role: PortRole::Trunk {
+                // A cluster's switches are in one segment.
+                segment: 0,
+                epoch: handoff.epoch,
+                regions: regions.clone(),
+            },
+        };
+        handoff.gates.iter().map(trunk).collect()
     }
 }
 
@@ -185,8 +201,8 @@ mod tests {
         NetworkKey { slice: name("s"), name: name("blue") }
     }
 
-    fn endpoint(port: &str) -> EndpointKey {
-        EndpointKey { network: network(), cluster: name("b"), port: name(port) }
+    fn endpoint(cluster: &str, port: &str) -> EndpointKey {
+        EndpointKey { network: network(), cluster: name(cluster), port: name(port) }
     }
 
     fn vni() -> Vni {
@@ -199,79 +215,108 @@ mod tests {
         Directory::new(name("a"), "l2t-sps".parse().unwrap())
     }
 
-    fn put_handoff(node: &str) -> Step {
-        Step::PutHandoff(PortSpec {
-            id: "handoff/s/blue".into(),
+    fn handoff(epoch: u8, gates: &[(&str, &[&str])]) -> Handoff {
+        let regions = |clusters: &[&str]| clusters.iter().map(|cluster| name(cluster)).collect();
+        Handoff {
             vni: vni(),
-            switch: datapath_id(&name("a"), &name(node)),
-            interface: "l2t-sps".parse().unwrap(),
-            role: PortRole::Trunk,
-        })
+            epoch: epoch.try_into().unwrap(),
+            gates: gates.iter().map(|(node, clusters)| (name(node), regions(clusters))).collect(),
+        }
     }
 
-    fn put_endpoint(node: &str) -> Step {
-        Step::PutEndpoint(EndpointSpec {
+    fn trunk(epoch: u8, node: &str, regions: &[&str]) -> PortSpec {
+        PortSpec {
+            id: format!("handoff/s/blue/{node}").into(),
             vni: vni(),
-            mac: MAC,
             switch: datapath_id(&name("a"), &name(node)),
             interface: "l2t-sps".parse().unwrap(),
-        })
+            role: PortRole::Trunk {
+                segment: 0,
+                epoch: epoch.try_into().unwrap(),
+                regions: regions.iter().map(|cluster| name(cluster)).collect(),
+            },
+        }
+    }
+
+    fn step(removed: &[&str], put: Vec<PortSpec>) -> Step {
+        Step::Handoff {
+            network: network(),
+            spec: (!put.is_empty()).then(|| NetworkSpec { vni: vni(), slice: name("s") }),
+            removed: removed.iter().map(|node| format!("handoff/s/blue/{node}").into()).collect(),
+            put,
+        }
+    }
+
+    fn put_endpoint(cluster: &str) -> Step {
+        Step::PutEndpoint(EndpointSpec { vni: vni(), mac: MAC, region: name(cluster) })
     }
 
     #[test]
-    fn an_endpoint_waits_for_the_handoff_and_moves_with_it() {
+    fn a_new_plan_moves_trunks_and_no_endpoints() {
         let mut directory = directory();
-        directory.put_endpoint(endpoint("web"), vni(), MAC);
-        assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), MAC)]);
-        directory.put_handoff(network(), vni(), name("g1"));
-        assert_eq!(directory.steps(), [put_handoff("g1"), put_endpoint("g1")]);
-        directory.put_handoff(network(), vni(), name("g2"));
-        assert_eq!(directory.steps(), [put_handoff("g2"), put_endpoint("g2")]);
-        // Of the place that it has left.
-        directory.remove_handoff(&network(), Some(&name("g1")));
+        directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
+        assert_eq!(directory.steps(), [put_endpoint("b")]);
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
+        assert_eq!(directory.steps(), [step(&[], vec![trunk(1, "g1", &["b"])])]);
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
         assert_eq!(directory.steps(), []);
-        directory.remove_handoff(&network(), Some(&name("g2")));
-        let gone = [Step::RemoveHandoff("handoff/s/blue".into()), Step::RemoveEndpoint(vni(), MAC)];
-        assert_eq!(directory.steps(), gone);
+        directory.put_handoff(network(), handoff(2, &[("g2", &["b"]), ("g3", &["c", "d"])]));
+        let gates = vec![trunk(2, "g2", &["b"]), trunk(2, "g3", &["c", "d"])];
+        assert_eq!(directory.steps(), [step(&["g1"], gates)]);
+        directory.remove_handoff(&network());
+        assert_eq!(directory.steps(), [step(&["g2", "g3"], vec![])]);
+        directory.remove_handoff(&network());
+        assert_eq!(directory.steps(), []);
+    }
+
+    #[test]
+    fn of_plans_that_came_too_fast_nothing_is_left() {
+        let mut directory = directory();
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
+        directory.steps();
+        directory.put_handoff(network(), handoff(2, &[("g2", &["b"])]));
+        directory.put_handoff(network(), handoff(3, &[("g3", &["b"])]));
+        assert_eq!(directory.steps(), [step(&["g1"], vec![trunk(3, "g3", &["b"])])]);
     }
 
     #[test]
     fn what_a_new_watch_does_not_tell_again_is_removed_and_the_rest_left_alone() {
         let mut directory = directory();
-        directory.put_handoff(network(), vni(), name("g1"));
-        directory.put_endpoint(endpoint("web"), vni(), MAC);
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
+        directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
         let other = MacAddress::new([2, 0, 0, 0, 0, 2]);
-        directory.put_endpoint(endpoint("db"), vni(), other);
+        directory.put_endpoint(endpoint("b", "db"), vni(), other);
         directory.steps();
         directory.begin();
-        directory.put_handoff(network(), vni(), name("g1"));
-        directory.put_endpoint(endpoint("web"), vni(), MAC);
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
+        directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
         assert_eq!(directory.steps(), []);
         directory.synced();
         assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), other)]);
+        directory.begin();
+        directory.synced();
+        assert_eq!(directory.steps(), [step(&["g1"], vec![]), Step::RemoveEndpoint(vni(), MAC)]);
     }
 
     #[test]
     fn an_address_that_changed_hands_stays() {
         let mut directory = directory();
-        directory.put_handoff(network(), vni(), name("g1"));
-        directory.put_endpoint(endpoint("old"), vni(), MAC);
-        directory.put_endpoint(endpoint("new"), vni(), MAC);
-        directory.steps();
-        directory.remove_endpoint(&endpoint("old"));
+        directory.put_endpoint(endpoint("b", "old"), vni(), MAC);
+        directory.put_endpoint(endpoint("c", "new"), vni(), MAC);
+        assert_eq!(directory.steps(), [put_endpoint("c")]);
+        directory.remove_endpoint(&endpoint("b", "old"));
         assert_eq!(directory.steps(), []);
-        directory.remove_endpoint(&endpoint("new"));
+        directory.remove_endpoint(&endpoint("c", "new"));
         assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), MAC)]);
     }
 
     #[test]
     fn an_endpoint_that_changes_its_mac_leaves_the_former() {
         let mut directory = directory();
-        directory.put_handoff(network(), vni(), name("g1"));
         let former = MacAddress::new([2, 0, 0, 0, 0, 2]);
-        directory.put_endpoint(endpoint("web"), vni(), former);
+        directory.put_endpoint(endpoint("b", "web"), vni(), former);
         directory.steps();
-        directory.put_endpoint(endpoint("web"), vni(), MAC);
-        assert_eq!(directory.steps(), [put_endpoint("g1"), Step::RemoveEndpoint(vni(), former)]);
+        directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
+        assert_eq!(directory.steps(), [put_endpoint("b"), Step::RemoveEndpoint(vni(), former)]);
     }
 }

@@ -1,24 +1,28 @@
 //! Follows what the sco-provider says of the other clusters.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
-use futures::{StreamExt, stream};
-use l2sces_model::{InterfaceName, MacAddress, Name, SPS_TRUNK_INTERFACE, Vni};
+use futures::{StreamExt, future::join_all, stream};
+use l2sces_controller::{NetworkSpec, PortId, PortSpec};
+use l2sces_model::{Epoch, InterfaceName, MacAddress, Name, SPS_TRUNK_INTERFACE, Vni};
 use l2sces_proto::{
     resource::v1::ChangeKind,
     sco::v1::{
-        EndpointKey as ProtoEndpointKey, NetworkKey as ProtoNetworkKey, WatchClusterResponse,
-        watch_cluster_response::Change,
+        EndpointKey as ProtoEndpointKey, Gate as ProtoGate, Handoff as ProtoHandoff,
+        NetworkKey as ProtoNetworkKey, WatchClusterResponse, watch_cluster_response::Change,
     },
 };
 use l2sces_reconcile::Queue;
 use thiserror::Error;
 use tonic::Status;
 
-use super::directory::{Directory, EndpointKey, Step};
+use super::{
+    Uplink,
+    directory::{Directory, EndpointKey, Handoff, Step},
+};
 use crate::{
     board::Board,
     domain::{Key, NetworkKey},
@@ -28,35 +32,6 @@ use crate::{
 
 /// Changes taken in at once, and steps carried out at once.
 const BATCH: usize = 256;
-
-/// What is known of the connection to the sco-provider, and of what it made possible.
-#[derive(Default)]
-pub(crate) struct Uplink {
-    fault: Mutex<Option<String>>,
-    complete: AtomicBool,
-}
-
-impl Uplink {
-    /// Why the sco-provider cannot be reached, if that is known: then there is no use in calling
-    /// it, and what depends on it is woken when it is back.
-    pub(crate) fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether the engine knows all that is wanted. Before that it touches no switch, so that no
-    /// deletion can be completed.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_fault(&self, fault: Option<String>) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
-    }
-
-    pub(crate) fn set_complete(&self) {
-        self.complete.store(true, Ordering::Release);
-    }
-}
 
 /// Why a change cannot be understood.
 #[derive(Debug, Error)]
@@ -132,18 +107,39 @@ impl ExchangeWatch {
         "the watch ended".to_owned()
     }
 
-    /// Steps about different things may be carried out in any order, and at once.
+    /// All at once: the steps are about different things.
     async fn carry_out(&self, steps: Vec<Step>) {
         stream::iter(steps)
             .for_each_concurrent(BATCH, |step| async move {
                 match step {
-                    Step::PutHandoff(port) => self.fabric.put_port(port).await,
-                    Step::RemoveHandoff(id) => self.fabric.remove_port(id).await,
+                    Step::Handoff { network, spec, removed, put } => {
+                        self.change_trunks(network, spec, removed, put).await;
+                    }
                     Step::PutEndpoint(endpoint) => self.fabric.put_endpoint(endpoint).await,
                     Step::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac).await,
                 }
             })
             .await;
+    }
+
+    /// What goes is gone before anything comes: never are there more trunks than a plan has.
+    async fn change_trunks(
+        &self,
+        network: NetworkKey,
+        spec: Option<NetworkSpec>,
+        removed: Vec<PortId>,
+        put: Vec<PortSpec>,
+    ) {
+        join_all(removed.into_iter().map(|id| self.fabric.remove_port(id))).await;
+        let is_news = self.uplink.set_carried(&network, spec.as_ref().map(|spec| spec.vni));
+        if let Some(spec) = spec {
+            // The network's own worker may have removed it a moment ago, and then puts it again.
+            self.fabric.put_network(spec).await;
+        }
+        join_all(put.into_iter().map(|port| self.fabric.put_port(port))).await;
+        if is_news {
+            self.queue.wake(Key::Network(network));
+        }
     }
 
     async fn synced(&self) {
@@ -173,14 +169,12 @@ fn try_take_in(
 ) -> Result<(), ChangeError> {
     let put = response.kind() == ChangeKind::Put;
     match response.change.ok_or(ChangeError::Missing("change"))? {
-        Change::Handoff(handoff) => {
-            let network = network_key(handoff.network)?;
+        Change::Handoff(message) => {
+            let network = network_key(message.network.clone())?;
             if put {
-                let node = parsed("handoff.node", handoff.node.parse())?;
-                let vni = parsed("handoff.vni", Vni::try_from(handoff.vni))?;
-                directory.put_handoff(network, vni, node);
+                directory.put_handoff(network, handoff(&message)?);
             } else {
-                directory.remove_handoff(&network, handoff.node.parse().ok().as_ref());
+                directory.remove_handoff(&network);
             }
         }
         Change::Endpoint(remote) => {
@@ -196,6 +190,21 @@ fn try_take_in(
         }
     }
     Ok(())
+}
+
+fn handoff(message: &ProtoHandoff) -> Result<Handoff, ChangeError> {
+    let epoch = u8::try_from(message.epoch).map_err(|error| error.to_string());
+    let epoch = epoch.and_then(|epoch| Epoch::try_from(epoch).map_err(|error| error.to_string()));
+    Ok(Handoff {
+        vni: parsed("handoff.vni", Vni::try_from(message.vni))?,
+        epoch: parsed("handoff.epoch", epoch)?,
+        gates: message.gates.iter().map(gate).collect::<Result<BTreeMap<_, _>, _>>()?,
+    })
+}
+
+fn gate(message: &ProtoGate) -> Result<(Name, BTreeSet<Name>), ChangeError> {
+    let clusters = message.clusters.iter().map(|text| parsed("gate.clusters", text.parse()));
+    Ok((parsed("gate.node", message.node.parse())?, clusters.collect::<Result<_, _>>()?))
 }
 
 fn network_key(key: Option<ProtoNetworkKey>) -> Result<NetworkKey, ChangeError> {

@@ -3,13 +3,17 @@
 mod agents;
 mod directory;
 mod exchange;
+mod uplink;
 
 use std::{iter, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
 pub(crate) use agents::AgentWatches;
-pub(crate) use exchange::{ExchangeWatch, Uplink};
+pub(crate) use exchange::ExchangeWatch;
+#[cfg(test)]
+pub(crate) use uplink::Carried;
+pub(crate) use uplink::Uplink;
 
 /// Pauses between attempts to connect: some 50 ms at first, at most some 2 s.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {

@@ -1,7 +1,7 @@
 use l2sces_proto::{
     resource::v1::ChangeKind,
     sco::v1::{
-        Endpoint, EndpointKey, Handoff, NetworkKey, RemoteEndpoint, WatchClusterResponse,
+        Endpoint, EndpointKey, Gate, Handoff, NetworkKey, RemoteEndpoint, WatchClusterResponse,
         watch_cluster_response::Change,
     },
 };
@@ -11,14 +11,16 @@ use crate::{
     attach,
     board::Fact,
     domain::{Key, Reason},
-    examples::{name, network, port, put_network, put_port},
+    examples::{name, network, network_key, port, put_network, put_port},
     fabric::datapath_id,
     reconcile::fakes::{Fault, World, run_until},
+    watch::Carried,
 };
 
 fn handoff(node: &str) -> WatchClusterResponse {
     let network = NetworkKey { slice: "s1".to_owned(), name: "blue".to_owned() };
-    let handoff = Handoff { network: Some(network), vni: 1, node: node.to_owned() };
+    let gate = Gate { node: node.to_owned(), clusters: vec!["b".to_owned()] };
+    let handoff = Handoff { network: Some(network), vni: 1, epoch: 3, gates: vec![gate] };
     let kind = ChangeKind::Put.into();
     WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
 }
@@ -61,7 +63,7 @@ async fn the_fabric_is_complete_with_the_store_and_the_first_synced_and_not_befo
     assert_eq!((wanted.switches.len(), wanted.slices.len(), wanted.networks.len()), (2, 1, 1));
     // The port and the handoff.
     assert_eq!(wanted.ports.len(), 2);
-    let trunk = &wanted.ports[&"handoff/s1/blue".into()];
+    let trunk = &wanted.ports[&"handoff/s1/blue/n1".into()];
     assert_eq!(trunk.switch, datapath_id(&name("a"), &name("n1")));
     watch.abort();
 }
@@ -92,6 +94,65 @@ async fn a_new_connection_replaces_what_the_former_told() {
     let calls = world.script.calls();
     assert!(!calls.iter().any(|call| call.contains("fabric.put_endpoint")), "{calls:?}");
     assert!(!calls.iter().any(|call| call.contains("handoff")), "{calls:?}");
+    watch.abort();
+}
+
+/// Whether the fabric knows the network "blue".
+fn knows_network(world: &World) -> bool {
+    world.fabric.wanted().networks.contains_key(&1.try_into().unwrap())
+}
+
+fn handoff_gone() -> WatchClusterResponse {
+    let network = NetworkKey { slice: "s1".to_owned(), name: "blue".to_owned() };
+    let handoff = Handoff { network: Some(network), ..Handoff::default() };
+    let kind = ChangeKind::Deleted.into();
+    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
+}
+
+#[tokio::test]
+async fn a_network_that_only_crosses_the_cluster_is_carried_for_as_long_as_it_does() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    world.store.mark_network(&network_key("blue")).await.unwrap();
+    let reconciler = world.start();
+    reconciler.load().await.unwrap();
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n1")).await;
+    world.exchange.tell(synced()).await;
+    // It has no ports here any more, and stays for the others.
+    let key = Key::Network(network_key("blue"));
+    run_until(&reconciler, || reconciler.board.state(&key).is_none()).await;
+    assert!(world.store.network(&network_key("blue")).await.unwrap().is_none());
+    assert!(knows_network(&world));
+    let trunk = "handoff/s1/blue/n1".into();
+    assert!(world.fabric.wanted().ports.contains_key(&trunk));
+
+    world.exchange.tell(handoff("n2")).await;
+    run_until(&reconciler, || !world.fabric.wanted().ports.contains_key(&trunk)).await;
+    run_until(&reconciler, || world.fabric.wanted().ports.len() == 1).await;
+    assert!(knows_network(&world));
+    world.exchange.tell(handoff_gone()).await;
+    run_until(&reconciler, || !knows_network(&world)).await;
+    assert!(world.fabric.wanted().ports.is_empty());
+    watch.abort();
+}
+
+#[tokio::test]
+async fn a_network_that_leaves_the_cluster_no_more_stays_for_its_ports() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n1")).await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || world.fabric.wanted().ports.len() == 1).await;
+    world.exchange.tell(handoff_gone()).await;
+    let key = network_key("blue");
+    run_until(&reconciler, || reconciler.uplink.carried(&key) == Carried::default()).await;
+    assert!(knows_network(&world));
+    assert!(world.fabric.wanted().ports.is_empty());
     watch.abort();
 }
 
