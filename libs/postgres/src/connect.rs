@@ -18,8 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// that the client gets an error that says why.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may be idle before it is tested for whether it still works.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may be idle before it is tested for whether it still works. One that is lost
+/// within that time fails a request, which is answered with UNAVAILABLE.
+const TRUSTED_IDLE: Duration = Duration::from_millis(100);
 
 /// Why the database cannot be used.
 #[derive(Debug, Error)]

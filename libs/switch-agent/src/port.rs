@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use crate::{
     Agent, AgentError, Attachment, NamespaceAttachment, Port, PortState,
-    netlink::Namespace,
+    netlink::{self, Namespace},
     plan::{self, PortRow},
 };
 
@@ -194,6 +194,20 @@ impl Agent {
             self.client.transact(&operations).await?;
         }
         Ok(())
+    }
+
+    /// Has a port tell everybody on its network where its address is. Nothing happens for one without
+    /// a namespace or an address.
+    ///
+    /// # Errors
+    /// There is no such namespace or interface, or the kernel refuses.
+    pub async fn announce_port(&self, port: &Port) -> Result<(), AgentError> {
+        match &port.attachment {
+            Attachment::Namespace(namespace) if namespace.address.is_some() => {
+                netlink::announce(namespace).await
+            }
+            Attachment::Namespace(_) | Attachment::Interface => Ok(()),
+        }
     }
 
     /// Removes a port, and the pair that was made for it. Succeeds if there is none, or if the

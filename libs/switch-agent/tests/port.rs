@@ -11,8 +11,9 @@ use l2sces_ovsdb::{Client, Config, MonitoredTable, Mutation, Mutator, Operation,
 use l2sces_proto::{
     resource::v1::ChangeKind,
     switch::v1::{
-        self as api, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest, DeleteSwitchRequest,
-        WatchPortsRequest, WatchPortsResponse, switch_service_server::SwitchService as _,
+        self as api, AnnouncePortRequest, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest,
+        DeleteSwitchRequest, WatchPortsRequest, WatchPortsResponse,
+        switch_service_server::SwitchService as _,
     },
 };
 use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi};
@@ -50,6 +51,11 @@ async fn apply(agent: &SwitchApi, port: &api::Port) -> Result<api::PortState, St
 async fn delete(agent: &SwitchApi, interface: &str) {
     let request = DeletePortRequest { interface_name: interface.to_owned() };
     agent.delete_port(Request::new(request)).await.unwrap();
+}
+
+async fn announce(agent: &SwitchApi, port: &api::Port) -> Result<(), Status> {
+    let request = AnnouncePortRequest { port: Some(port.clone()) };
+    agent.announce_port(Request::new(request)).await.map(drop)
 }
 
 /// Makes an interface that is somebody else's.
@@ -225,6 +231,38 @@ fn what_is_somebody_elses_is_refused_and_left_alone() {
 
         let missing = apply(&agent, &interface("no-such-if")).await.unwrap_err();
         assert_eq!(missing.code(), Code::NotFound, "{missing}");
+    });
+}
+
+#[test]
+fn an_address_that_changes_hands_is_found_at_once() {
+    let node = Node::start();
+    let (one, two, peer) = (Namespace::new("pod"), Namespace::new("pod"), Namespace::new("pod"));
+    node.block_on(async {
+        let agent = agent_with_bridge(&node).await;
+        let mut first = port(1, &one);
+        apply(&agent, &first).await.unwrap();
+        apply(&agent, &port(3, &peer)).await.unwrap();
+        let remember = |mac: &str| {
+            let [address, link] = ["10.1.0.1", "eth1"];
+            let entry =
+                ["neigh", "replace", address, "dev", link, "lladdr", mac, "nud", "reachable"];
+            peer.run("ip", entry);
+        };
+        let remembered = || peer.run("ip", ["neigh", "show", "10.1.0.1"]);
+        delete(&agent, "l2p-1").await;
+        let mut second = port(2, &two);
+        let address = namespace_of(&mut first).address.clone();
+        namespace_of(&mut second).address = address;
+        apply(&agent, &second).await.unwrap();
+        let mac = namespace_of(&mut second).mac.clone();
+        // What the peer may have learnt by now is forgotten again.
+        remember("02:00:00:00:00:01");
+        announce(&agent, &second).await.unwrap();
+        eventually("the peer learns", || remembered().contains(&mac)).await;
+
+        let gone = announce(&agent, &first).await.unwrap_err();
+        assert_eq!(gone.code(), Code::NotFound, "{gone}");
     });
 }
 

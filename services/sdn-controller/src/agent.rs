@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use l2sces_grpc::{Channel, DialError, Dialer};
 use l2sces_proto::switch::v1::{
-    ApplyPortRequest, ApplySwitchRequest, DeletePortRequest, DeleteSwitchRequest, Port, PortState,
-    Switch, SwitchState, WatchPortsRequest, WatchPortsResponse,
-    switch_service_client::SwitchServiceClient,
+    AnnouncePortRequest, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest,
+    DeleteSwitchRequest, Port, PortState, Switch, SwitchState, WatchPortsRequest,
+    WatchPortsResponse, switch_service_client::SwitchServiceClient,
 };
 use tonic::Status;
 
@@ -27,6 +27,8 @@ pub(crate) trait Agents: Send + Sync {
     async fn delete_switch(&self, endpoint: &str) -> Result<(), Status>;
     /// Makes a port as described.
     async fn apply_port(&self, endpoint: &str, port: Port) -> Result<PortState, Status>;
+    /// Has a port tell its network where its address is.
+    async fn announce_port(&self, endpoint: &str, port: Port) -> Result<(), Status>;
     /// Removes a port.
     async fn delete_port(&self, endpoint: &str, interface_name: &str) -> Result<(), Status>;
     /// Reports all ports, then SYNCED, then changes.
@@ -83,6 +85,12 @@ impl Agents for GrpcAgents {
         let request = ApplyPortRequest { port: Some(port) };
         let response = self.client(endpoint)?.apply_port(request).await?;
         Ok(response.into_inner().state.unwrap_or_default())
+    }
+
+    async fn announce_port(&self, endpoint: &str, port: Port) -> Result<(), Status> {
+        let request = AnnouncePortRequest { port: Some(port) };
+        self.client(endpoint)?.announce_port(request).await?;
+        Ok(())
     }
 
     async fn delete_port(&self, endpoint: &str, interface_name: &str) -> Result<(), Status> {

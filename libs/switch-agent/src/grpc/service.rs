@@ -4,10 +4,11 @@ use futures::{Stream, stream};
 use l2sces_proto::{
     resource::v1::ChangeKind,
     switch::v1::{
-        ApplyPortRequest, ApplyPortResponse, ApplySwitchRequest, ApplySwitchResponse,
-        DeletePortRequest, DeletePortResponse, DeleteSwitchRequest, DeleteSwitchResponse,
-        GetSwitchRequest, GetSwitchResponse, PortState, SwitchState, TunnelLinkState,
-        WatchPortsRequest, WatchPortsResponse, switch_service_server::SwitchService,
+        AnnouncePortRequest, AnnouncePortResponse, ApplyPortRequest, ApplyPortResponse,
+        ApplySwitchRequest, ApplySwitchResponse, DeletePortRequest, DeletePortResponse,
+        DeleteSwitchRequest, DeleteSwitchResponse, GetSwitchRequest, GetSwitchResponse, PortState,
+        SwitchState, TunnelLinkState, WatchPortsRequest, WatchPortsResponse,
+        switch_service_server::SwitchService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -64,6 +65,15 @@ impl SwitchService for SwitchApi {
         let port = parse::port(request.into_inner().port, self.bridge())?;
         let state = self.0.apply_port(&port).await?;
         Ok(Response::new(ApplyPortResponse { state: Some(state.into()) }))
+    }
+
+    async fn announce_port(
+        &self,
+        request: Request<AnnouncePortRequest>,
+    ) -> Result<Response<AnnouncePortResponse>, Status> {
+        let port = parse::port(request.into_inner().port, self.bridge())?;
+        self.0.announce_port(&port).await?;
+        Ok(Response::new(AnnouncePortResponse {}))
     }
 
     async fn delete_port(

@@ -135,6 +135,11 @@ impl Links {
         if link.mac == mac.bytes() {
             return Ok(());
         }
+        self.put_mac(link, mac).await
+    }
+
+    /// Sets an interface's MAC address, even if it is the same.
+    pub(crate) async fn put_mac(&self, link: &Link, mac: MacAddress) -> Result<(), NetlinkError> {
         let mac = mac.bytes().to_vec();
         self.change(link, LinkUnspec::new_with_index(link.index).address(mac).build()).await
     }

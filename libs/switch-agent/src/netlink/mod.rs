@@ -1,5 +1,6 @@
 //! Network interfaces of the node and of the network namespaces it serves.
 
+mod announce;
 mod links;
 mod namespace;
 mod offload;
@@ -9,6 +10,7 @@ use std::io;
 
 use thiserror::Error;
 
+pub(crate) use announce::announce;
 pub(crate) use links::Links;
 pub(crate) use namespace::Namespace;
 pub(crate) use veth::Host;

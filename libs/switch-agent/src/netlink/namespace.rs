@@ -35,6 +35,17 @@ impl Namespace {
     /// # Errors
     /// There is none, or it is the agent's own.
     pub(crate) async fn open(path: &Path) -> Result<Self, AgentError> {
+        Self::open_and(path, || Ok(())).await
+    }
+
+    /// Opens a namespace, and has something done by a thread that is in it.
+    ///
+    /// # Errors
+    /// There is none, or it is the agent's own, or what is done fails.
+    pub(super) async fn open_and(
+        path: &Path,
+        inside: impl FnOnce() -> Result<(), NetlinkError> + Send + 'static,
+    ) -> Result<Self, AgentError> {
         let (sender, opened) = oneshot::channel();
         let runtime = Handle::current();
         let entered = path.to_owned();
@@ -44,7 +55,10 @@ impl Namespace {
             .name("namespace".to_owned())
             .spawn(move || {
                 // The caller may have gone.
-                let _ = sender.send(Self::enter(&entered, &runtime));
+                let _ = sender.send(Self::enter(&entered, &runtime).and_then(|namespace| {
+                    inside()?;
+                    Ok(namespace)
+                }));
             })
             .map_err(|error| NetlinkError::new("start a thread", error))?;
         opened.await.unwrap_or_else(|_| {

@@ -30,6 +30,7 @@ fn port() -> Port {
         mac: "02:00:00:00:00:01".parse().unwrap(),
         address: None,
         deleting: false,
+        introduced: false,
         vni: 5.try_into().unwrap(),
         mtu: 1438,
         datapath_id: 7.try_into().unwrap(),

@@ -254,6 +254,8 @@ pub(crate) struct Port {
     /// With the prefix length of the network.
     pub(crate) address: Option<IpNet>,
     pub(crate) deleting: bool,
+    /// It has told its network where its address is.
+    pub(crate) introduced: bool,
     pub(crate) vni: Vni,
     /// Bytes.
     pub(crate) mtu: u16,

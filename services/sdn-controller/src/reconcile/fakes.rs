@@ -204,6 +204,10 @@ impl Agents for FakeAgents {
         Ok(reported)
     }
 
+    async fn announce_port(&self, _endpoint: &str, port: Port) -> Result<(), Status> {
+        self.script.call("agent.announce_port", &port.owner, || {}).await
+    }
+
     async fn delete_port(&self, endpoint: &str, interface_name: &str) -> Result<(), Status> {
         let effect = || {
             self.lose(endpoint, interface_name);

@@ -30,7 +30,30 @@ impl Reconciler {
         let (_, made) = join!(self.fabric.put_port(port_spec(&port)), self.make(&port));
         // Even if it could not be made anew: its flows may be live.
         let announced = self.announce(&port).await;
-        made.and(announced)
+        made.and(announced)?;
+        self.introduce(&port).await
+    }
+
+    /// Has a port that has become live tell its network where its address is: another that had it
+    /// before may be remembered. A port that nobody remembers is found without, so that a failure
+    /// is none of the port's.
+    async fn introduce(&self, port: &Port) -> Result<(), ReconcileError> {
+        let facts = self.board.port_facts(&port.key);
+        let is_live = facts.is_some_and(|facts| {
+            facts.flows == Fact::Done(()) && matches!(facts.announcement, Fact::Done(_))
+        });
+        if port.introduced || !is_live || self.watches.fault(&port.node).is_some() {
+            return Ok(());
+        }
+        let has_namespace = matches!(port.attachment, Attachment::Namespace { .. });
+        if has_namespace && port.address.is_some() {
+            let told = self.agents.announce_port(&port.agent_endpoint, agent_port(port)).await;
+            if let Err(status) = told {
+                tracing::info!(port = %port.key, %status, "the port could not tell its address");
+                return Ok(());
+            }
+        }
+        Ok(self.store.note_introduced(&port.key, &port.version).await?)
     }
 
     /// Has the node's agent make the port, unless it has.

@@ -53,6 +53,7 @@ impl FromRow<'_, PgRow> for Port {
             mac: parsed(row, "mac")?,
             address: address(row)?,
             deleting: row.try_get("deleting")?,
+            introduced: row.try_get("introduced")?,
             vni: network::vni(row)?,
             mtu: number(row, "mtu")?,
             datapath_id: datapath_id(row)?,
@@ -192,6 +193,26 @@ impl Store {
             .await?)
     }
 
+    /// Notes that a port of this version has told its network where its address is.
+    pub(crate) async fn note_introduced(
+        &self,
+        key: &PortKey,
+        version: &Version,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE port SET introduced = true
+             WHERE slice = $1 AND network = $2 AND name = $3 AND uid = $4 AND generation = $5",
+        )
+        .bind(key.slice.as_str())
+        .bind(key.network.as_str())
+        .bind(key.name.as_str())
+        .bind(&version.uid)
+        .bind(version.generation)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Marks a port for deletion; answers with it, or none if there is none.
     pub(crate) async fn mark_port(&self, key: &PortKey) -> Result<Option<Port>, StoreError> {
         let mut transaction = self.pool.begin().await?;
@@ -302,6 +323,7 @@ fn placed(
         mac,
         address,
         deleting: false,
+        introduced: false,
         vni: network.spec.vni,
         mtu: network.spec.mtu,
         datapath_id: place.datapath_id,
@@ -377,7 +399,7 @@ async fn write(
             namespace_path = excluded.namespace_path,
             namespace_interface = excluded.namespace_interface,
             interface_name = excluded.interface_name, mac = excluded.mac,
-            address = excluded.address",
+            address = excluded.address, introduced = false",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.network.as_str())

@@ -20,8 +20,7 @@ pub(super) struct Part {
 /// about, then one that is refused, then one that waits, then one that is not ready. Nothing: some
 /// part will be known soon.
 pub(super) fn of_parts(parts: &[Part]) -> Option<Finding> {
-    let troubles = || parts.iter().filter_map(|part| Some((part, part.result.as_ref().err()?)));
-    if troubles().any(|(_, trouble)| matches!(trouble, Trouble::Connecting)) {
+    if parts.iter().any(is_to_be_known_soon) {
         return None;
     }
     let mut findings: Vec<Finding> = parts.iter().filter_map(of_part).collect();
@@ -38,6 +37,15 @@ pub(super) fn of_parts(parts: &[Part]) -> Option<Finding> {
         worst.message = format!("{} (and {others} more)", worst.message);
     }
     Some(worst)
+}
+
+/// Whether a service is about to be reached, or to tell how something fares that it has just been
+/// sent: to write down that nothing is known would only hold up what is.
+fn is_to_be_known_soon(part: &Part) -> bool {
+    match &part.result {
+        Ok(applied) => applied.sent && !applied.state.ready && applied.state.reason == PENDING,
+        Err(trouble) => matches!(trouble, Trouble::Connecting),
+    }
 }
 
 /// The condition of a resource that is to go, from what is left of it.
@@ -71,6 +79,8 @@ pub(super) fn any_sent(parts: &[Part]) -> bool {
 }
 
 const WAITING: &str = "Waiting";
+/// What services say of what they have not looked at yet.
+const PENDING: &str = "Pending";
 const DELETING: &str = "Deleting";
 
 /// What is wrong with a part; nothing: it is ready.
@@ -167,6 +177,26 @@ mod tests {
         assert_eq!(of_parts(&[down(), connecting()]), None);
         assert_eq!(refusal(&[ready(), refused()]), Some("cluster c: no VNI left".to_owned()));
         assert_eq!(refusal(&[down(), away(), waiting()]), None);
+    }
+
+    #[test]
+    fn what_has_just_been_sent_is_awaited() {
+        let pending = |sent| {
+            let mut part = part("cluster a", Ok((false, "not looked at yet")));
+            if let Ok(applied) = &mut part.result {
+                applied.sent = sent;
+                applied.state.reason = "Pending".to_owned();
+            }
+            part
+        };
+        assert_eq!(of_parts(&[pending(true)]), None);
+        let told = Finding::not_ready("Pending", "cluster a: not looked at yet");
+        assert_eq!(of_parts(&[pending(false)]), Some(told));
+        let mut down = part("cluster a", Ok((false, "switch is not connected")));
+        if let Ok(applied) = &mut down.result {
+            applied.sent = true;
+        }
+        assert!(of_parts(&[down]).is_some());
     }
 
     #[test]

@@ -47,11 +47,45 @@ async fn a_port_is_made_then_live_then_announced_then_ready() {
     assert_eq!(reason(&reconciler, &key), None);
     let calls = world.script.calls();
     // The agent was not called again on the way.
-    assert_eq!(calls, ["fabric.put_port port/s1/blue/p", "exchange.apply_endpoint s1/blue/a/p"]);
+    let expected = [
+        "fabric.put_port port/s1/blue/p",
+        "exchange.apply_endpoint s1/blue/a/p",
+        "agent.announce_port s1/blue/p",
+    ];
+    assert_eq!(calls, expected);
 
     // Nothing is left to do.
     reconciler.reconcile(key).await.unwrap();
     assert_eq!(world.script.calls(), ["fabric.put_port port/s1/blue/p"]);
+}
+
+#[tokio::test]
+async fn a_port_tells_its_address_once_for_each_version_and_not_after_a_restart() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let mut spec = port("blue", "p");
+    put_port(&world.store, &spec).await.unwrap();
+    let key = Key::Port(spec.key.clone());
+    let told = async |reconciler: &Reconciler| {
+        live(reconciler, "p");
+        world.script.calls();
+        reconciler.reconcile(key.clone()).await.unwrap();
+        let calls = world.script.calls();
+        calls.iter().filter(|call| call.starts_with("agent.announce_port")).count()
+    };
+    let reconciler = world.start_complete().await;
+    world.script.fail("agent.announce_port", Fault::Refuse(Code::Unimplemented));
+    assert_eq!(told(&reconciler).await, 1);
+    assert_eq!(reason(&reconciler, &key), None, "the port is none the worse");
+    world.script.heal();
+    assert_eq!(told(&reconciler).await, 1);
+    assert_eq!(told(&reconciler).await, 0);
+    drop(reconciler);
+    let reconciler = world.start_complete().await;
+    assert_eq!(told(&reconciler).await, 0);
+    spec.version.generation = 2;
+    put_port(&world.store, &spec).await.unwrap();
+    assert_eq!(told(&reconciler).await, 1);
 }
 
 #[tokio::test]
