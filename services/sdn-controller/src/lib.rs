@@ -110,6 +110,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         board: Arc::clone(&board),
         queue: queue.clone(),
         uplink,
+        store: store.clone(),
     };
     let watching = tokio::spawn(watch.run());
     let working = tokio::spawn(work(queue.clone(), Arc::clone(&reconciler)));

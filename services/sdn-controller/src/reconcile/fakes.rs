@@ -502,6 +502,7 @@ impl World {
             board: Arc::clone(&reconciler.board),
             queue: reconciler.queue.clone(),
             uplink: Arc::clone(&reconciler.uplink),
+            store: self.store.clone(),
         }
     }
 }

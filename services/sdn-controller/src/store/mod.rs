@@ -5,6 +5,7 @@
 
 mod block;
 mod error;
+mod exchange_item;
 mod former_link;
 mod keys;
 mod network;
@@ -20,6 +21,7 @@ use crate::domain::Version;
 
 pub(crate) use block::BlockNeed;
 pub(crate) use error::StoreError;
+pub(crate) use exchange_item::ExchangeItems;
 pub(crate) use network::Existed;
 pub(crate) use port::{PortApplied, PortStored};
 

@@ -16,6 +16,7 @@ use l2sces_proto::{
     },
 };
 use l2sces_reconcile::Queue;
+use prost::Message;
 use thiserror::Error;
 use tonic::Status;
 
@@ -28,6 +29,7 @@ use crate::{
     domain::{Key, NetworkKey},
     exchange::Exchange,
     fabric::Fabric,
+    store::{ExchangeItems, Store, StoreError},
 };
 
 /// Changes taken in at once, and steps carried out at once.
@@ -42,6 +44,15 @@ enum ChangeError {
     Invalid { field: &'static str, error: String },
 }
 
+/// Why what was kept is of no use.
+#[derive(Debug, Error)]
+enum RecallError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it is stored in another form: {0}")]
+    Form(#[from] prost::DecodeError),
+}
+
 /// Follows the sco-provider and hands what it says to the fabric.
 pub(crate) struct ExchangeWatch {
     pub(crate) cluster: Name,
@@ -50,17 +61,22 @@ pub(crate) struct ExchangeWatch {
     pub(crate) board: Arc<Board>,
     pub(crate) queue: Queue<Key>,
     pub(crate) uplink: Arc<Uplink>,
+    pub(crate) store: Store,
 }
 
 impl ExchangeWatch {
-    /// Runs for ever. To be started when everything that is stored has been put into the fabric:
-    /// with the first SYNCED the fabric is said to be complete.
+    /// Runs for ever. To be started when everything else that is stored has been put into the
+    /// fabric, which is said to be complete with what the sco-provider said before the start, or
+    /// with its first SYNCED.
     ///
     /// # Errors
     /// The name of the trunk is no interface name, which is a mistake in the code.
     pub(crate) async fn run(self) -> Result<(), l2sces_model::InterfaceNameError> {
         let trunk: InterfaceName = SPS_TRUNK_INTERFACE.parse()?;
         let mut directory = Directory::new(self.cluster.clone(), trunk);
+        if let Err(error) = self.recall(&mut directory).await {
+            tracing::warn!(%error, "what the sco-provider said last cannot be recalled");
+        }
         let mut pauses = super::pauses();
         loop {
             let fault = self.follow(&mut directory).await;
@@ -75,8 +91,24 @@ impl ExchangeWatch {
         }
     }
 
+    /// Hands to the fabric what the sco-provider said before the start.
+    async fn recall(&self, directory: &mut Directory) -> Result<(), RecallError> {
+        let Some(items) = self.store.exchange_items().await? else { return Ok(()) };
+        tracing::info!(items = items.len(), "the sco-provider's last word recalled");
+        for item in items {
+            take_in(directory, WatchClusterResponse::decode(&item[..])?);
+        }
+        self.carry_out(directory.steps()).await;
+        self.complete().await;
+        Ok(())
+    }
+
     /// Follows one connection until it ends; answers why it did.
     async fn follow(&self, directory: &mut Directory) -> String {
+        let watch = match self.store.begin_exchange_watch().await {
+            Ok(watch) => watch,
+            Err(error) => return error.to_string(),
+        };
         let changes = match self.exchange.watch_cluster().await {
             Ok(stream) => stream,
             Err(status) => return said(&status),
@@ -86,17 +118,26 @@ impl ExchangeWatch {
         while let Some(batch) = batches.next().await {
             let mut synced = false;
             let mut fault = None;
+            let mut items = ExchangeItems::new();
             for response in batch {
                 match response {
                     Ok(response) if response.kind() == ChangeKind::Synced => {
                         directory.synced();
                         synced = true;
                     }
-                    Ok(response) => take_in(directory, response),
+                    Ok(response) => {
+                        items.extend(item(&response));
+                        take_in(directory, response);
+                    }
                     Err(status) => fault = Some(said(&status)),
                 }
             }
+            // Switches do not wait for a database that is away; a new watch tells all again then.
+            let kept = self.store.keep_exchange_items(watch, items, synced).await;
             self.carry_out(directory.steps()).await;
+            if let Err(error) = kept {
+                return error.to_string();
+            }
             if synced {
                 self.synced().await;
             }
@@ -142,19 +183,40 @@ impl ExchangeWatch {
         }
     }
 
-    async fn synced(&self) {
-        tracing::info!("sco-provider connected");
-        self.uplink.set_fault(None);
+    /// Everything that is wanted has been put.
+    async fn complete(&self) {
         if !self.uplink.is_complete() {
             self.fabric.set_complete().await;
             self.uplink.set_complete();
             // Deletions have waited for this.
             self.board.keys().into_iter().for_each(|key| self.queue.wake(key));
         }
+    }
+
+    async fn synced(&self) {
+        tracing::info!("sco-provider connected");
+        self.uplink.set_fault(None);
+        self.complete().await;
         for key in self.board.unannounced_ports() {
             self.queue.wake(Key::Port(key));
         }
     }
+}
+
+/// What of a change is kept, and under which key; nothing of one that says nothing.
+fn item(response: &WatchClusterResponse) -> Option<(String, Option<Vec<u8>>)> {
+    let key = match response.change.as_ref()? {
+        Change::Handoff(handoff) => {
+            let key = handoff.network.as_ref()?;
+            format!("handoff/{}/{}", key.slice, key.name)
+        }
+        Change::Endpoint(remote) => {
+            let key = remote.endpoint.as_ref()?.key.as_ref()?;
+            format!("endpoint/{}/{}/{}/{}", key.slice, key.network, key.cluster, key.port)
+        }
+    };
+    let is_put = response.kind() == ChangeKind::Put;
+    Some((key, is_put.then(|| response.encode_to_vec())))
 }
 
 fn take_in(directory: &mut Directory, response: WatchClusterResponse) {

@@ -97,6 +97,58 @@ async fn a_new_connection_replaces_what_the_former_told() {
     watch.abort();
 }
 
+#[tokio::test]
+async fn a_start_does_not_wait_for_a_sco_provider_that_has_said_everything_before() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start();
+    reconciler.load().await.unwrap();
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    for (port, mac) in [("web", "02:00:00:00:00:01"), ("db", "02:00:00:00:00:02")] {
+        world.exchange.tell(endpoint(port, mac)).await;
+    }
+    world.exchange.tell(handoff("n1")).await;
+    run_until(&reconciler, || !world.fabric.wanted().ports.is_empty()).await;
+    watch.abort();
+
+    // Not everything yet.
+    world.script.fail("exchange.watch_cluster", Fault::Refuse(Code::Unavailable));
+    let reconciler = world.start();
+    reconciler.load().await.unwrap();
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    run_until(&reconciler, || reconciler.uplink.fault().is_some()).await;
+    assert!(!reconciler.uplink.is_complete());
+    world.script.heal();
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n2")).await;
+    for (port, mac) in [("web", "02:00:00:00:00:01"), ("db", "02:00:00:00:00:02")] {
+        world.exchange.tell(endpoint(port, mac)).await;
+    }
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || reconciler.uplink.is_complete()).await;
+    let before = world.fabric.wanted();
+    watch.abort();
+
+    world.script.fail("exchange.watch_cluster", Fault::Refuse(Code::Unavailable));
+    let reconciler = world.start();
+    reconciler.load().await.unwrap();
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    run_until(&reconciler, || reconciler.uplink.fault().is_some()).await;
+    assert!(reconciler.uplink.is_complete());
+    assert_eq!(world.fabric.wanted(), before);
+
+    // What is gone meanwhile goes when it is back, and is not recalled again.
+    world.script.heal();
+    world.exchange.connected.notified().await;
+    world.exchange.tell(endpoint("web", "02:00:00:00:00:01")).await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || world.fabric.wanted().endpoints.len() == 1).await;
+    run_until(&reconciler, || world.fabric.wanted().ports.is_empty()).await;
+    assert_eq!(world.store.exchange_items().await.unwrap().unwrap().len(), 1);
+    watch.abort();
+}
+
 /// Whether the fabric knows the network "blue".
 fn knows_network(world: &World) -> bool {
     world.fabric.wanted().networks.contains_key(&1.try_into().unwrap())
