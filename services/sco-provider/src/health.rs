@@ -51,8 +51,6 @@ struct Inner {
     links: HashMap<Ends, Presence>,
     /// The slices that have links which do not work.
     troubled: HashSet<Name>,
-    /// Links have changed since they were last asked for.
-    is_outdated: bool,
 }
 
 /// What of a topology does not work.
@@ -104,22 +102,10 @@ impl Health {
                 } else {
                     inner.troubled.insert(name.clone());
                 }
-                inner.is_outdated = true;
             }
             _ => return,
         }
         self.changed.notify_one();
-    }
-
-    /// Whether links are to be asked for, and told with [`take_in`](Self::take_in).
-    pub(crate) fn is_outdated(&self) -> bool {
-        let inner = self.lock();
-        inner.is_outdated || !inner.troubled.is_empty()
-    }
-
-    /// Links are about to be asked for: what changes from now on calls for another look.
-    pub(crate) fn begin_look(&self) {
-        self.lock().is_outdated = false;
     }
 
     /// Takes note of the states of all links.
@@ -177,7 +163,7 @@ impl Health {
         failures
     }
 
-    /// Waits until failures may be others than before.
+    /// Waits until links are to be asked for, and failures may be others than before.
     pub(crate) async fn changed(&self) {
         match self.next_look() {
             None => self.changed.notified().await,
@@ -215,7 +201,6 @@ impl Inner {
                 *presence = Presence::Missing(now);
             }
         }
-        self.is_outdated = true;
     }
 }
 

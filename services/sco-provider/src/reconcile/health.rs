@@ -9,10 +9,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     pub(super) async fn follow_health(&self) {
         loop {
             self.health.changed().await;
-            if self.health.is_outdated() {
-                self.health.begin_look();
-                self.health.take_in(&self.fabric.links().await);
-            }
+            self.health.take_in(&self.fabric.links().await);
             for (name, known) in self.slices.all() {
                 if self.health.failures(&known.topology) != known.failures {
                     self.queues.wake(Key::Slice(name));
