@@ -142,6 +142,8 @@ pub struct StoredGateway {
     pub ordinal: u16,
     /// Its removal was asked for.
     pub deleting: bool,
+    /// Its removal does not wait for its agent.
+    pub forced: bool,
 }
 
 /// A slice as stored.

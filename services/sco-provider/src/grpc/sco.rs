@@ -71,9 +71,12 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         &self,
         request: Request<DeleteGatewayRequest>,
     ) -> Result<Response<DeleteGatewayResponse>, Status> {
-        let message = request.into_inner().key;
+        let DeleteGatewayRequest { key: message, force } = request.into_inner();
         let key = parse::request(|found| parse::gateway_key(found, "key", message.as_ref()))?;
         let deletion = self.store.delete_gateway(&key).await.map_err(|error| refusal("", error))?;
+        if force {
+            self.store.force_gateway(&key).await.map_err(|error| refusal("", error))?;
+        }
         self.queues.wake(Key::Gateway(key));
         Ok(Response::new(DeleteGatewayResponse { gone: deletion == Deletion::Gone }))
     }

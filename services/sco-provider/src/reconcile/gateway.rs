@@ -111,10 +111,12 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let key = &stored.gateway.key;
         self.expect_gateway_gone(stored);
         self.attendance.begin(key, &stored.gateway.agent_endpoint, &self.agents, &self.queues);
-        self.agents
-            .delete_switch(&stored.gateway.agent_endpoint)
-            .await
-            .map_err(ReconcileError::Agent)?;
+        match self.agents.delete_switch(&stored.gateway.agent_endpoint).await {
+            Err(error) if stored.forced => {
+                tracing::warn!(gateway = %key, %error, "gateway removed, its bridge left behind");
+            }
+            deleted => deleted.map_err(ReconcileError::Agent)?,
+        }
         self.fabric.remove_switch(key.datapath_id()).await;
         if self.store.forget_gateway(key).await? {
             self.forget_gateway(key);

@@ -15,7 +15,7 @@ macro_rules! select_gateways {
     ($rest:literal) => {
         concat!(
             "SELECT cluster, node, uid, generation, ordinal, agent_endpoint, underlay_address,
-                    deleting
+                    deleting, forced
              FROM gateway ",
             $rest
         )
@@ -77,12 +77,29 @@ impl Store {
             let reason = format!("is used by slice {slice}");
             return Err(StoreError::precondition(Kind::Gateway, key, reason));
         }
-        sqlx::query("UPDATE gateway SET deleting = true WHERE id = $1 AND NOT deleting")
-            .bind(stored.id)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE gateway SET deleting = true, forced = false WHERE id = $1 AND NOT deleting",
+        )
+        .bind(stored.id)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Deletion::Underway)
+    }
+
+    /// Has the removal of a gateway that was asked for not wait for its agent.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn force_gateway(&self, key: &GatewayKey) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE gateway SET forced = true WHERE cluster = $1 AND node = $2 AND deleting",
+        )
+        .bind(key.cluster.as_str())
+        .bind(key.node.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Forgets a gateway whose removal was asked for and is complete. False: it is wanted again.

@@ -59,6 +59,7 @@ pub(super) struct GatewayRow {
     agent_endpoint: String,
     underlay_address: IpAddr,
     deleting: bool,
+    forced: bool,
 }
 
 impl TryFrom<GatewayRow> for StoredGateway {
@@ -74,6 +75,7 @@ impl TryFrom<GatewayRow> for StoredGateway {
             },
             ordinal: ordinal(row.ordinal)?,
             deleting: row.deleting,
+            forced: row.deleting && row.forced,
         })
     }
 }

@@ -336,3 +336,23 @@ async fn a_slice_is_gone_when_its_tunnels_are() {
     .await;
     assert!(!has_tunnel(AGENT_B1));
 }
+
+#[tokio::test]
+async fn a_gateway_whose_agent_never_returns_goes_by_force_only() {
+    let world = World::new().await;
+    let process = world.start().await;
+    process.apply_gateway(&gateway("a/a1", "192.0.2.11")).await;
+    eventually("the bridge", async || world.agents.tunnels(AGENT_A1).is_some()).await;
+    world.agents.set_down(AGENT_A1, true);
+    let key = gateway_key("a/a1");
+    process.store.delete_gateway(&key).await.unwrap();
+    process.queues.wake(Key::Gateway(key.clone()));
+    eventually("it fails", async || {
+        process.reason(&ObjectKey::Gateway(key.clone())) == Some("AgentFailed")
+    })
+    .await;
+    assert!(process.store.gateway(&key).await.unwrap().is_some());
+    process.store.force_gateway(&key).await.unwrap();
+    process.queues.wake(Key::Gateway(key.clone()));
+    eventually("it is gone", async || process.store.gateway(&key).await.unwrap().is_none()).await;
+}

@@ -57,12 +57,12 @@ impl Service for ScoClient {
         Ok(read(state.unwrap_or_default()))
     }
 
-    async fn delete(&self, key: &ObjectKey, _force: bool) -> Result<bool, Status> {
+    async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Status> {
         let mut client = self.client.clone();
         match key {
             ObjectKey::Gateway { cluster, node } => {
                 let key = sco::GatewayKey { cluster: cluster.to_string(), node: node.to_string() };
-                let request = sco::DeleteGatewayRequest { key: Some(key) };
+                let request = sco::DeleteGatewayRequest { key: Some(key), force };
                 Ok(client.delete_gateway(request).await?.into_inner().gone)
             }
             ObjectKey::Slice(name) => {
