@@ -166,7 +166,11 @@ async fn a_restart_goes_on_with_the_same_plan_though_nothing_is_heard_yet() {
     process.observe(Event::SwitchReady(gateway_key("a/a1").datapath_id()));
     eventually("gates again", async || opened(&process, "s/n") == ["a/a2:1", "b/b1:1"]).await;
     let key = ObjectKey::Network(network_key("s/n"));
-    eventually("a worker has been there", async || process.reason(&key) != Some("Pending")).await;
+    for gateway in ["a/a2", "b/b1"] {
+        let id = network_key("s/n").gate_port(&gateway_key(gateway));
+        process.observe(Event::PortState { id, ready: true, message: String::new() });
+    }
+    eventually("a worker has been there", async || process.reason(&key) == Some("")).await;
     assert_eq!(stored(&process, "s/n").await.unwrap(), plan);
     assert_eq!(epoch(&process, "s/n"), [2, 2]);
     assert_eq!(told(&process, "s/n", "a"), gates(&[("a2", &["b"])]));
