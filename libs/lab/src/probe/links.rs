@@ -44,6 +44,10 @@ pub struct LinkCounters {
 
 type Ends = (Ipv4Addr, Ipv4Addr);
 
+/// The least and the greatest.
+const FIRST: Ends = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
+const LAST: Ends = (Ipv4Addr::BROADCAST, Ipv4Addr::BROADCAST);
+
 #[derive(Debug, Default)]
 struct Carried {
     networks: BTreeMap<(u32, Ends), u64>,
@@ -84,14 +88,14 @@ impl LinkCounters {
     /// How many frames of a network each link has carried; links that carried none are left out.
     pub fn of_network(&self, vni: u32) -> BTreeMap<LinkName, u64> {
         let carried = self.carried();
-        let counts = carried.networks.iter().filter(|((of, _), _)| *of == vni);
+        let counts = carried.networks.range((vni, FIRST)..=(vni, LAST));
         self.by_name(counts.map(|((_, ends), count)| (*ends, *count)))
     }
 
     /// How many frames of a stream each link has carried; links that carried none are left out.
     pub fn of_stream(&self, stream: StreamId) -> BTreeMap<LinkName, u64> {
         let carried = self.carried();
-        let counts = carried.streams.iter().filter(|((of, _), _)| *of == stream);
+        let counts = carried.streams.range((stream, FIRST)..=(stream, LAST));
         self.by_name(counts.map(|((_, ends), count)| (*ends, *count)))
     }
 
