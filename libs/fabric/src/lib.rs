@@ -5,14 +5,26 @@
 //! known of the switches, and compiles it to a [`Program`](l2sces_openflow::Program) per switch.
 //! No I/O and no clock: the same state gives the same programs, so they can be tested by walking
 //! them. `docs/pipeline.md` describes the tables.
+//!
+//! A change costs what it concerns: what may have changed is noted part by part *before* it changes
+//! (`parts`), with what it compiled to, and [`Fabric::recompile`] compiles these parts again. The
+//! ways of a slice are kept, and repaired where a link changes (`graph`, `routes`).
 
 mod fabric;
+mod graph;
 mod network;
+mod parts;
 pub mod pipeline;
+mod problem;
+mod revision;
+mod routes;
+mod slice;
 mod spec;
-mod topology;
+mod switch;
 
-pub use fabric::{Fabric, Problem, Revision, Subject};
+pub use fabric::Fabric;
+pub use problem::Problem;
+pub use revision::{Revision, Step, Subject};
 pub use spec::{
     EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
 };

@@ -1,116 +1,217 @@
-//! Compiles one network: its part of the program of every switch that takes part in it.
+//! What is known of a network, and what its parts compile to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use l2sces_model::{DatapathId, MacAddress, Vni};
-use l2sces_openflow::{GroupId, Program};
+use l2sces_model::{DatapathId, Epoch, MacAddress, Name, Vni};
+use l2sces_openflow::{Flow, Program};
 
 use crate::{
-    pipeline::{self, Leg},
-    topology::{Routes, Topology, way},
+    Fabric, NetworkSpec, PortId, PortRole, PortSpec,
+    pipeline::{self, Trunk},
 };
 
-/// A network, resolved to OpenFlow port numbers.
-pub(crate) struct Resolved<'a> {
-    pub(crate) vni: Vni,
-    /// The usable graph of the slice.
-    pub(crate) topology: &'a Topology,
-    /// The ways to each destination in the slice.
-    pub(crate) routes: &'a BTreeMap<DatapathId, Routes>,
-    /// The group number that leads to each switch.
-    pub(crate) destination_group: &'a dyn Fn(DatapathId) -> Option<GroupId>,
-    /// Where the network meets each switch: its members. A switch that has not reported its ports
-    /// is a member too, without legs.
-    pub(crate) legs: BTreeMap<DatapathId, BTreeSet<Leg>>,
-    /// Where each endpoint is: a switch, and one of its legs if that is known.
-    pub(crate) endpoints: BTreeMap<MacAddress, (DatapathId, Option<Leg>)>,
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    pub(crate) spec: Option<NetworkSpec>,
+    /// Its ports, by switch.
+    pub(crate) sites: BTreeMap<DatapathId, BTreeSet<PortId>>,
+    /// Its access ports, by address: of several with the same, the first has it.
+    pub(crate) addresses: BTreeMap<MacAddress, BTreeSet<PortId>>,
+    /// Where its endpoints beyond trunks are.
+    pub(crate) regions: BTreeMap<MacAddress, Name>,
+    /// Its trunks.
+    pub(crate) trunks: BTreeSet<PortId>,
 }
 
-impl Resolved<'_> {
-    /// The network's part of each program.
-    pub(crate) fn compile(&self) -> BTreeMap<DatapathId, Program> {
-        let mut programs: BTreeMap<DatapathId, Program> = BTreeMap::new();
-        let members: BTreeSet<_> = self.legs.keys().copied().collect();
-        let tree = self.topology.tree(&members);
-        for (&switch, tree_ports) in &tree {
-            self.flood(switch, tree_ports, programs.entry(switch).or_default());
-        }
-        let forwarders = self.forwarders(&members);
-        for &switch in forwarders.values().flatten() {
-            let program = programs.entry(switch).or_default();
-            for port in self.topology.edges(switch).iter().filter_map(|edge| edge.port) {
-                program.put_flow(pipeline::link_forwarded(self.vni, port));
-            }
-        }
-        for (&mac, &(at, leg)) in &self.endpoints {
-            for &switch in forwarders.get(&at).into_iter().flatten() {
-                let flow = if switch == at {
-                    match leg {
-                        None => continue,
-                        Some(Leg::Trunk(port)) => pipeline::trunk_destination(self.vni, mac, port),
-                        Some(Leg::Access(port) | Leg::Link(port)) => {
-                            pipeline::local_destination(self.vni, mac, port)
-                        }
-                    }
-                } else {
-                    let Some(group) = (self.destination_group)(at) else { continue };
-                    pipeline::remote_destination(self.vni, mac, group)
-                };
-                programs.entry(switch).or_default().put_flow(flow);
-            }
-        }
-        self.enter(&mut programs);
-        programs
+/// Where a network meets a switch, as far as it can be used.
+#[derive(Debug, Default)]
+struct Site {
+    access: BTreeSet<u32>,
+    trunk: Option<Trunk>,
+}
+
+/// Where an endpoint is.
+enum Location<'a> {
+    Access(&'a PortSpec),
+    Trunk(&'a PortSpec, Epoch),
+}
+
+impl Network {
+    /// Whether nothing is wanted of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spec.is_none() && self.sites.is_empty() && self.regions.is_empty()
     }
 
-    /// How frames get in by access ports and trunks.
-    fn enter(&self, programs: &mut BTreeMap<DatapathId, Program>) {
-        for (&mac, &(switch, leg)) in &self.endpoints {
-            if let Some(Leg::Access(port)) = leg {
-                let program = programs.entry(switch).or_default();
-                for flow in pipeline::access(self.vni, port, mac) {
-                    program.put_flow(flow);
-                }
-            }
+    /// Every address of the network.
+    pub(crate) fn macs(&self) -> BTreeSet<MacAddress> {
+        self.addresses.keys().chain(self.regions.keys()).copied().collect()
+    }
+}
+
+impl Fabric {
+    /// The parts that a network has in the program of one switch, but for those of its endpoints.
+    pub(crate) fn compile_member(&self, vni: Vni, at: DatapathId) -> Program {
+        let mut program = Program::default();
+        let Some(network) = self.networks.get(&vni) else { return program };
+        let epoch = self.epoch(network);
+        let Some(segment) = self.segment(network, at, epoch) else { return program };
+        let Some(routes) = self.routes_of(network) else { return program };
+        let site = self.site(network, at, epoch);
+        let others = network
+            .sites
+            .keys()
+            .filter(|other| **other != at && self.segment(network, **other, epoch) == Some(segment))
+            .filter_map(|other| routes.group(*other));
+        program.put_flow(pipeline::flood(vni));
+        program.put_group(pipeline::local_group_of(vni, site.access));
+        program.put_group(pipeline::flood_group_of(vni, site.trunk, others, epoch));
+        put_flows(&mut program, pipeline::deliver(vni, site.trunk));
+        if let Some(trunk) = site.trunk {
+            put_flows(&mut program, pipeline::trunk(vni, trunk));
         }
-        for (&switch, legs) in &self.legs {
-            for leg in legs {
-                if let Leg::Trunk(port) = *leg {
-                    let program = programs.entry(switch).or_default();
-                    for flow in pipeline::trunk(self.vni, port) {
-                        program.put_flow(flow);
-                    }
-                }
-            }
-        }
+        program
     }
 
-    /// A switch's part of the tree.
-    fn flood(&self, switch: DatapathId, tree_ports: &BTreeSet<u32>, program: &mut Program) {
-        for &port in tree_ports {
-            program.put_flow(pipeline::link_flooded(self.vni, port));
-        }
-        program.put_flow(pipeline::flood(self.vni));
-        let local = self.legs.get(&switch).into_iter().flatten().copied();
-        let legs = local.chain(tree_ports.iter().map(|port| Leg::Link(*port)));
-        program.put_group(pipeline::flood_group_of(self.vni, legs));
-    }
-
-    /// For each member, the switches that forward to it: the other members, and the switches on
-    /// their ways to it.
-    fn forwarders(
-        &self,
-        members: &BTreeSet<DatapathId>,
-    ) -> BTreeMap<DatapathId, BTreeSet<DatapathId>> {
-        let to = |destination| {
-            let mut forwarders = members.clone();
-            if let Some(routes) = self.routes.get(&destination) {
-                for &member in members {
-                    forwarders.extend(way(routes, member).map(|(switch, _)| switch));
-                }
-            }
-            forwarders
+    /// How a switch with a part in the network forwards to one of its addresses.
+    pub(crate) fn compile_entry(&self, vni: Vni, mac: MacAddress, at: DatapathId) -> Program {
+        let mut program = Program::default();
+        let Some(network) = self.networks.get(&vni) else { return program };
+        let epoch = self.epoch(network);
+        let Some(segment) = self.segment(network, at, epoch) else { return program };
+        let Some(location) = self.locate(network, mac, segment, epoch) else { return program };
+        let group = |switch| self.routes_of(network)?.group(switch);
+        let flows = match location {
+            Location::Access(port) if port.switch == at => self
+                .leg(port)
+                .flatten()
+                .map(|port| vec![pipeline::local_destination(vni, mac, port)]),
+            Location::Access(port) => group(port.switch)
+                .map(|switch| vec![pipeline::remote_destination(vni, mac, switch)]),
+            Location::Trunk(port, epoch) if port.switch == at => self
+                .leg(port)
+                .flatten()
+                .map(|port| pipeline::trunk_destination(vni, mac, Trunk { port, epoch })),
+            Location::Trunk(port, epoch) => group(port.switch)
+                .map(|switch| pipeline::remote_trunk_destination(vni, mac, switch, epoch)),
         };
-        members.iter().map(|&member| (member, to(member))).collect()
+        put_flows(&mut program, flows.into_iter().flatten());
+        program
     }
+
+    /// How an access port lets frames in.
+    pub(crate) fn compile_access(&self, at: DatapathId, id: &PortId) -> Program {
+        let mut program = Program::default();
+        let Some(port) = self.ports.get(id).filter(|port| port.switch == at) else {
+            return program;
+        };
+        if let PortRole::Access { mac } = port.role
+            && let Some(number) = self.leg(port).flatten()
+        {
+            put_flows(&mut program, pipeline::access(port.vni, number, mac));
+        }
+        program
+    }
+
+    /// Where a network's port meets its switch: at an OpenFlow port, or at one that is not known
+    /// yet. `None`: it has no part in the network.
+    pub(crate) fn leg(&self, port: &PortSpec) -> Option<Option<u32>> {
+        let network = self.networks.get(&port.vni)?.spec.as_ref()?;
+        let slice = self.slices.get(&network.slice)?;
+        if !slice.members.contains(&port.switch) || !self.owns_interface(port) {
+            return None;
+        }
+        let place = self.switches.get(&port.switch)?.place(&port.interface)?;
+        self.owns_address(port).then_some(place)
+    }
+
+    /// Of several ports that claim an interface, the one with the lowest id has it, so that the
+    /// same state always means the same. Trunks are shared, and nobody may have a tunnel.
+    pub(crate) fn owns_interface(&self, port: &PortSpec) -> bool {
+        if matches!(port.role, PortRole::Trunk { .. }) {
+            return true;
+        }
+        let links = self.link_ends.get(&port.switch);
+        let is_link = links.is_some_and(|links| links.contains_key(&port.interface));
+        let users = self.interface_ports.get(&(port.switch, port.interface.clone()));
+        !is_link && users.and_then(|users| users.first()) == Some(&port.id)
+    }
+
+    /// Of several ports of a network with the same address, the one with the lowest id has it.
+    pub(crate) fn owns_address(&self, port: &PortSpec) -> bool {
+        let PortRole::Access { mac } = port.role else { return true };
+        let holders = self.networks.get(&port.vni).and_then(|network| network.addresses.get(&mac));
+        holders.and_then(|holders| holders.first()) == Some(&port.id)
+    }
+
+    /// The epoch of the network's trunks that are used: the highest of those that can be.
+    fn epoch(&self, network: &Network) -> Epoch {
+        let trunks = network.trunks.iter().filter_map(|id| self.ports.get(id));
+        let epochs = trunks.filter(|port| self.leg(port).is_some()).filter_map(trunk_epoch);
+        epochs.max().unwrap_or_default()
+    }
+
+    /// The segment of a network that a switch has a part in.
+    fn segment(&self, network: &Network, at: DatapathId, epoch: Epoch) -> Option<u16> {
+        let ports = network.sites.get(&at)?.iter().filter_map(|id| self.ports.get(id));
+        let segments = ports.filter_map(|port| match port.role {
+            PortRole::Trunk { epoch: of, .. } if of != epoch => None,
+            PortRole::Trunk { segment, .. } => self.leg(port).map(|_| segment),
+            PortRole::Access { .. } => self.leg(port).map(|_| 0),
+        });
+        segments.max()
+    }
+
+    fn site(&self, network: &Network, at: DatapathId, epoch: Epoch) -> Site {
+        let mut site = Site::default();
+        let ids = network.sites.get(&at).into_iter().flatten();
+        for port in ids.filter_map(|id| self.ports.get(id)) {
+            let Some(number) = self.leg(port).flatten() else { continue };
+            match port.role {
+                PortRole::Access { .. } => {
+                    site.access.insert(number);
+                }
+                PortRole::Trunk { epoch: of, .. } if of == epoch => {
+                    site.trunk = Some(Trunk { port: number, epoch });
+                }
+                PortRole::Trunk { .. } => {}
+            }
+        }
+        site
+    }
+
+    /// Where an address is, seen from a segment.
+    fn locate<'a>(
+        &'a self,
+        network: &'a Network,
+        mac: MacAddress,
+        segment: u16,
+        epoch: Epoch,
+    ) -> Option<Location<'a>> {
+        let holders = network.addresses.get(&mac).into_iter().flatten();
+        let mut holders = holders.filter_map(|id| self.ports.get(id));
+        if let Some(port) = holders.find(|port| self.leg(port).is_some()) {
+            return (segment == 0).then_some(Location::Access(port));
+        }
+        let region = network.regions.get(&mac)?;
+        let trunks = network.trunks.iter().filter_map(|id| self.ports.get(id));
+        let leads_there = |port: &&PortSpec| match &port.role {
+            PortRole::Trunk { segment: of, epoch: in_epoch, regions } => {
+                *of == segment && *in_epoch == epoch && regions.contains(region)
+            }
+            PortRole::Access { .. } => false,
+        };
+        let trunk = trunks.filter(leads_there).find(|port| self.leg(port).is_some())?;
+        Some(Location::Trunk(trunk, epoch))
+    }
+}
+
+fn trunk_epoch(port: &PortSpec) -> Option<Epoch> {
+    match port.role {
+        PortRole::Trunk { epoch, .. } => Some(epoch),
+        PortRole::Access { .. } => None,
+    }
+}
+
+fn put_flows(program: &mut Program, flows: impl IntoIterator<Item = Flow>) {
+    flows.into_iter().for_each(|flow| program.put_flow(flow));
 }

@@ -2,19 +2,24 @@
 //!
 //! `docs/pipeline.md` tells the story; the constants and constructors below are the facts.
 
-use l2sces_model::{MacAddress, Vni};
+use l2sces_model::{Epoch, MacAddress, Vni};
 use l2sces_openflow::{
-    Action, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match, MatchField,
+    Action, Bits, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match, MatchField,
+    Register,
 };
 
 /// Tells the network from the port that a frame came in by.
 pub const CLASSIFY: u8 = 0;
+/// Hands a frame that came by a link on towards the switch it is for.
+pub const TRANSIT: u8 = 5;
 /// Lets in only the source address that an access port has been given.
 pub const SECURITY: u8 = 10;
 /// Finds the way to a known destination.
 pub const FORWARD: u8 = 20;
-/// Hands a frame to everyone else in the network.
+/// Hands a frame to everyone else in the network, where it enters the fabric.
 pub const FLOOD: u8 = 30;
+/// Hands a flooded frame to the endpoints of the switch it is for.
+pub const DELIVER: u8 = 40;
 
 /// Ethernet type of LLDP (IEEE 802.1AB, section 7.4).
 pub const ETHERTYPE_LLDP: u16 = 0x88cc;
@@ -23,44 +28,61 @@ pub const ETHERTYPE_LLDP: u16 = 0x88cc;
 const LINK_LOCAL: MacAddress = MacAddress::new([0x01, 0x80, 0xc2, 0, 0, 0]);
 const LINK_LOCAL_MASK: MacAddress = MacAddress::new([0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]);
 
-/// The bit of a tunnel id or packet mark that says: the first switch flooded this frame, so deliver
-/// it along the network's tree; without it: forward to the known destination, never flood.
-const FLOODED: u32 = 1 << 23;
-
+/// How many bits of metadata, tunnel identifier and mark hold the network.
+const VNI_BITS: u16 = 24;
 /// The bits of the metadata that hold the network.
-const NETWORK_MASK: u64 = 0x7f_ffff;
-
+const NETWORK_MASK: u64 = 0xff_ffff;
+/// First bit of the epoch in the metadata, and how many there are.
+const EPOCH_SHIFT: u16 = 24;
+const EPOCH_BITS: u16 = 7;
+/// The bits of the metadata that hold the epoch.
+const EPOCH_MASK: u64 = 0x7f << EPOCH_SHIFT;
 /// The bit of the metadata that says: came in by an access port, so an unknown destination may be
 /// flooded.
 const FROM_ACCESS: u64 = 1 << 32;
+
+/// The bit of a label that says: a copy of a flooded frame, for everyone on the destination switch.
+const LABEL_FLOODED: u64 = 1 << 31;
+/// The bits of a label that name the destination switch, by its group.
+const LABEL_DESTINATION: u64 = 0xffff_ffff << 32;
+
+/// The bit of a packet mark that says the same.
+const MARK_FLOODED: u32 = 1 << 24;
+/// First bit of the epoch in a packet mark.
+const MARK_EPOCH_SHIFT: u32 = 25;
 
 /// Marks our flows: "l2" in the highest bytes, the network in the lowest.
 const COOKIE: u64 = 0x6c32 << 48;
 
 const PRIORITY_DISCOVERY: u16 = 300;
 const PRIORITY_GUARD: u16 = 200;
+const PRIORITY_EPOCH: u16 = 110;
 const PRIORITY_NETWORK: u16 = 100;
 const PRIORITY_MISS: u16 = 1;
 
-/// The group that floods a network's frames on one switch.
-pub const fn flood_group(vni: Vni) -> GroupId {
+/// The group with a network's endpoints on one switch.
+pub const fn local_group(vni: Vni) -> GroupId {
     GroupId(vni.get())
 }
 
-/// The group that leads towards one switch by the links of one slice.
+/// The group that hands a network's frame to everyone else, where it enters the fabric.
+pub const fn flood_group(vni: Vni) -> GroupId {
+    GroupId(1 << 30 | vni.get())
+}
+
+/// The group that leads towards one switch by the links of one slice. Its number names the switch
+/// in labels.
 pub const fn destination_group(slice_ordinal: u16, switch_ordinal: u16) -> GroupId {
     GroupId(1 << 31 | (slice_ordinal as u32 & 0x7fff) << 16 | switch_ordinal as u32)
 }
 
-/// One of a network's ports on a switch, as the pipeline sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leg {
-    /// An endpoint on the port.
-    Access(u32),
-    /// The patch port to the node's other switch.
-    Trunk(u32),
-    /// A tunnel of the network's tree.
-    Link(u32),
+/// A trunk that a network may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its OpenFlow port.
+    pub port: u32,
+    /// The epoch of the network's frames on it.
+    pub epoch: Epoch,
 }
 
 fn flow(
@@ -77,25 +99,55 @@ fn network_flow(vni: Vni, table: u8, matching: Match, instructions: Vec<Instruct
     flow(COOKIE | u64::from(vni.get()), table, PRIORITY_NETWORK, matching, instructions)
 }
 
-/// The metadata of a network's frames, as an instruction.
-fn enter(vni: Vni, flags: u64) -> Instruction {
+/// The network and epoch of a frame, as they are in its metadata.
+fn metadata(vni: Vni, epoch: Epoch) -> u64 {
+    u64::from(vni.get()) | u64::from(epoch.get()) << EPOCH_SHIFT
+}
+
+/// The metadata of a frame that enters, as an instruction.
+fn enter(vni: Vni, epoch: Epoch, flags: u64) -> Instruction {
     Instruction::WriteMetadata {
-        value: u64::from(vni.get()) | flags,
-        mask: NETWORK_MASK | FROM_ACCESS,
+        value: metadata(vni, epoch) | flags,
+        mask: NETWORK_MASK | EPOCH_MASK | FROM_ACCESS,
     }
 }
 
-/// A tunnel id or packet mark without its mask, as a set-field action takes it.
-fn label(vni: Vni, flooded: bool) -> u32 {
-    if flooded { vni.get() | FLOODED } else { vni.get() }
+fn of_network(vni: Vni) -> Match {
+    Match::any().metadata(vni.get().into(), NETWORK_MASK)
 }
 
-fn set_tunnel_id(vni: Vni, flooded: bool) -> Action {
-    Action::SetField(MatchField::TunnelId { value: label(vni, flooded).into(), mask: u64::MAX })
+fn of_epoch(vni: Vni, epoch: Epoch) -> Match {
+    Match::any().metadata(metadata(vni, epoch), NETWORK_MASK | EPOCH_MASK)
+}
+
+/// What a frame carries between switches: where it goes, and how it is delivered there.
+fn label(destination: GroupId, flooded: bool, epoch: Epoch) -> u64 {
+    let flooded = if flooded { LABEL_FLOODED } else { 0 };
+    u64::from(destination.0) << 32 | flooded | u64::from(epoch.get())
+}
+
+/// Sends a frame towards a switch.
+fn send(vni: Vni, destination: GroupId, flooded: bool, epoch: Epoch) -> [Action; 3] {
+    let value = label(destination, flooded, epoch);
+    [
+        Action::SetField(MatchField::TunnelId { value: vni.get().into(), mask: u64::MAX }),
+        Action::SetField(MatchField::TunnelMetadata { value, mask: u64::MAX }),
+        Action::Group(destination),
+    ]
+}
+
+fn mark(vni: Vni, flooded: bool, epoch: Epoch) -> u32 {
+    let flooded = if flooded { MARK_FLOODED } else { 0 };
+    vni.get() | flooded | u32::from(epoch.get()) << MARK_EPOCH_SHIFT
 }
 
 fn set_mark(mark: u32) -> Action {
     Action::SetField(MatchField::PktMark { value: mark, mask: u32::MAX })
+}
+
+/// Sends a frame to the node's other switch.
+fn cross(vni: Vni, trunk: Trunk, flooded: bool) -> [Action; 2] {
+    [set_mark(mark(vni, flooded, trunk.epoch)), Action::Output(trunk.port)]
 }
 
 /// What every switch has: no LLDP and no bridge control frame of an endpoint goes anywhere, and an
@@ -120,118 +172,57 @@ pub fn base() -> [Flow; 3] {
     ]
 }
 
-/// Link discovery frames that come in by a tunnel go to the controller.
-pub fn discovery(link: u32) -> Flow {
-    flow(
-        COOKIE,
-        CLASSIFY,
-        PRIORITY_DISCOVERY,
-        Match::any().in_port(link).eth_type(ETHERTYPE_LLDP).tunnel_id(0),
-        vec![Instruction::ApplyActions(vec![Action::Controller])],
-    )
-}
-
-/// Frames of an access port's one endpoint enter the network.
-pub fn access(vni: Vni, port: u32, mac: MacAddress) -> [Flow; 2] {
+/// A link: its discovery frames go to the controller, all others on towards their switch.
+pub fn link(port: u32) -> [Flow; 2] {
+    let from = Match::any().in_port(port);
     [
-        network_flow(
-            vni,
+        flow(
+            COOKIE,
             CLASSIFY,
-            Match::any().in_port(port),
-            vec![enter(vni, FROM_ACCESS), Instruction::GotoTable(SECURITY)],
+            PRIORITY_DISCOVERY,
+            from.clone().eth_type(ETHERTYPE_LLDP).tunnel_id(0),
+            vec![Instruction::ApplyActions(vec![Action::Controller])],
         ),
-        network_flow(
-            vni,
-            SECURITY,
-            Match::any().in_port(port).eth_src(mac),
-            vec![Instruction::GotoTable(FORWARD)],
-        ),
+        flow(COOKIE, CLASSIFY, PRIORITY_NETWORK, from, vec![Instruction::GotoTable(TRANSIT)]),
     ]
 }
 
-/// Forwarded frames of the network may come in by a link of its slice.
-pub fn link_forwarded(vni: Vni, link: u32) -> Flow {
-    network_flow(
-        vni,
-        CLASSIFY,
-        Match::any().in_port(link).tunnel_id(label(vni, false).into()),
-        vec![enter(vni, 0), Instruction::GotoTable(FORWARD)],
+/// Frames that are labelled for another switch.
+pub fn transit(destination: GroupId) -> Flow {
+    flow(
+        COOKIE,
+        TRANSIT,
+        PRIORITY_NETWORK,
+        Match::any().tunnel_metadata(label(destination, false, Epoch::NONE), LABEL_DESTINATION),
+        vec![Instruction::ApplyActions(vec![Action::Group(destination)])],
     )
 }
 
-/// Flooded frames of the network may come in by a link of its tree only (reverse-path check).
-pub fn link_flooded(vni: Vni, link: u32) -> Flow {
-    network_flow(
-        vni,
-        CLASSIFY,
-        Match::any().in_port(link).tunnel_id(label(vni, true).into()),
-        vec![enter(vni, 0), Instruction::GotoTable(FLOOD)],
-    )
-}
-
-/// Frames of the network may come in by the trunk; their mark goes no further.
-pub fn trunk(vni: Vni, port: u32) -> [Flow; 2] {
-    [false, true].map(|flooded| {
-        network_flow(
-            vni,
-            CLASSIFY,
-            Match::any().in_port(port).pkt_mark(label(vni, flooded)),
+/// Frames that are labelled for this switch itself: their network and epoch are told by the tunnel.
+pub fn arrival(here: GroupId) -> [Flow; 2] {
+    let take = |from, from_bit, to_bit, width| Action::Move {
+        from: Bits { register: from, offset: from_bit },
+        to: Bits { register: Register::Metadata, offset: to_bit },
+        width,
+    };
+    [(false, FORWARD), (true, DELIVER)].map(|(flooded, table)| {
+        flow(
+            COOKIE,
+            TRANSIT,
+            PRIORITY_NETWORK,
+            Match::any().tunnel_metadata(
+                label(here, flooded, Epoch::NONE),
+                LABEL_DESTINATION | LABEL_FLOODED,
+            ),
             vec![
-                Instruction::ApplyActions(vec![set_mark(0)]),
-                enter(vni, 0),
-                Instruction::GotoTable(if flooded { FLOOD } else { FORWARD }),
+                Instruction::ApplyActions(vec![
+                    take(Register::TunnelId, 0, 0, VNI_BITS),
+                    take(Register::TunnelMetadata, 0, EPOCH_SHIFT, EPOCH_BITS),
+                ]),
+                Instruction::GotoTable(table),
             ],
         )
     })
-}
-
-fn destination(vni: Vni, mac: MacAddress, actions: Vec<Action>) -> Flow {
-    network_flow(
-        vni,
-        FORWARD,
-        Match::any().metadata(vni.get().into(), NETWORK_MASK).eth_dst(mac),
-        vec![Instruction::ApplyActions(actions)],
-    )
-}
-
-/// The endpoint is on an access port of this switch.
-pub fn local_destination(vni: Vni, mac: MacAddress, port: u32) -> Flow {
-    destination(vni, mac, vec![Action::Output(port)])
-}
-
-/// The endpoint is behind the trunk of this switch.
-pub fn trunk_destination(vni: Vni, mac: MacAddress, port: u32) -> Flow {
-    destination(vni, mac, vec![set_mark(label(vni, false)), Action::Output(port)])
-}
-
-/// The endpoint is at another switch.
-pub fn remote_destination(vni: Vni, mac: MacAddress, group: GroupId) -> Flow {
-    destination(vni, mac, vec![set_tunnel_id(vni, false), Action::Group(group)])
-}
-
-/// Frames to be flooded go to the network's group.
-pub fn flood(vni: Vni) -> Flow {
-    network_flow(
-        vni,
-        FLOOD,
-        Match::any().metadata(vni.get().into(), NETWORK_MASK),
-        vec![Instruction::ApplyActions(vec![Action::Group(flood_group(vni))])],
-    )
-}
-
-/// Every leg of the network on a switch gets a copy, but for the one that the frame came in by,
-/// which OpenFlow leaves out by itself (OpenFlow 1.3.5, section 5.6.1).
-pub fn flood_group_of(vni: Vni, legs: impl IntoIterator<Item = Leg>) -> Group {
-    let bucket = |leg| match leg {
-        Leg::Access(port) => Bucket::new(vec![Action::Output(port)]),
-        Leg::Trunk(port) => Bucket::new(vec![set_mark(label(vni, true)), Action::Output(port)]),
-        Leg::Link(port) => Bucket::new(vec![set_tunnel_id(vni, true), Action::Output(port)]),
-    };
-    Group {
-        id: flood_group(vni),
-        kind: GroupKind::All,
-        buckets: legs.into_iter().map(bucket).collect(),
-    }
 }
 
 /// Leads to the next hop; without one, nowhere: the frame is dropped, not flooded, and flows need
@@ -242,4 +233,132 @@ pub fn destination_group_to(id: GroupId, next_hop: Option<u32>) -> Group {
         kind: GroupKind::All,
         buckets: next_hop.map(|port| Bucket::new(vec![Action::Output(port)])).into_iter().collect(),
     }
+}
+
+/// Frames of an access port's one endpoint enter the network.
+pub fn access(vni: Vni, port: u32, mac: MacAddress) -> [Flow; 2] {
+    [
+        network_flow(
+            vni,
+            CLASSIFY,
+            Match::any().in_port(port),
+            vec![enter(vni, Epoch::NONE, FROM_ACCESS), Instruction::GotoTable(SECURITY)],
+        ),
+        network_flow(
+            vni,
+            SECURITY,
+            Match::any().in_port(port).eth_src(mac),
+            vec![Instruction::GotoTable(FORWARD)],
+        ),
+    ]
+}
+
+/// Frames of the network and the trunk's epoch may come in by the trunk; their mark goes no
+/// further.
+pub fn trunk(vni: Vni, trunk: Trunk) -> [Flow; 2] {
+    [(false, FORWARD), (true, FLOOD)].map(|(flooded, table)| {
+        network_flow(
+            vni,
+            CLASSIFY,
+            Match::any().in_port(trunk.port).pkt_mark(mark(vni, flooded, trunk.epoch)),
+            vec![
+                Instruction::ApplyActions(vec![set_mark(0)]),
+                enter(vni, trunk.epoch, 0),
+                Instruction::GotoTable(table),
+            ],
+        )
+    })
+}
+
+fn destination(matching: Match, vni: Vni, mac: MacAddress, actions: Vec<Action>) -> Flow {
+    let instructions = vec![Instruction::ApplyActions(actions)];
+    network_flow(vni, FORWARD, matching.eth_dst(mac), instructions)
+}
+
+/// The endpoint is on an access port of this switch.
+pub fn local_destination(vni: Vni, mac: MacAddress, port: u32) -> Flow {
+    destination(of_network(vni), vni, mac, vec![Action::Output(port)])
+}
+
+/// The endpoint is on an access port of another switch.
+pub fn remote_destination(vni: Vni, mac: MacAddress, switch: GroupId) -> Flow {
+    destination(of_network(vni), vni, mac, send(vni, switch, false, Epoch::NONE).into())
+}
+
+/// The endpoint is behind the trunk of this switch. A frame that crossed another trunk before
+/// crosses this one only in the same epoch.
+pub fn trunk_destination(vni: Vni, mac: MacAddress, trunk: Trunk) -> Vec<Flow> {
+    from_epochs(trunk.epoch, |epoch| {
+        destination(of_epoch(vni, epoch), vni, mac, cross(vni, trunk, false).into())
+    })
+}
+
+/// The endpoint is behind the trunk of another switch. Likewise.
+pub fn remote_trunk_destination(
+    vni: Vni,
+    mac: MacAddress,
+    switch: GroupId,
+    epoch: Epoch,
+) -> Vec<Flow> {
+    from_epochs(epoch, |from| {
+        destination(of_epoch(vni, from), vni, mac, send(vni, switch, false, epoch).into())
+    })
+}
+
+/// For frames that have crossed no trunk yet, and for those of an epoch.
+fn from_epochs(epoch: Epoch, flow: impl Fn(Epoch) -> Flow) -> Vec<Flow> {
+    let mut flows = vec![flow(Epoch::NONE)];
+    if epoch != Epoch::NONE {
+        flows.push(flow(epoch));
+    }
+    flows
+}
+
+/// Frames to be flooded go to the network's group.
+pub fn flood(vni: Vni) -> Flow {
+    let actions = vec![Action::Group(flood_group(vni))];
+    network_flow(vni, FLOOD, of_network(vni), vec![Instruction::ApplyActions(actions)])
+}
+
+/// Everyone else gets one copy: who is on this switch, who is behind its trunk, and each other
+/// switch with a part in the network. A frame never goes back by the port that it came in by
+/// (OpenFlow 1.3.5, section 5.6.1).
+pub fn flood_group_of(
+    vni: Vni,
+    trunk: Option<Trunk>,
+    others: impl IntoIterator<Item = GroupId>,
+    epoch: Epoch,
+) -> Group {
+    let here = [Bucket::new(vec![Action::Group(local_group(vni))])];
+    let beyond = trunk.map(|trunk| Bucket::new(cross(vni, trunk, true).into()));
+    let copy = |switch| Bucket::new(send(vni, switch, true, epoch).into());
+    Group {
+        id: flood_group(vni),
+        kind: GroupKind::All,
+        buckets: here.into_iter().chain(beyond).chain(others.into_iter().map(copy)).collect(),
+    }
+}
+
+/// The endpoints on this switch.
+pub fn local_group_of(vni: Vni, ports: impl IntoIterator<Item = u32>) -> Group {
+    Group {
+        id: local_group(vni),
+        kind: GroupKind::All,
+        buckets: ports.into_iter().map(|port| Bucket::new(vec![Action::Output(port)])).collect(),
+    }
+}
+
+/// A flooded frame from another switch goes to the endpoints of this one, and to its trunk if it is
+/// of the trunk's epoch: never to another switch again.
+pub fn deliver(vni: Vni, trunk: Option<Trunk>) -> Vec<Flow> {
+    let here = Action::Group(local_group(vni));
+    let to = |actions| vec![Instruction::ApplyActions(actions)];
+    let mut flows = vec![network_flow(vni, DELIVER, of_network(vni), to(vec![here.clone()]))];
+    if let Some(trunk) = trunk {
+        let actions = [here].into_iter().chain(cross(vni, trunk, true)).collect();
+        let mut flow = network_flow(vni, DELIVER, of_epoch(vni, trunk.epoch), to(actions));
+        flow.key.priority = PRIORITY_EPOCH;
+        flows.push(flow);
+    }
+    flows
 }

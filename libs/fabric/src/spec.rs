@@ -1,8 +1,8 @@
 //! What is wanted: the input of the compiler.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+use l2sces_model::{DatapathId, Epoch, InterfaceName, MacAddress, Name, Vni};
 
 /// A switch under control.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct SliceSpec {
     pub switches: Vec<DatapathId>,
     /// Its links, each listed once.
     pub links: Vec<LinkSpec>,
+    /// Switches that carry frames of others only where there is no other way.
+    pub avoid_transit: BTreeSet<DatapathId>,
 }
 
 /// An undirected link between two switches.
@@ -108,7 +110,7 @@ pub struct PortSpec {
 }
 
 /// What is behind a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRole {
     /// One endpoint of the network, and nothing else.
     Access {
@@ -117,7 +119,17 @@ pub enum PortRole {
     },
     /// The node's other switch. Many networks share the interface; the packet mark tells them
     /// apart.
-    Trunk,
+    Trunk {
+        /// Which part of the network the switch belongs to. Frames are handed from switch to switch
+        /// within a segment only: segments are joined elsewhere, beyond the trunks, and access
+        /// ports are in segment 0.
+        segment: u16,
+        /// The plan that the trunk belongs to: it takes frames of that epoch only. Of a network's
+        /// trunks only those of one epoch, the highest, are used.
+        epoch: Epoch,
+        /// The regions whose endpoints are reached through the trunk, seen from this segment.
+        regions: BTreeSet<Name>,
+    },
 }
 
 /// An endpoint behind a trunk.
@@ -127,8 +139,7 @@ pub struct EndpointSpec {
     pub vni: Vni,
     /// The endpoint's MAC address.
     pub mac: MacAddress,
-    /// The switch that has the trunk.
-    pub switch: DatapathId,
-    /// The trunk's interface on the switch.
-    pub interface: InterfaceName,
+    /// Where it is: it is reached through the trunk of the network that leads there, as long as
+    /// there is one.
+    pub region: Name,
 }

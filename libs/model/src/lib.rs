@@ -3,12 +3,14 @@
 //! Each type can only hold a valid value; parsing says in one sentence what is wrong otherwise.
 
 mod datapath_id;
+mod epoch;
 mod interface_name;
 mod mac_address;
 mod name;
 mod vni;
 
 pub use datapath_id::{DatapathId, DatapathIdError};
+pub use epoch::{Epoch, EpochError};
 pub use interface_name::{InterfaceName, InterfaceNameError};
 pub use mac_address::{MacAddress, MacAddressError};
 pub use name::{Name, NameError};

@@ -3,9 +3,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// VXLAN network identifier of a network (RFC 7348, section 5). Of its 24 bits we use 23: on the wire
-/// the highest one tells flooded frames from forwarded ones (see `docs/pipeline.md`). 0 is kept for
-/// frames that belong to no network, such as link discovery.
+/// Virtual network identifier of a network (RFC 8926, section 3.4), 24 bits on the wire. 0 is kept
+/// for frames that belong to no network, such as link discovery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Vni(u32);
@@ -17,9 +16,9 @@ pub struct VniError(u32);
 
 impl Vni {
     /// The largest identifier.
-    pub const MAX: Self = Self((1 << 23) - 1);
+    pub const MAX: Self = Self((1 << 24) - 1);
 
-    /// The identifier as a number, 1 to 8,388,607.
+    /// The identifier as a number, 1 to 16,777,215.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -56,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_23_bits_and_is_not_zero() {
+    fn has_24_bits_and_is_not_zero() {
         assert_eq!(Vni::try_from(0), Err(VniError(0)));
         assert_eq!(Vni::try_from(1).map(Vni::get), Ok(1));
-        assert_eq!(Vni::try_from(0x7f_ffff), Ok(Vni::MAX));
-        assert_eq!(Vni::try_from(0x80_0000), Err(VniError(0x80_0000)));
+        assert_eq!(Vni::try_from(0xff_ffff), Ok(Vni::MAX));
+        assert_eq!(Vni::try_from(0x100_0000), Err(VniError(0x100_0000)));
     }
 }

@@ -59,7 +59,7 @@ CREATE TABLE network (
     uid text NOT NULL,
     generation bigint NOT NULL,
     -- VXLAN network identifier; the highest of its 24 bits is the data plane's.
-    vni integer NOT NULL CHECK (vni BETWEEN 1 AND 8388607),
+    vni integer NOT NULL CHECK (vni BETWEEN 1 AND 16777215),
     mtu integer NOT NULL CHECK (mtu > 0),
     clusters text[] COLLATE "C" NOT NULL,
     cidr cidr,
@@ -137,7 +137,7 @@ CREATE UNIQUE INDEX endpoint_address ON endpoint (network_id, address) WHERE NOT
 
 -- Identifiers are handed out in turn, so that one is not used again as long as that can be avoided:
 -- a switch that was away may still have flows of its former network.
-CREATE SEQUENCE vni_sequence AS integer MINVALUE 1 MAXVALUE 8388607 CYCLE;
+CREATE SEQUENCE vni_sequence AS integer MINVALUE 1 MAXVALUE 16777215 CYCLE;
 
 -- An identifier in [low, high] that no network has; null if there is none. Whoever inserts it must
 -- be ready for another transaction to have been faster, and call again.

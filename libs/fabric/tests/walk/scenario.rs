@@ -6,18 +6,42 @@ use l2sces_fabric::{
     Fabric, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
 };
 use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
-use proptest::prelude::*;
+use l2sces_openflow::Program;
+use proptest::{
+    collection::{btree_map, btree_set, vec},
+    prelude::*,
+    sample::Index,
+};
 
 use crate::simulator::{Simulator, Wire};
 
-type Link = (u64, u64);
+/// Two switches, the lower first.
+pub(crate) type Link = (u64, u64);
 
+/// What is wanted: slices over the switches 1 to `switches`, and networks with ports in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    switches: u64,
-    slices: Vec<BTreeSet<Link>>,
-    /// For each network: its slice, and the switches of its ports.
-    networks: Vec<(usize, Vec<u64>)>,
+    pub(crate) switches: u64,
+    pub(crate) slices: Vec<SlicePart>,
+    /// For each network: its slice, if it is there, and its ports.
+    pub(crate) networks: Vec<Network>,
+    pub(crate) broken: BTreeSet<Link>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SlicePart {
+    pub(crate) exists: bool,
+    pub(crate) members: BTreeSet<u64>,
+    pub(crate) links: BTreeMap<Link, u32>,
+    pub(crate) spared: BTreeSet<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) slice: usize,
+    pub(crate) exists: bool,
+    /// The switch of each port; none: it is not attached. A port keeps its number and address.
+    pub(crate) ports: Vec<Option<u64>>,
 }
 
 /// One access port.
@@ -26,7 +50,7 @@ pub(crate) struct Attached {
     pub(crate) switch: u64,
     pub(crate) port: u32,
     pub(crate) mac: MacAddress,
-    pub(crate) vni: u32,
+    pub(crate) network: usize,
     pub(crate) slice: usize,
 }
 
@@ -36,46 +60,53 @@ impl Attached {
     }
 }
 
-enum Step {
-    Switch(u64),
-    Interface(u64, InterfaceName, u32),
-    Slice(SliceSpec),
-    Network(NetworkSpec),
-    Port(PortSpec),
+/// Most ports of a network.
+const PORTS: usize = 6;
+
+fn link(switches: u64) -> impl Strategy<Value = Link> {
+    (1..=switches, 1..=switches).prop_map(|(a, b)| (a.min(b), a.max(b)))
 }
 
-/// Up to 12 switches, three slices over random links of theirs, and six networks; all networks use
-/// the same MAC addresses.
-pub(crate) fn scenario() -> impl Strategy<Value = Scenario> {
-    (2_u64..12)
-        .prop_flat_map(|switches| {
-            let link = (1..=switches, 1..=switches);
-            let slice = proptest::collection::btree_set(link, 0..(2 * switches) as usize);
-            let network =
-                (any::<prop::sample::Index>(), proptest::collection::vec(1..=switches, 1..6));
-            (
-                Just(switches),
-                proptest::collection::vec(slice, 1..4),
-                proptest::collection::vec(network, 1..7),
-            )
+pub(crate) fn slice(switches: u64) -> impl Strategy<Value = SlicePart> {
+    let links = btree_map(link(switches), 1_u32..5, 0..(3 * switches) as usize);
+    let strangers = btree_set(1..=switches, 0..(switches as usize / 4 + 1));
+    let spared = btree_set(1..=switches, 0..(switches as usize / 3 + 1));
+    (links, strangers, spared).prop_map(move |(links, strangers, spared)| {
+        let members: BTreeSet<u64> = (1..=switches).filter(|it| !strangers.contains(it)).collect();
+        let links = links
+            .into_iter()
+            .filter(|((a, b), _)| a != b && members.contains(a) && members.contains(b))
+            .collect();
+        SlicePart { exists: true, members, links, spared }
+    })
+}
+
+fn network(switches: u64) -> impl Strategy<Value = (Index, Vec<Option<u64>>)> {
+    (any::<Index>(), vec(proptest::option::weighted(0.9, 1..=switches), 1..=PORTS))
+}
+
+/// Slices over random, overlapping links, and networks in them that all use the same addresses.
+pub(crate) fn scenario(
+    most_switches: u64,
+    most_networks: usize,
+) -> impl Strategy<Value = Scenario> {
+    (2..=most_switches)
+        .prop_flat_map(move |switches| {
+            let networks = vec(network(switches), 1..=most_networks);
+            (Just(switches), vec(slice(switches), 1..4), networks)
         })
         .prop_map(|(switches, slices, networks)| {
-            let slices: Vec<BTreeSet<Link>> = slices
-                .into_iter()
-                .map(|links| {
-                    let links = links.into_iter().filter(|(a, b)| a != b);
-                    links.map(|(a, b)| (a.min(b), a.max(b))).collect()
-                })
-                .collect();
-            let networks = networks
-                .into_iter()
-                .map(|(slice, ports)| (slice.index(slices.len()), ports))
-                .collect();
-            Scenario { switches, slices, networks }
+            let network = |(slice, ports): (Index, _)| Network {
+                slice: slice.index(slices.len()),
+                exists: true,
+                ports,
+            };
+            let networks = networks.into_iter().map(network).collect();
+            Scenario { switches, slices, networks, broken: BTreeSet::new() }
         })
 }
 
-fn id(switch: u64) -> DatapathId {
+pub(crate) fn id(switch: u64) -> DatapathId {
     DatapathId::try_from(switch).unwrap()
 }
 
@@ -84,51 +115,77 @@ fn tunnel(peer: u64) -> (InterfaceName, u32) {
     (format!("to-{peer}").parse().unwrap(), peer as u32)
 }
 
-fn access(index: usize) -> (InterfaceName, u32) {
+fn access(network: usize, port: usize) -> (InterfaceName, u32) {
+    let index = network * PORTS + port;
     (format!("pod-{index}").parse().unwrap(), 100 + index as u32)
+}
+
+fn slice_name(index: usize) -> Name {
+    format!("slice-{index}").parse().unwrap()
+}
+
+fn vni(network: usize) -> Vni {
+    (network as u32 + 1).try_into().unwrap()
+}
+
+fn port_id(network: usize, port: usize) -> PortId {
+    format!("port-{network}-{port}").into()
+}
+
+fn end(switch: u64, peer: u64) -> LinkEnd {
+    LinkEnd { switch: id(switch), interface: tunnel(peer).0 }
 }
 
 impl Scenario {
     /// One slice with these links, and networks with a port on each of these switches.
     pub(crate) fn fixed(switches: u64, links: &[Link], networks: &[&[u64]]) -> Self {
-        Self {
-            switches,
-            slices: vec![links.iter().copied().collect()],
-            networks: networks.iter().map(|ports| (0, ports.to_vec())).collect(),
-        }
+        let slice = SlicePart {
+            exists: true,
+            members: (1..=switches).collect(),
+            links: links.iter().map(|link| (*link, 1)).collect(),
+            spared: BTreeSet::new(),
+        };
+        let network = |ports: &&[u64]| Network {
+            slice: 0,
+            exists: true,
+            ports: ports.iter().copied().map(Some).collect(),
+        };
+        let networks = networks.iter().map(network).collect();
+        Self { switches, slices: vec![slice], networks, broken: BTreeSet::new() }
     }
 
-    pub(crate) fn switch_ids(&self) -> impl Iterator<Item = DatapathId> {
-        (1..=self.switches).map(id)
+    pub(crate) fn switch_ids(&self) -> impl Iterator<Item = u64> + use<> {
+        1..=self.switches
     }
 
-    pub(crate) fn slice_links(&self, slice: usize) -> &BTreeSet<Link> {
-        &self.slices[slice]
-    }
-
+    /// The ports that are to have flows.
     pub(crate) fn attached(&self) -> Vec<Attached> {
         let mut ports = Vec::new();
-        for (network, (slice, switches)) in self.networks.iter().enumerate() {
-            for (index, &switch) in switches.iter().enumerate() {
-                ports.push(Attached {
-                    switch,
-                    port: access(ports.len()).1,
-                    mac: MacAddress::new([2, 0, 0, 0, 0, index as u8 + 1]),
-                    vni: network as u32 + 1,
-                    slice: *slice,
-                });
+        for (number, network) in self.networks.iter().enumerate() {
+            let slice = &self.slices[network.slice];
+            for (index, switch) in network.ports.iter().enumerate() {
+                let Some(switch) = *switch else { continue };
+                if network.exists && slice.exists && slice.members.contains(&switch) {
+                    ports.push(Attached {
+                        switch,
+                        port: access(number, index).1,
+                        mac: MacAddress::new([2, 0, 0, 0, 0, index as u8 + 1]),
+                        network: number,
+                        slice: network.slice,
+                    });
+                }
             }
         }
         ports
     }
 
-    /// The switches that can be reached by links of the port's slice.
-    pub(crate) fn reachable(&self, from: &Attached) -> BTreeSet<u64> {
+    /// The switches that can be reached from one by links of a slice.
+    pub(crate) fn reachable(&self, slice: usize, from: u64) -> BTreeSet<u64> {
         let mut reached = BTreeSet::new();
-        let mut open = vec![from.switch];
+        let mut open = vec![from];
         while let Some(at) = open.pop() {
             if reached.insert(at) {
-                for &(a, b) in &self.slices[from.slice] {
+                for &(a, b) in self.slices[slice].links.keys() {
                     if a == at {
                         open.push(b);
                     } else if b == at {
@@ -140,109 +197,114 @@ impl Scenario {
         reached
     }
 
-    fn slice_name(index: usize) -> Name {
-        format!("slice-{index}").parse().unwrap()
+    /// Whom a frame from one port to an address must reach: everyone for a group or unknown
+    /// address, the one who has a known address; always within the network and the reach of the
+    /// slice's links.
+    pub(crate) fn expected(
+        &self,
+        ports: &[Attached],
+        from: &Attached,
+        to: MacAddress,
+    ) -> Vec<(u64, u32)> {
+        let reachable = self.reachable(from.slice, from.switch);
+        let peers = ports.iter().filter(|port| {
+            port.network == from.network
+                && port.place() != from.place()
+                && reachable.contains(&port.switch)
+        });
+        let known = ports.iter().any(|port| port.network == from.network && port.mac == to);
+        let mut places: Vec<_> =
+            peers.filter(|port| !known || port.mac == to).map(Attached::place).collect();
+        places.sort_unstable();
+        places
     }
 
-    fn steps(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for switch in 1..=self.switches {
-            steps.push(Step::Switch(switch));
-            for peer in 1..=self.switches {
-                let (interface, port) = tunnel(peer);
-                steps.push(Step::Interface(switch, interface, port));
+    /// Puts the whole of what is wanted: what is not is taken away.
+    pub(crate) fn put(&self, fabric: &mut Fabric) {
+        self.put_switches(fabric);
+        self.put_wishes(fabric);
+    }
+
+    pub(crate) fn put_switches(&self, fabric: &mut Fabric) {
+        for switch in self.switch_ids() {
+            self.put_switch(fabric, switch);
+            self.report(fabric, switch);
+        }
+    }
+
+    pub(crate) fn put_switch(&self, fabric: &mut Fabric, switch: u64) {
+        let (ordinal, name) = (switch as u16, format!("switch-{switch}"));
+        fabric.put_switch(SwitchSpec { id: id(switch), ordinal, name });
+    }
+
+    /// A switch reports its tunnels, and an interface for every port that may be attached to it.
+    pub(crate) fn report(&self, fabric: &mut Fabric, switch: u64) {
+        let tunnels = self.switch_ids().map(tunnel);
+        let networks = 0..self.networks.len();
+        let pods = networks.flat_map(|network| (0..PORTS).map(move |port| access(network, port)));
+        fabric.set_interfaces(id(switch), &tunnels.chain(pods).collect());
+    }
+
+    pub(crate) fn put_wishes(&self, fabric: &mut Fabric) {
+        for (index, slice) in self.slices.iter().enumerate() {
+            if !slice.exists {
+                fabric.remove_slice(&slice_name(index));
+                continue;
+            }
+            let link =
+                |(&(a, b), &cost): (&Link, &u32)| LinkSpec { a: end(a, b), b: end(b, a), cost };
+            fabric.put_slice(SliceSpec {
+                name: slice_name(index),
+                ordinal: index as u16 + 1,
+                switches: slice.members.iter().copied().map(id).collect(),
+                links: slice.links.iter().map(link).collect(),
+                avoid_transit: slice.spared.iter().copied().map(id).collect(),
+            });
+        }
+        for (number, network) in self.networks.iter().enumerate() {
+            if network.exists {
+                let slice = slice_name(network.slice);
+                fabric.put_network(NetworkSpec { vni: vni(number), slice });
+            } else {
+                fabric.remove_network(vni(number));
+            }
+            for (index, switch) in network.ports.iter().enumerate() {
+                match *switch {
+                    Some(switch) => fabric.put_port(PortSpec {
+                        id: port_id(number, index),
+                        vni: vni(number),
+                        switch: id(switch),
+                        interface: access(number, index).0,
+                        role: PortRole::Access {
+                            mac: MacAddress::new([2, 0, 0, 0, 0, index as u8 + 1]),
+                        },
+                    }),
+                    None => fabric.remove_port(&port_id(number, index)),
+                }
             }
         }
-        for (index, links) in self.slices.iter().enumerate() {
-            let end = |switch, peer| LinkEnd { switch: id(switch), interface: tunnel(peer).0 };
-            steps.push(Step::Slice(SliceSpec {
-                name: Self::slice_name(index),
-                ordinal: index as u16 + 1,
-                switches: self.switch_ids().collect(),
-                links: links
-                    .iter()
-                    .map(|&(a, b)| LinkSpec { a: end(a, b), b: end(b, a), cost: 1 })
-                    .collect(),
-            }));
-        }
-        for (index, (slice, _)) in self.networks.iter().enumerate() {
-            let vni = Vni::try_from(index as u32 + 1).unwrap();
-            steps.push(Step::Network(NetworkSpec { vni, slice: Self::slice_name(*slice) }));
-        }
-        for (index, port) in self.attached().into_iter().enumerate() {
-            let (interface, number) = access(index);
-            steps.push(Step::Interface(port.switch, interface.clone(), number));
-            steps.push(Step::Port(PortSpec {
-                id: PortId::from(format!("port-{index}")),
-                vni: port.vni.try_into().unwrap(),
-                switch: id(port.switch),
-                interface,
-                role: PortRole::Access { mac: port.mac },
-            }));
-        }
-        steps
-    }
-
-    pub(crate) fn put(&self, fabric: &mut Fabric) {
-        self.steps().into_iter().for_each(|step| apply(fabric, step));
-    }
-
-    /// Puts everything that is wanted, but only one switch has reported its ports.
-    pub(crate) fn put_with_reports_of(&self, fabric: &mut Fabric, first: DatapathId) {
-        let steps = self.steps().into_iter();
-        steps
-            .filter(|step| !matches!(step, Step::Interface(switch, ..) if id(*switch) != first))
-            .for_each(|step| apply(fabric, step));
-    }
-
-    /// Puts everything in some order, compiling after each step.
-    pub(crate) fn put_in_steps(&self, fabric: &mut Fabric, mut order: u64) {
-        let mut steps = self.steps();
-        while !steps.is_empty() {
-            order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let next = steps.swap_remove((order >> 33) as usize % steps.len());
-            apply(fabric, next);
-            fabric.recompile();
-        }
+        let broken = self.broken.iter().map(|&(a, b)| (end(a, b), end(b, a)));
+        fabric.set_broken_links(broken.collect());
     }
 
     pub(crate) fn remove(&self, fabric: &mut Fabric) {
-        for step in self.steps() {
-            match step {
-                Step::Switch(switch) => fabric.remove_switch(id(switch)),
-                Step::Interface(..) => {}
-                Step::Slice(spec) => fabric.remove_slice(&spec.name),
-                Step::Network(spec) => fabric.remove_network(spec.vni),
-                Step::Port(spec) => fabric.remove_port(&spec.id),
-            }
+        for (number, network) in self.networks.iter().enumerate() {
+            (0..network.ports.len()).for_each(|port| fabric.remove_port(&port_id(number, port)));
+            fabric.remove_network(vni(number));
         }
+        (0..self.slices.len()).for_each(|index| fabric.remove_slice(&slice_name(index)));
+        self.switch_ids().for_each(|switch| fabric.remove_switch(id(switch)));
     }
 
-    pub(crate) fn simulator(&self, fabric: &Fabric) -> Simulator {
-        let mut wires = BTreeMap::new();
-        for a in 1..=self.switches {
-            for b in 1..=self.switches {
-                wires.insert((a, tunnel(b).1), Wire::Tunnel(b, tunnel(a).1));
+    /// All switches, joined by a tunnel between any two, with these programs.
+    pub(crate) fn simulator(&self, program: impl Fn(u64) -> Program) -> Simulator {
+        let mut simulator = Simulator::default();
+        for a in self.switch_ids() {
+            for b in self.switch_ids() {
+                simulator.wires.insert((a, tunnel(b).1), Wire::Tunnel(b, tunnel(a).1));
             }
+            simulator.load(a, &program(a));
         }
-        let programs =
-            (1..=self.switches).map(|switch| (switch, fabric.program(id(switch)))).collect();
-        Simulator { programs, wires }
-    }
-}
-
-fn apply(fabric: &mut Fabric, step: Step) {
-    match step {
-        Step::Switch(switch) => fabric.put_switch(SwitchSpec {
-            id: id(switch),
-            ordinal: switch as u16,
-            name: format!("switch-{switch}"),
-        }),
-        Step::Interface(switch, interface, port) => {
-            fabric.set_interface(id(switch), &interface, Some(port));
-        }
-        Step::Slice(spec) => fabric.put_slice(spec),
-        Step::Network(spec) => fabric.put_network(spec),
-        Step::Port(spec) => fabric.put_port(spec),
+        simulator
     }
 }

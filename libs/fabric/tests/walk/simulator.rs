@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::MacAddress;
-use l2sces_openflow::{Action, FlowKey, GroupKind, Instruction, Match, MatchField, Program, port};
+use l2sces_openflow::{
+    Action, Bits, FlowKey, GroupBody, GroupId, GroupKind, Instruction, Match, MatchField, Program,
+    Register, port,
+};
 
 /// A frame with what goes with it between tables and switches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,12 +15,13 @@ pub(crate) struct Frame {
     pub(crate) destination: MacAddress,
     pub(crate) ethertype: u16,
     pub(crate) tunnel_id: u64,
+    pub(crate) tunnel_metadata: u64,
     pub(crate) mark: u32,
 }
 
 impl Frame {
     pub(crate) fn new(source: MacAddress, destination: MacAddress) -> Self {
-        Self { source, destination, ethertype: 0x0800, tunnel_id: 0, mark: 0 }
+        Self { source, destination, ethertype: 0x0800, tunnel_id: 0, tunnel_metadata: 0, mark: 0 }
     }
 }
 
@@ -39,47 +43,75 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     pub(crate) deliveries: Vec<Delivery>,
-    /// The links that it used, the lower switch first.
-    pub(crate) links: BTreeSet<(u64, u64)>,
+    /// How often each link carried it, in each direction.
+    pub(crate) links: BTreeMap<(u64, u64), usize>,
     /// It did not come to rest.
     pub(crate) looped: bool,
+}
+
+impl Walk {
+    /// Where it was delivered, sorted, each as often as it was.
+    pub(crate) fn places(&self) -> Vec<(u64, u32)> {
+        let mut places: Vec<_> = self.deliveries.iter().map(Delivery::place).collect();
+        places.sort_unstable();
+        places
+    }
 }
 
 /// What is at the far end of a port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wire {
-    /// A tunnel: only the tunnel id goes along.
+    /// A tunnel: what belongs to a tunnel goes along, the mark does not.
     Tunnel(u64, u32),
     /// A patch port: only the mark goes along.
     Patch(u64, u32),
 }
 
+/// One switch's flows by table, the highest priority first, and its groups.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    flows: BTreeMap<u8, Vec<(FlowKey, Vec<Instruction>)>>,
+    groups: BTreeMap<GroupId, GroupBody>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Simulator {
-    pub(crate) programs: BTreeMap<u64, Program>,
+    switches: BTreeMap<u64, Tables>,
     pub(crate) wires: BTreeMap<(u64, u32), Wire>,
 }
 
 impl Simulator {
+    pub(crate) fn load(&mut self, switch: u64, program: &Program) {
+        let mut tables = Tables { groups: program.groups.clone(), ..Tables::default() };
+        for (key, body) in &program.flows {
+            let table = tables.flows.entry(key.table).or_default();
+            table.push((key.clone(), body.instructions.clone()));
+        }
+        for table in tables.flows.values_mut() {
+            table.sort_by_key(|(key, _)| std::cmp::Reverse(key.priority));
+        }
+        self.switches.insert(switch, tables);
+    }
+
     /// Sends a frame into a port and follows it.
     pub(crate) fn inject(&self, switch: u64, port: u32, frame: Frame) -> Walk {
         let mut walk = Walk::default();
-        let mut open = vec![(switch, port, frame)];
-        let mut steps = 0;
-        while let Some((switch, in_port, frame)) = open.pop() {
-            steps += 1;
-            if steps > 2000 {
+        let mut open = vec![(switch, port, frame, BTreeSet::new())];
+        while let Some((switch, in_port, frame, mut seen)) = open.pop() {
+            // The same frame with the same label at the same port again will do so for ever.
+            if !seen.insert((switch, in_port, frame.clone())) {
                 walk.looped = true;
                 return walk;
             }
             for (out_port, frame) in self.switch(switch, in_port, frame) {
                 match self.wires.get(&(switch, out_port)) {
                     Some(&Wire::Tunnel(peer, peer_port)) => {
-                        walk.links.insert((switch.min(peer), switch.max(peer)));
-                        open.push((peer, peer_port, Frame { mark: 0, ..frame }));
+                        *walk.links.entry((switch, peer)).or_default() += 1;
+                        open.push((peer, peer_port, Frame { mark: 0, ..frame }, seen.clone()));
                     }
                     Some(&Wire::Patch(peer, peer_port)) => {
-                        open.push((peer, peer_port, Frame { tunnel_id: 0, ..frame }));
+                        let frame = Frame { tunnel_id: 0, tunnel_metadata: 0, ..frame };
+                        open.push((peer, peer_port, frame, seen.clone()));
                     }
                     None => walk.deliveries.push(Delivery { switch, port: out_port, frame }),
                 }
@@ -88,64 +120,21 @@ impl Simulator {
         walk
     }
 
-    /// Plants the fault of flooding over every link and accepting flooded frames from each.
-    pub(crate) fn flood_everywhere(&mut self) {
-        let wires = self.wires.clone();
-        for (switch, program) in &mut self.programs {
-            let ports: Vec<_> =
-                wires.keys().filter(|(at, _)| at == switch).map(|key| key.1).collect();
-            let flooded = program.flows.iter().find_map(|(key, body)| {
-                let is_flooded = key.matching.fields().iter().any(
-                    |field| matches!(field, MatchField::TunnelId { value, .. } if value >> 23 == 1),
-                );
-                is_flooded.then(|| (key.clone(), body.clone()))
-            });
-            let Some((key, body)) = flooded else { continue };
-            for port in &ports {
-                let others = key
-                    .matching
-                    .fields()
-                    .iter()
-                    .filter(|field| !matches!(field, MatchField::InPort(_)));
-                let matching: Match = others.cloned().chain([MatchField::InPort(*port)]).collect();
-                program.flows.insert(FlowKey { matching, ..key.clone() }, body.clone());
-            }
-            for group in program.groups.values_mut().filter(|group| group.buckets.len() > 1) {
-                let Some(link) =
-                    group.buckets.iter().find(|bucket| bucket.actions.len() > 1).cloned()
-                else {
-                    continue;
-                };
-                group.buckets.retain(|bucket| bucket.actions.len() == 1);
-                for port in &ports {
-                    let mut bucket = link.clone();
-                    *bucket.actions.last_mut().unwrap() = Action::Output(*port);
-                    group.buckets.push(bucket);
-                }
-            }
-        }
-    }
-
     /// One switch: the frames that it sends, each with its port.
-    fn switch(&self, switch: u64, in_port: u32, frame: Frame) -> Vec<(u32, Frame)> {
+    fn switch(&self, switch: u64, in_port: u32, mut frame: Frame) -> Vec<(u32, Frame)> {
         let mut out = Vec::new();
-        let Some(program) = self.programs.get(&switch) else { return out };
-        let mut frame = frame;
+        let Some(tables) = self.switches.get(&switch) else { return out };
         let mut metadata = 0;
         let mut table = Some(0);
         while let Some(at) = table.take() {
-            let flow = program
-                .flows
-                .iter()
-                .filter(|(key, _)| {
-                    key.table == at && matches(&key.matching, in_port, metadata, &frame)
-                })
-                .max_by_key(|(key, _)| key.priority);
-            let Some((_, body)) = flow else { break };
-            for instruction in &body.instructions {
+            let flows = tables.flows.get(&at).map_or(&[][..], Vec::as_slice);
+            let flow =
+                flows.iter().find(|(key, _)| matches(&key.matching, in_port, metadata, &frame));
+            let Some((_, instructions)) = flow else { break };
+            for instruction in instructions {
                 match instruction {
                     Instruction::ApplyActions(actions) => {
-                        apply(program, actions, in_port, &mut frame, &mut out);
+                        apply(tables, actions, in_port, &mut frame, &mut metadata, &mut out);
                     }
                     Instruction::WriteMetadata { value, mask } => {
                         metadata = metadata & !mask | value & mask;
@@ -173,16 +162,18 @@ fn matches(matching: &Match, in_port: u32, metadata: u64, frame: &Frame) -> bool
         MatchField::EthSrc { value, mask } => masked(frame.source, *mask) == value.bytes(),
         MatchField::EthType(value) => frame.ethertype == *value,
         MatchField::TunnelId { value, mask } => frame.tunnel_id & mask == *value,
+        MatchField::TunnelMetadata { value, mask } => frame.tunnel_metadata & mask == *value,
         MatchField::PktMark { value, mask } => frame.mark & mask == *value,
         MatchField::Raw(_) => panic!("the pipeline has no raw fields"),
     })
 }
 
 fn apply(
-    program: &Program,
+    tables: &Tables,
     actions: &[Action],
     in_port: u32,
     frame: &mut Frame,
+    metadata: &mut u64,
     out: &mut Vec<(u32, Frame)>,
 ) {
     for action in actions {
@@ -193,15 +184,35 @@ fn apply(
             Action::Output(port) => out.push((*port, frame.clone())),
             Action::Controller => {}
             Action::SetField(MatchField::TunnelId { value, .. }) => frame.tunnel_id = *value,
+            Action::SetField(MatchField::TunnelMetadata { value, .. }) => {
+                frame.tunnel_metadata = *value;
+            }
             Action::SetField(MatchField::PktMark { value, .. }) => frame.mark = *value,
+            Action::Move { from, to, width } => {
+                assert_eq!(to.register, Register::Metadata, "the pipeline moves to metadata");
+                let mask = (1 << width) - 1;
+                let bits = read(*from, frame, *metadata) & mask;
+                *metadata = *metadata & !(mask << to.offset) | bits << to.offset;
+            }
+            // A switch drops what goes to a group that it does not have.
             Action::Group(id) => {
-                let group = &program.groups[id];
+                let Some(group) = tables.groups.get(id) else { continue };
                 assert_eq!(group.kind, GroupKind::All);
                 for bucket in &group.buckets {
-                    apply(program, &bucket.actions, in_port, &mut frame.clone(), out);
+                    let (mut frame, mut metadata) = (frame.clone(), *metadata);
+                    apply(tables, &bucket.actions, in_port, &mut frame, &mut metadata, out);
                 }
             }
             other => panic!("the pipeline has no {other:?}"),
         }
     }
+}
+
+fn read(bits: Bits, frame: &Frame, metadata: u64) -> u64 {
+    let register = match bits.register {
+        Register::Metadata => metadata,
+        Register::TunnelId => frame.tunnel_id,
+        Register::TunnelMetadata => frame.tunnel_metadata,
+    };
+    register >> bits.offset
 }

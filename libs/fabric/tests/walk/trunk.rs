@@ -1,28 +1,61 @@
-//! Three fabrics as two controllers and the inter-cluster one compile them, joined by trunks: what
-//! holds inside one fabric must hold across them.
+//! Three clusters and the switches between them, each fabric compiled by its own controller: what
+//! holds inside one must hold across them, also while some follow one plan and some another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_fabric::{
     EndpointSpec, Fabric, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec, SliceSpec, SwitchSpec,
 };
-use l2sces_model::{DatapathId, InterfaceName, MacAddress};
+use l2sces_model::{Epoch, InterfaceName, MacAddress, Name, Vni};
+use l2sces_openflow::Program;
 
-use crate::simulator::{Delivery, Frame, Simulator, Wire};
+use crate::{
+    scenario::id,
+    simulator::{Frame, Simulator, Wire},
+};
 
-/// The switches: cluster `a` has 1 (gateway) and 2, cluster `b` 3 (gateway) and 4; 11 and 13 are the
-/// inter-cluster switches of the gateways.
-const CLUSTERS: [[u64; 2]; 2] = [[1, 2], [3, 4]];
+/// Cluster a has the gateways 1 and 2, b 3 and 4, c 5 and 6; 11 to 16 are their inter-cluster
+/// switches, each linked with those of the other clusters.
+const CLUSTERS: [(&str, [u64; 2]); 3] = [("a", [1, 2]), ("b", [3, 4]), ("c", [5, 6])];
+const EDGE: u64 = 10;
 const NETWORKS: [u32; 2] = [1, 2];
-const TUNNEL: u32 = 1;
-const TRUNK: u32 = 2;
+const TRUNK: u32 = 50;
+
+/// Which gateways a network uses, in which segment, and where each leads, seen from its cluster and
+/// seen from between the clusters.
+struct Plan {
+    epoch: u8,
+    gates: &'static [(u64, u16, &'static [&'static str], &'static [&'static str])],
+}
+
+/// Figure 1 of the paper: a and b meet at 1 and 3, b and c at 4 and 5; b carries what is between a
+/// and c.
+const THROUGH_B: Plan = Plan {
+    epoch: 1,
+    gates: &[
+        (1, 0, &["b", "c"], &["a"]),
+        (3, 0, &["a"], &["b", "c"]),
+        (4, 1, &["c"], &["a", "b"]),
+        (5, 1, &["a", "b"], &["c"]),
+    ],
+};
+
+/// All meet in one segment, b at its other gateway.
+const TOGETHER: Plan = Plan {
+    epoch: 2,
+    gates: &[(2, 0, &["b", "c"], &["a"]), (4, 0, &["a", "c"], &["b"]), (5, 0, &["a", "b"], &["c"])],
+};
 
 fn interface(name: &str) -> InterfaceName {
     name.parse().unwrap()
 }
 
-fn id(switch: u64) -> DatapathId {
-    switch.try_into().unwrap()
+fn vni(network: u32) -> Vni {
+    network.try_into().unwrap()
+}
+
+fn names(list: &[&str]) -> BTreeSet<Name> {
+    list.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 /// The same addresses in both networks.
@@ -31,108 +64,141 @@ fn mac(switch: u64) -> MacAddress {
 }
 
 fn access_port(switch: u64, network: u32) -> (u64, u32) {
-    (switch, 10 + network)
+    (switch, 100 + network)
 }
 
-/// Two switches with a tunnel and the networks; what is on them comes after.
-fn pair(a: u64, b: u64) -> Fabric {
+/// Switches with a tunnel for each pair, and the networks; what is on them comes after.
+fn mesh(switches: &[u64], pairs: &[(u64, u64)]) -> Fabric {
     let mut fabric = Fabric::new();
-    for switch in [a, b] {
-        let ordinal = switch as u16;
-        fabric.put_switch(SwitchSpec { id: id(switch), ordinal, name: switch.to_string() });
-        fabric.set_interface(id(switch), &interface("tunnel"), Some(TUNNEL));
-        fabric.set_interface(id(switch), &interface("trunk"), Some(TRUNK));
+    for &switch in switches {
+        fabric.put_switch(SwitchSpec {
+            id: id(switch),
+            ordinal: switch as u16,
+            name: switch.to_string(),
+        });
+        let tunnels = switches.iter().map(|peer| (interface(&format!("to-{peer}")), *peer as u32));
+        let pods = NETWORKS.map(|n| (interface(&format!("pod-{n}")), access_port(switch, n).1));
+        fabric.set_interfaces(
+            id(switch),
+            &tunnels.chain(pods).chain([(interface("trunk"), TRUNK)]).collect(),
+        );
     }
-    let end = |switch| LinkEnd { switch: id(switch), interface: interface("tunnel") };
+    let end =
+        |switch, peer| LinkEnd { switch: id(switch), interface: interface(&format!("to-{peer}")) };
     fabric.put_slice(SliceSpec {
         name: "s".parse().unwrap(),
         ordinal: 1,
-        switches: vec![id(a), id(b)],
-        links: vec![LinkSpec { a: end(a), b: end(b), cost: 1 }],
+        switches: switches.iter().copied().map(id).collect(),
+        links: pairs
+            .iter()
+            .map(|&(a, b)| LinkSpec { a: end(a, b), b: end(b, a), cost: 1 })
+            .collect(),
+        avoid_transit: BTreeSet::new(),
     });
     for network in NETWORKS {
-        let vni = network.try_into().unwrap();
-        fabric.put_network(NetworkSpec { vni, slice: "s".parse().unwrap() });
+        fabric.put_network(NetworkSpec { vni: vni(network), slice: "s".parse().unwrap() });
     }
     fabric
 }
 
-fn trunk(fabric: &mut Fabric, switch: u64, endpoints: &[u64]) {
+fn put_trunk(fabric: &mut Fabric, switch: u64, segment: u16, epoch: u8, regions: &[&str]) {
     for network in NETWORKS {
-        let vni = network.try_into().unwrap();
         fabric.put_port(PortSpec {
-            id: format!("handoff/{network}/{switch}").into(),
-            vni,
+            id: format!("trunk/{network}/{switch}").into(),
+            vni: vni(network),
             switch: id(switch),
             interface: interface("trunk"),
-            role: PortRole::Trunk,
+            role: PortRole::Trunk {
+                segment,
+                epoch: epoch.try_into().unwrap(),
+                regions: names(regions),
+            },
         });
-        for endpoint in endpoints {
-            fabric.put_endpoint(EndpointSpec {
-                vni,
-                mac: mac(*endpoint),
-                switch: id(switch),
-                interface: interface("trunk"),
-            });
-        }
     }
 }
 
-fn joined() -> Simulator {
-    let mut simulator = Simulator::default();
-    let mut add = |fabric: &mut Fabric, switches: [u64; 2]| {
-        fabric.recompile();
-        for switch in switches {
-            simulator.programs.insert(switch, fabric.program(id(switch)));
-        }
-        let [a, b] = switches;
-        simulator.wires.insert((a, TUNNEL), Wire::Tunnel(b, TUNNEL));
-        simulator.wires.insert((b, TUNNEL), Wire::Tunnel(a, TUNNEL));
+/// The endpoints of a cluster, as others know them.
+fn put_endpoints(fabric: &mut Fabric, cluster: &str, gateways: [u64; 2]) {
+    for (network, switch) in NETWORKS.into_iter().flat_map(|n| gateways.map(|at| (n, at))) {
+        let region = cluster.parse().unwrap();
+        fabric.put_endpoint(EndpointSpec { vni: vni(network), mac: mac(switch), region });
+    }
+}
+
+/// The programs of all switches under a plan.
+fn programs(plan: &Plan) -> BTreeMap<u64, Program> {
+    let mut programs = BTreeMap::new();
+    let mut add = |fabric: &Fabric, switches: &[u64]| {
+        let program = |switch: &u64| (*switch, fabric.program(id(*switch)));
+        programs.extend(switches.iter().map(program));
     };
-    for (cluster, other) in [(0, 1), (1, 0)] {
-        let switches = CLUSTERS[cluster];
-        let mut fabric = pair(switches[0], switches[1]);
-        trunk(&mut fabric, switches[0], &CLUSTERS[other]);
-        for (switch, network) in switches.into_iter().flat_map(|s| NETWORKS.map(|n| (s, n))) {
-            let (_, port) = access_port(switch, network);
-            let name = interface(&format!("pod-{network}"));
-            fabric.set_interface(id(switch), &name, Some(port));
+    for (cluster, gateways) in CLUSTERS {
+        let mut fabric = mesh(&gateways, &[(gateways[0], gateways[1])]);
+        for (switch, network) in gateways.into_iter().flat_map(|s| NETWORKS.map(|n| (s, n))) {
             fabric.put_port(PortSpec {
                 id: format!("{network}/{switch}").into(),
-                vni: network.try_into().unwrap(),
+                vni: vni(network),
                 switch: id(switch),
-                interface: name,
+                interface: interface(&format!("pod-{network}")),
                 role: PortRole::Access { mac: mac(switch) },
             });
         }
-        add(&mut fabric, switches);
+        for (other, peers) in CLUSTERS.iter().filter(|(other, _)| *other != cluster) {
+            put_endpoints(&mut fabric, other, *peers);
+        }
+        for (gateway, _, regions, _) in plan.gates.iter().filter(|it| gateways.contains(&it.0)) {
+            put_trunk(&mut fabric, *gateway, 0, plan.epoch, regions);
+        }
+        add(&fabric, &gateways);
     }
-    let mut between = pair(11, 13);
-    trunk(&mut between, 11, &CLUSTERS[0]);
-    trunk(&mut between, 13, &CLUSTERS[1]);
-    add(&mut between, [11, 13]);
-    for (gateway, edge) in [(1, 11), (3, 13)] {
-        simulator.wires.insert((gateway, TRUNK), Wire::Patch(edge, TRUNK));
-        simulator.wires.insert((edge, TRUNK), Wire::Patch(gateway, TRUNK));
+    let edges: Vec<_> = (1..=6).map(|gateway| EDGE + gateway).collect();
+    let mut between = mesh(&edges, &edge_links());
+    for (cluster, gateways) in CLUSTERS {
+        put_endpoints(&mut between, cluster, gateways);
+    }
+    for (gateway, segment, _, regions) in plan.gates {
+        put_trunk(&mut between, EDGE + gateway, *segment, plan.epoch, regions);
+    }
+    add(&between, &edges);
+    programs
+}
+
+fn edge_links() -> Vec<(u64, u64)> {
+    let cluster = |gateway: u64| (gateway - 1) / 2;
+    let pairs = (1..=6).flat_map(|a| (a + 1..=6).map(move |b| (a, b)));
+    pairs.filter(|(a, b)| cluster(*a) != cluster(*b)).map(|(a, b)| (EDGE + a, EDGE + b)).collect()
+}
+
+fn joined(program: impl Fn(u64) -> Program) -> Simulator {
+    let mut simulator = Simulator::default();
+    let inside = CLUSTERS.map(|(_, [a, b])| (a, b));
+    for (a, b) in inside.into_iter().chain(edge_links()) {
+        simulator.wires.insert((a, b as u32), Wire::Tunnel(b, a as u32));
+        simulator.wires.insert((b, a as u32), Wire::Tunnel(a, b as u32));
+    }
+    for gateway in 1..=6 {
+        simulator.wires.insert((gateway, TRUNK), Wire::Patch(EDGE + gateway, TRUNK));
+        simulator.wires.insert((EDGE + gateway, TRUNK), Wire::Patch(gateway, TRUNK));
+        simulator.load(gateway, &program(gateway));
+        simulator.load(EDGE + gateway, &program(EDGE + gateway));
     }
     simulator
 }
 
 #[test]
 fn frames_cross_clusters_once_and_stay_in_their_network() {
-    let simulator = joined();
-    for network in NETWORKS {
-        for from in 1..=4 {
+    for plan in [THROUGH_B, TOGETHER] {
+        let programs = programs(&plan);
+        let simulator = joined(|switch| programs[&switch].clone());
+        for (network, from) in NETWORKS.into_iter().flat_map(|n| (1..=6).map(move |s| (n, s))) {
             let (switch, port) = access_port(from, network);
-            for to in (1..=4).filter(|to| *to != from).map(Some).chain([None]) {
+            for to in (1..=6).filter(|to| *to != from).map(Some).chain([None]) {
                 let address = to.map_or(MacAddress::BROADCAST, mac);
                 let walk = simulator.inject(switch, port, Frame::new(mac(from), address));
-                let places: Vec<_> = walk.deliveries.iter().map(Delivery::place).collect();
                 let others =
-                    (1..=4).filter(|other| *other != from && to.is_none_or(|to| to == *other));
-                let wanted: BTreeSet<_> = others.map(|other| access_port(other, network)).collect();
-                assert_eq!(places.len(), wanted.len(), "from {from} to {to:?}: {places:?}");
-                assert_eq!(BTreeSet::from_iter(places), wanted, "from {from} to {to:?}");
+                    (1..=6).filter(|other| *other != from && to.is_none_or(|to| to == *other));
+                let wanted: Vec<_> = others.map(|other| access_port(other, network)).collect();
+                assert_eq!(walk.places(), wanted, "epoch {}, {from} to {to:?}", plan.epoch);
                 assert!(walk.deliveries.iter().all(|delivery| delivery.frame.mark == 0));
                 assert!(!walk.looped);
             }
@@ -140,11 +206,50 @@ fn frames_cross_clusters_once_and_stay_in_their_network() {
     }
 }
 
+/// How many frames loop or arrive twice when any switches follow one plan and the others another.
+fn faults_between(one: &Plan, other: &Plan) -> usize {
+    let (one, other) = (programs(one), programs(other));
+    let mut faults = 0;
+    for chosen in 0..1_u32 << 12 {
+        let simulator = joined(|switch| {
+            let bit = if switch > EDGE { switch - EDGE + 5 } else { switch - 1 };
+            if chosen >> bit & 1 == 1 { one[&switch].clone() } else { other[&switch].clone() }
+        });
+        for from in 1..=6 {
+            let (switch, port) = access_port(from, 1);
+            for to in (1..=6).filter(|to| *to != from).map(mac).chain([MacAddress::BROADCAST]) {
+                let walk = simulator.inject(switch, port, Frame::new(mac(from), to));
+                let places = walk.places();
+                let unique: BTreeSet<_> = places.iter().collect();
+                faults += usize::from(walk.looped || unique.len() != places.len());
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn no_mixture_of_two_plans_loops_or_duplicates() {
+    assert_eq!(faults_between(&THROUGH_B, &TOGETHER), 0);
+}
+
+/// Without the check of the epoch, which a gateway makes for the way that a frame has come by, the
+/// same mixtures do.
+#[test]
+fn a_missing_reverse_path_check_is_found() {
+    assert!(faults_between(&THROUGH_B, &Plan { epoch: THROUGH_B.epoch, ..TOGETHER }) > 0);
+}
+
 #[test]
 fn a_mark_that_nobody_gave_out_opens_no_network() {
-    let simulator = joined();
-    for mark in [0, 3, 1 << 23, 3 | 1 << 23] {
+    let programs = programs(&TOGETHER);
+    let simulator = joined(|switch| programs[&switch].clone());
+    let epoch = |epoch: u32| epoch << 25;
+    for mark in [0, 1, 1 | epoch(1), 1 | epoch(3), 3 | epoch(2), 1 << 24, 3 | 1 << 24 | epoch(2)] {
         let frame = Frame { mark, ..Frame::new(mac(9), MacAddress::BROADCAST) };
-        assert!(simulator.inject(1, TRUNK, frame).deliveries.is_empty(), "mark {mark:#x}");
+        assert!(simulator.inject(2, TRUNK, frame).deliveries.is_empty(), "mark {mark:#x}");
     }
+    let known = 1 | 1 << 24 | u32::from(Epoch::try_from(2).unwrap().get()) << 25;
+    let frame = Frame { mark: known, ..Frame::new(mac(9), MacAddress::BROADCAST) };
+    assert!(!simulator.inject(2, TRUNK, frame).deliveries.is_empty());
 }

@@ -1,0 +1,176 @@
+//! What a recompilation changes, in an order that neither loops nor loses a frame.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use l2sces_model::{DatapathId, Name, Vni};
+use l2sces_openflow::Program;
+
+use crate::{
+    Fabric,
+    parts::{Pending, compile_leg},
+    routes::Leg,
+};
+
+/// What a change can concern.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// What a switch has whatever its networks.
+    Switch(DatapathId),
+    /// The ways through a slice.
+    Slice(Name),
+    /// A network.
+    Network(Vni),
+}
+
+/// What one call of [`Fabric::recompile`] changed.
+#[derive(Debug, Default)]
+pub struct Revision {
+    /// What changes, in steps: a step must not begin before every connected switch that the one
+    /// before concerns has confirmed it. For each switch with changes: the changed part of its
+    /// program, before and after.
+    pub steps: Vec<Step>,
+    /// What may have changed.
+    pub subjects: BTreeSet<Subject>,
+}
+
+/// For each switch with changes: the changed part of its program, before and after.
+pub type Step = BTreeMap<DatapathId, (Program, Program)>;
+
+/// How a switch's first hop to a destination changes.
+struct Turn {
+    before: Leg,
+    after: Leg,
+}
+
+impl Fabric {
+    /// Compiles what has changed since the last call. Changes of switches that are not connected
+    /// are left out.
+    ///
+    /// New flows come first, in one step. Then the ways to each destination turn from the old to
+    /// the new, from the destination outwards: a switch turns only after the next switch on its new
+    /// way has. A frame at a switch that has turned meets only such switches, all the way; before
+    /// that it follows the old way: so it never comes by a switch twice in the same state, and none
+    /// loops. What is not needed any more goes last.
+    pub fn recompile(&mut self) -> Revision {
+        let Pending { parts, legs, subjects } = std::mem::take(&mut self.pending);
+        let mut whole = Step::new();
+        for (part, before) in parts {
+            let after = self.compile_part(&part);
+            merge(&mut whole, part.switch(), before, after);
+        }
+        let mut turns: BTreeMap<(Name, DatapathId), BTreeMap<DatapathId, Turn>> = BTreeMap::new();
+        for ((slice, destination, at), before) in legs {
+            let routes = self.slices.get(&slice).map(|slice| &slice.routes);
+            let after = routes.and_then(|routes| routes.leg(destination, at));
+            match (before, after) {
+                (Some(before), Some(after))
+                    if before.group == after.group && before.next != after.next =>
+                {
+                    let way = turns.entry((slice, destination)).or_default();
+                    way.insert(at, Turn { before, after });
+                }
+                (before, after) => {
+                    let here = destination == at;
+                    merge(&mut whole, at, compile_leg(here, before), compile_leg(here, after));
+                }
+            }
+        }
+        self.networks.retain(|_, network| !network.is_empty());
+        let next = |slice: &Name, destination, at| {
+            Some(self.slices.get(slice)?.routes.leg(destination, at)?.next?.0)
+        };
+        Revision { steps: order(whole, &turns, next), subjects }
+    }
+}
+
+/// Adds one part's change to a switch's, if it is one.
+fn merge(step: &mut Step, at: DatapathId, before: Program, after: Program) {
+    if before != after {
+        let (whole_before, whole_after) = step.entry(at).or_default();
+        extend(whole_before, before);
+        extend(whole_after, after);
+    }
+}
+
+fn extend(whole: &mut Program, part: Program) {
+    whole.flows.extend(part.flows);
+    whole.groups.extend(part.groups);
+}
+
+/// Puts turns between what is added and what is deleted.
+///
+/// `next` tells the next switch on the new way through a slice to a destination.
+fn order(
+    whole: Step,
+    turns: &BTreeMap<(Name, DatapathId), BTreeMap<DatapathId, Turn>>,
+    next: impl Fn(&Name, DatapathId, DatapathId) -> Option<DatapathId>,
+) -> Vec<Step> {
+    let mut fenced: Vec<Step> = Vec::new();
+    // Whoever has no way any more goes on with the old one until nobody else counts on that.
+    let mut lost = Step::new();
+    for ((slice, destination), way) in turns {
+        let ranks = ranks(way, |at| next(slice, *destination, at));
+        for (at, turn) in way {
+            let (before, after) =
+                (compile_leg(false, Some(turn.before)), compile_leg(false, Some(turn.after)));
+            if turn.after.next.is_none() {
+                merge(&mut lost, *at, before, after);
+                continue;
+            }
+            let rank = ranks.get(at).copied().unwrap_or_default();
+            if fenced.len() <= rank {
+                fenced.resize_with(rank + 1, Step::new);
+            }
+            merge(&mut fenced[rank], *at, before, after);
+        }
+    }
+    fenced.push(lost);
+    if fenced.iter().all(Step::is_empty) {
+        return [whole].into_iter().filter(|step| !step.is_empty()).collect();
+    }
+    let mut additions = Step::new();
+    let mut deletions = Step::new();
+    for (at, (before, after)) in whole {
+        let mut between = before.clone();
+        extend(&mut between, after.clone());
+        merge(&mut additions, at, before, between.clone());
+        merge(&mut deletions, at, between, after);
+    }
+    [additions].into_iter().chain(fenced).chain([deletions]).filter(|it| !it.is_empty()).collect()
+}
+
+/// How many steps each switch must wait: until the switches that its new way leads through have
+/// turned. If no switch had a way before, there is no old way that could meet a new one, and all
+/// turn at once.
+fn ranks(
+    way: &BTreeMap<DatapathId, Turn>,
+    next: impl Fn(DatapathId) -> Option<DatapathId>,
+) -> BTreeMap<DatapathId, usize> {
+    // By switch, turning or not: after how many steps its way is new from end to end.
+    let mut settled: BTreeMap<DatapathId, usize> = BTreeMap::new();
+    let mut ranks = BTreeMap::new();
+    if way.values().all(|turn| turn.before.next.is_none()) {
+        return ranks;
+    }
+    for at in way.keys() {
+        let mut path = Vec::new();
+        let mut here = Some(*at);
+        let mut steps = 0;
+        while let Some(switch) = here {
+            if let Some(known) = settled.get(&switch) {
+                steps = *known;
+                break;
+            }
+            path.push(switch);
+            here = next(switch);
+        }
+        for switch in path.into_iter().rev() {
+            if way.contains_key(&switch) {
+                ranks.insert(switch, steps);
+                steps += 1;
+            }
+            settled.insert(switch, steps);
+        }
+    }
+    ranks
+}
