@@ -1,8 +1,11 @@
 //! Link discovery: finds out whether each wanted link works and ends where it should.
 //!
 //! Every direction of a link is probed with a signed LLDP frame (IEEE 802.1AB) sent out of the
-//! tunnel at one end; where it comes in tells where the tunnel ends. No I/O, and `now` is passed in.
+//! tunnel at one end; where it comes in tells where the tunnel ends. Where the switches run BFD
+//! (RFC 5880) on their tunnels, its verdict counts too, and much sooner. No I/O, and `now` is
+//! passed in.
 
+mod direction;
 mod frame;
 
 use std::{
@@ -11,35 +14,32 @@ use std::{
 };
 
 use l2sces_fabric::{LinkEnd, LinkSpec};
+use l2sces_model::{DatapathId, InterfaceName};
 use tokio::time::Instant;
 
 pub(crate) use frame::DiscoveryKey;
 
 use crate::LinkState;
+use direction::{Direction, INTERVAL};
 
-/// Between probes of a direction that works.
-const INTERVAL: Duration = Duration::from_secs(5);
-/// Between the first probes of a direction; doubles up to [`INTERVAL`].
-const FIRST_INTERVAL: Duration = Duration::from_millis(50);
-/// A direction is broken when this many probes in a row were not seen to arrive.
-const TOLERATED: u32 = 4;
+/// Probes that are due within this time go out with those that are due now, so that links are
+/// probed together, however their timing began.
+const GATHER: Duration = Duration::from_millis(1500);
 
-/// What is known of one direction of a link.
-#[derive(Debug)]
-struct Direction {
-    next_probe: Instant,
-    interval: Duration,
-    unanswered: u32,
-    verified: bool,
-    /// Where probes arrive that should arrive here, or from where they come instead.
-    astray: Option<String>,
-}
+/// A link in one direction: where frames go in, and where they come out.
+type Ends = (LinkEnd, LinkEnd);
 
 /// All wanted links.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     key: DiscoveryKey,
-    directions: BTreeMap<(LinkEnd, LinkEnd), Direction>,
+    directions: BTreeMap<Ends, Direction>,
+    /// The directions that begin or end at each switch.
+    at: BTreeMap<DatapathId, Vec<Ends>>,
+    /// When which direction is to be probed. Those that cannot be are not there.
+    schedule: BTreeSet<(Instant, Ends)>,
+    /// The interfaces whose far ends have answered BFD and do not any more.
+    lost: BTreeSet<LinkEnd>,
 }
 
 /// A probe to send.
@@ -51,134 +51,204 @@ pub(crate) struct Probe {
 
 impl Discovery {
     pub(crate) fn new(key: DiscoveryKey) -> Self {
-        Self { key, directions: BTreeMap::new() }
+        Self {
+            key,
+            directions: BTreeMap::new(),
+            at: BTreeMap::new(),
+            schedule: BTreeSet::new(),
+            lost: BTreeSet::new(),
+        }
     }
 
     /// Sets the links to probe. What is known of a link that stays is kept.
     pub(crate) fn set_links(&mut self, links: &BTreeSet<LinkSpec>, now: Instant) {
-        let wanted: BTreeSet<_> = links
+        let wanted: BTreeSet<Ends> = links
             .iter()
             .flat_map(|link| [(&link.a, &link.b), (&link.b, &link.a)])
             .map(|(from, to)| (from.clone(), to.clone()))
             .collect();
         self.directions.retain(|ends, _| wanted.contains(ends));
+        self.schedule.retain(|(_, ends)| wanted.contains(ends));
+        self.at.clear();
         for ends in wanted {
-            self.directions.entry(ends).or_insert_with(|| Direction::new(now));
-        }
-    }
-
-    /// Forgets what is known of the links of a switch that has connected anew, and probes them
-    /// soon. They are taken to work until shown otherwise.
-    pub(crate) fn restart_switch(&mut self, id: l2sces_model::DatapathId, now: Instant) {
-        for ((from, to), direction) in &mut self.directions {
-            if from.switch == id || to.switch == id {
-                *direction = Direction::new(now);
+            for switch in BTreeSet::from([ends.0.switch, ends.1.switch]) {
+                self.at.entry(switch).or_default().push(ends.clone());
+            }
+            if !self.directions.contains_key(&ends) {
+                self.directions.insert(ends.clone(), Direction::default());
+                self.schedule(ends, Some(now));
             }
         }
     }
 
-    /// When the next probe is due.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.directions.values().map(|direction| direction.next_probe).min()
+    /// Forgets what is known of the links of a switch that has connected anew, and probes them
+    /// soon. They are taken to work until shown otherwise, but for what was lost before and is
+    /// still silent.
+    pub(crate) fn restart_switch(
+        &mut self,
+        id: DatapathId,
+        silent: &BTreeSet<InterfaceName>,
+        now: Instant,
+    ) {
+        self.lost.retain(|end| end.switch != id || silent.contains(&end.interface));
+        for ends in self.at.get(&id).cloned().unwrap_or_default() {
+            self.restart(ends, now);
+        }
     }
 
-    /// The probes that are due. `can_probe` tells whether both switches are connected: others say
-    /// nothing about the link.
+    /// A switch can be probed now: those of its links that could not be are.
+    pub(crate) fn wake_switch(&mut self, id: DatapathId, now: Instant) {
+        self.wake_where(id, now, |_| true);
+    }
+
+    /// An interface may have come: if it is the end of a link that could not be probed, that is.
+    pub(crate) fn wake(&mut self, end: &LinkEnd, now: Instant) {
+        self.wake_where(end.switch, now, |(from, to)| from == end || to == end);
+    }
+
+    fn wake_where(&mut self, id: DatapathId, now: Instant, is_meant: impl Fn(&Ends) -> bool) {
+        for ends in self.at.get(&id).cloned().unwrap_or_default() {
+            let sleeps = self.directions.get(&ends).is_some_and(|it| it.next_probe.is_none());
+            if sleeps && is_meant(&ends) {
+                self.schedule(ends, Some(now));
+            }
+        }
+    }
+
+    /// BFD tells that an interface's far end does not answer any more, or does again. Returns
+    /// whether that is news of a wanted link.
+    pub(crate) fn set_lost(&mut self, end: &LinkEnd, is_lost: bool, now: Instant) -> bool {
+        let is_news = match is_lost {
+            true => self.lost.insert(end.clone()),
+            false => self.lost.remove(end),
+        };
+        if !is_news {
+            return false;
+        }
+        let of_switch = self.at.get(&end.switch).into_iter().flatten();
+        let links: Vec<_> = of_switch.filter(|(from, to)| from == end || to == end).collect();
+        let links: Vec<_> = links.into_iter().cloned().collect();
+        let concerns_any = !links.is_empty();
+        if !is_lost {
+            // What was not heard while it was cut says nothing now.
+            links.into_iter().for_each(|ends| self.restart(ends, now));
+        }
+        concerns_any
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.schedule.first().map(|(at, _)| *at)
+    }
+
+    /// The probes that are due. `can_probe` tells whether both switches are ready: others say
+    /// nothing about the link, which is probed again when it is woken.
     pub(crate) fn due(
         &mut self,
         now: Instant,
         can_probe: impl Fn(&LinkEnd, &LinkEnd) -> bool,
     ) -> Vec<Probe> {
+        if self.next_deadline().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let is_due = |at: Instant, ends: &Ends| {
+            at <= now || self.directions.get(ends).is_some_and(Direction::is_steady)
+        };
+        let due: Vec<Ends> = self
+            .schedule
+            .iter()
+            .take_while(|(at, _)| *at <= now + GATHER)
+            .filter(|(at, ends)| is_due(*at, ends))
+            .map(|(_, ends)| ends.clone())
+            .collect();
         let mut probes = Vec::new();
-        for ((from, to), direction) in &mut self.directions {
-            if direction.next_probe > now {
-                continue;
-            }
-            direction.next_probe = now + direction.interval;
-            direction.interval = (direction.interval * 2).min(INTERVAL);
-            if can_probe(from, to) {
-                direction.unanswered = direction.unanswered.saturating_add(1);
-                probes.push(Probe { from: from.clone(), frame: self.key.frame(from) });
-            }
+        for ends in due {
+            let next = can_probe(&ends.0, &ends.1).then(|| {
+                probes.push(Probe { from: ends.0.clone(), frame: self.key.frame(&ends.0) });
+                let direction = self.directions.entry(ends.clone()).or_default();
+                now + direction.probed()
+            });
+            self.schedule(ends, next);
         }
         probes
     }
 
     /// Takes a frame that came in at a switch's interface; returns whether it was one of ours and
     /// told something new.
-    pub(crate) fn frame_arrived(&mut self, at: &LinkEnd, frame: &[u8]) -> bool {
+    pub(crate) fn frame_arrived(&mut self, at: &LinkEnd, frame: &[u8], now: Instant) -> bool {
         let Some(sender) = self.key.sender(frame) else { return false };
-        if let Some(direction) = self.directions.get_mut(&(sender.clone(), at.clone())) {
-            let news = !direction.message().is_empty();
-            direction.unanswered = 0;
-            direction.verified = true;
-            direction.astray = None;
-            direction.interval = INTERVAL;
+        let ends = (sender, at.clone());
+        if let Some(direction) = self.directions.get_mut(&ends) {
+            let news = direction.answered();
+            self.schedule(ends, Some(now + INTERVAL));
             return news;
         }
-        let mut news = false;
+        let (sender, _) = ends;
         let astray = format!(
             "discovery frames from {} of switch {} arrive at {} of switch {}",
             sender.interface, sender.switch, at.interface, at.switch
         );
+        let mut news = false;
         for ((from, to), direction) in &mut self.directions {
-            if (*from == sender || to == at) && direction.astray.as_ref() != Some(&astray) {
-                direction.verified = false;
-                direction.astray = Some(astray.clone());
-                news = true;
+            if *from == sender || to == at {
+                news |= direction.went_astray(&astray);
             }
         }
         news
     }
 
-    /// The directions that do not work.
-    pub(crate) fn broken(&self) -> BTreeSet<(LinkEnd, LinkEnd)> {
-        let broken = self.directions.iter().filter(|(_, direction)| direction.is_broken());
-        broken.map(|(ends, _)| ends.clone()).collect()
+    /// The directions that do not work. A link that BFD finds broken at one end is so both ways.
+    pub(crate) fn broken(&self) -> BTreeSet<Ends> {
+        let is_broken =
+            |(ends, direction): &(&Ends, &Direction)| direction.is_broken() || self.is_lost(ends);
+        self.directions.iter().filter(is_broken).map(|(ends, _)| ends.clone()).collect()
     }
 
     /// Every direction.
     pub(crate) fn states(&self) -> Vec<LinkState> {
-        let state = |((from, to), direction): (&(LinkEnd, LinkEnd), &Direction)| LinkState {
-            from: from.clone(),
-            to: to.clone(),
-            up: direction.verified && !direction.is_broken(),
-            message: direction.message(),
+        let state = |(ends, direction): (&Ends, &Direction)| {
+            let message = self.message(ends, direction);
+            LinkState { from: ends.0.clone(), to: ends.1.clone(), up: message.is_empty(), message }
         };
         self.directions.iter().map(state).collect()
     }
 
     /// Why one direction of a link does not work; `None`: it does, or it is no wanted link.
     pub(crate) fn fault(&self, from: &LinkEnd, to: &LinkEnd) -> Option<String> {
-        let direction = self.directions.get(&(from.clone(), to.clone()))?;
-        Some(direction.message()).filter(|message| !message.is_empty())
+        let ends = (from.clone(), to.clone());
+        let message = self.message(&ends, self.directions.get(&ends)?);
+        Some(message).filter(|message| !message.is_empty())
     }
-}
 
-impl Direction {
-    fn new(now: Instant) -> Self {
-        Self {
-            next_probe: now,
-            interval: FIRST_INTERVAL,
-            unanswered: 0,
-            verified: false,
-            astray: None,
+    /// What is wrong, in one sentence; empty if nothing is.
+    fn message(&self, ends: &Ends, direction: &Direction) -> String {
+        match direction.message() {
+            // Names the far end, which BFD does not know.
+            message if direction.is_astray() => message,
+            _ if self.is_lost(ends) => "no BFD answer from the far end".to_owned(),
+            message => message,
         }
     }
 
-    fn is_broken(&self) -> bool {
-        self.unanswered > TOLERATED || self.astray.is_some()
+    fn is_lost(&self, (from, to): &Ends) -> bool {
+        self.lost.contains(from) || self.lost.contains(to)
     }
 
-    fn message(&self) -> String {
-        match &self.astray {
-            Some(astray) => astray.clone(),
-            None if self.unanswered > TOLERATED => {
-                format!("the last {} discovery frames did not arrive", self.unanswered)
-            }
-            None if !self.verified => "no discovery frame has arrived yet".to_owned(),
-            None => String::new(),
+    fn restart(&mut self, ends: Ends, now: Instant) {
+        if let Some(direction) = self.directions.get_mut(&ends) {
+            direction.restart();
         }
+        self.schedule(ends, Some(now));
+    }
+
+    /// Probes a direction at a time, instead of when it would have been; `None`: when it is woken.
+    fn schedule(&mut self, ends: Ends, at: Option<Instant>) {
+        let Some(direction) = self.directions.get_mut(&ends) else { return };
+        let before = std::mem::replace(&mut direction.next_probe, at);
+        if let Some(before) = before {
+            self.schedule.remove(&(before, ends.clone()));
+        }
+        self.schedule.extend(at.map(|at| (at, ends)));
     }
 }
 

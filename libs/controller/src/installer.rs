@@ -1,12 +1,19 @@
 //! Brings one connected switch up to date: a task that carries out work in order.
 
 use l2sces_model::DatapathId;
-use l2sces_openflow::{Action, Change, OpenFlowError, Program, port};
+use l2sces_openflow::{Action, Change, OpenFlowError, Program, TunnelOption, port};
 use l2sces_southbound::{RequestError, SwitchHandle};
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::rounds::RoundId;
+
+/// The option that frames carry in a tunnel, as the fabric's flows match and set it.
+const TUNNEL_OPTION: TunnelOption = TunnelOption { class: 0xfff2, kind: 0x81, length: 8, index: 0 };
+
+/// While more changes than this are made at once, the switch is not asked to tell of the changes of
+/// others: it sends a message for each of ours, which costs it a third of its rate.
+const BULK: usize = 512;
 
 /// What an installer is to do.
 #[derive(Debug)]
@@ -15,14 +22,14 @@ pub(crate) enum Work {
     Synchronize,
     /// Make a round's changes.
     Apply { round: RoundId, changes: Vec<Change> },
-    /// Send a frame out of a port.
-    Send { port: u32, frame: Vec<u8> },
+    /// Send frames, each out of a port.
+    Send(Vec<(u32, Vec<u8>)>),
 }
 
 /// What an installer tells the actor.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// This is what the switch has; what is to be changed?
+    /// This is what the switch has; what is to be changed? Without an answer, nothing.
     Installed { program: Program, plan: oneshot::Sender<Plan> },
     /// The switch has made the changes of all rounds up to this one, but for what it refused.
     Confirmed { through: RoundId, synchronized: bool, refused: Option<String> },
@@ -40,9 +47,15 @@ pub(crate) struct Plan {
 
 /// One switch's installer.
 pub(crate) struct Installer<F> {
-    pub(crate) handle: SwitchHandle,
+    handle: SwitchHandle,
     /// Hands progress to the actor; false if it is gone.
-    pub(crate) report: F,
+    report: F,
+    /// The last round that a plan included.
+    through: RoundId,
+    /// Whether the switch shows the tunnel option.
+    is_prepared: bool,
+    /// Whether the switch tells of the changes of others.
+    is_monitored: bool,
 }
 
 impl<F, Fut> Installer<F>
@@ -50,18 +63,18 @@ where
     F: Fn(Progress) -> Fut,
     Fut: Future<Output = bool>,
 {
+    pub(crate) fn new(handle: SwitchHandle, report: F) -> Self {
+        Self { handle, report, through: 0, is_prepared: false, is_monitored: false }
+    }
+
     /// Works until the connection or the actor is gone.
-    pub(crate) async fn run(self, mut work: mpsc::Receiver<Work>) {
-        let mut through = 0;
+    pub(crate) async fn run(mut self, mut work: mpsc::Receiver<Work>) {
         while let Some(next) = work.recv().await {
             let result = match next {
-                Work::Synchronize => self.synchronize(&mut through).await,
-                Work::Apply { round, .. } if round <= through => Ok(true),
+                Work::Synchronize => self.synchronize().await,
+                Work::Apply { round, .. } if round <= self.through => Ok(true),
                 Work::Apply { round, changes } => self.apply(round, false, changes).await,
-                Work::Send { port, frame } => {
-                    let actions = vec![Action::Output(port)];
-                    self.handle.packet_out(port::CONTROLLER, actions, frame).await.map(|()| true)
-                }
+                Work::Send(frames) => self.send(frames).await,
             };
             if !matches!(result, Ok(true)) {
                 self.handle.close();
@@ -70,30 +83,90 @@ where
         }
     }
 
-    async fn synchronize(&self, through: &mut RoundId) -> Result<bool, RequestError> {
+    async fn synchronize(&mut self) -> Result<bool, RequestError> {
+        if let Some(refused) = self.prepare().await? {
+            let fault = Progress::Confirmed {
+                through: self.through,
+                synchronized: false,
+                refused: Some(refused),
+            };
+            return Ok((self.report)(fault).await);
+        }
         let program = self.handle.read_program().await?;
         let (sender, plan) = oneshot::channel();
         if !(self.report)(Progress::Installed { program, plan: sender }).await {
             return Ok(false);
         }
-        let Ok(plan) = plan.await else { return Ok(false) };
-        *through = plan.through;
+        let Ok(plan) = plan.await else { return Ok(true) };
+        self.through = plan.through;
         self.apply(plan.through, true, plan.changes).await
     }
 
+    /// Does what must be done once per connection, before any flow is read or written: a flow that
+    /// matches the tunnel option cannot be understood before the option is mapped, and what others
+    /// change is told from before the reading on, so that nothing is missed in between. Returns
+    /// why the switch is of no use, if it is not.
+    async fn prepare(&mut self) -> Result<Option<String>, RequestError> {
+        if self.is_prepared {
+            return Ok(None);
+        }
+        match self.handle.map_tunnel_option(TUNNEL_OPTION).await {
+            Ok(()) => {}
+            Err(RequestError::Refused(error)) => {
+                warn!(switch = %self.handle.datapath_id(), ?error, "the switch refused the tunnel option");
+                return Ok(Some(format!("the switch refused to map the tunnel option: {error}")));
+            }
+            Err(error) => return Err(error),
+        }
+        self.is_prepared = true;
+        self.monitor().await?;
+        Ok(None)
+    }
+
+    /// A switch that cannot tell of the changes of others is put up with: they are found when it
+    /// connects anew.
+    async fn monitor(&mut self) -> Result<(), RequestError> {
+        match self.handle.monitor_flows().await {
+            Ok(()) => self.is_monitored = true,
+            Err(RequestError::Refused(error)) => {
+                info!(switch = %self.handle.datapath_id(), %error, "the switch cannot tell of the changes of others");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     async fn apply(
-        &self,
+        &mut self,
         round: RoundId,
         synchronized: bool,
         changes: Vec<Change>,
     ) -> Result<bool, RequestError> {
-        let refused = if changes.is_empty() {
-            None
-        } else {
-            let applied = self.handle.apply(changes.clone()).await?;
-            refusal(self.handle.datapath_id(), &changes, &applied.errors)
+        let refused = match changes.len() {
+            0 => None,
+            count if count > BULK && self.is_monitored => {
+                self.handle.cancel_monitor().await?;
+                self.is_monitored = false;
+                let refused = self.make(changes).await?;
+                self.monitor().await?;
+                refused
+            }
+            _ => self.make(changes).await?,
         };
         Ok((self.report)(Progress::Confirmed { through: round, synchronized, refused }).await)
+    }
+
+    async fn make(&self, changes: Vec<Change>) -> Result<Option<String>, RequestError> {
+        let applied = self.handle.apply(changes.clone()).await?;
+        Ok(refusal(self.handle.datapath_id(), &changes, &applied.errors))
+    }
+
+    async fn send(&self, frames: Vec<(u32, Vec<u8>)>) -> Result<bool, RequestError> {
+        for (port, frame) in frames {
+            let actions = vec![Action::Output(port)];
+            self.handle.packet_out(port::CONTROLLER, actions, frame).await?;
+        }
+        Ok(true)
     }
 }
 

@@ -19,9 +19,11 @@ mod discovery;
 mod engine;
 mod event;
 mod installer;
+mod mending;
 mod readiness;
 mod rounds;
 mod session;
+mod steps;
 
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use event::{Event, LinkState};

@@ -65,6 +65,11 @@ impl Rounds {
         !self.unconfirmed.contains_key(subject)
     }
 
+    /// The sessions that have not confirmed all rounds up to this one.
+    pub(crate) fn unconfirmed(&self, through: RoundId) -> BTreeSet<SessionKey> {
+        self.open.range(..=through).flat_map(|(_, round)| &round.sessions).copied().collect()
+    }
+
     /// A session has confirmed all rounds up to this one; returns the subjects of those that are
     /// over now.
     pub(crate) fn confirm(&mut self, session: SessionKey, through: RoundId) -> BTreeSet<Subject> {
@@ -103,7 +108,7 @@ impl Rounds {
 }
 
 /// Tells all; one that has gone away needs to know nothing.
-fn tell(waiters: Vec<oneshot::Sender<()>>) {
+pub(crate) fn tell(waiters: Vec<oneshot::Sender<()>>) {
     for waiter in waiters {
         let _ = waiter.send(());
     }

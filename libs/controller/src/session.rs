@@ -1,6 +1,6 @@
 //! The connection of one switch, as the actor sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::InterfaceName;
 use l2sces_openflow::PortDescription;
@@ -34,20 +34,51 @@ pub(crate) struct Session {
     /// Which connection of the switch this is.
     pub(crate) epoch: u64,
     pub(crate) stage: Stage,
+    /// Whether it has been read, and changes are sent to it from then on.
+    pub(crate) takes_changes: bool,
+    /// Whether it has held up others, and is not waited for before it confirms something.
+    pub(crate) is_late: bool,
+    /// How often in a row it refused something.
+    pub(crate) failures: u32,
+    /// Whether it is to be read again soon.
+    pub(crate) awaits_reading: bool,
     handle: SwitchHandle,
     work: mpsc::Sender<Work>,
-    /// Names of the ports, by number, so that a port that changes its name is noticed.
-    ports: BTreeMap<u32, InterfaceName>,
+    ports: BTreeMap<u32, Port>,
+}
+
+/// A port of a switch.
+#[derive(Debug)]
+struct Port {
+    /// Kept, so that a port that changes its name is noticed.
+    name: InterfaceName,
+    liveness: Liveness,
+}
+
+/// Whether the far end of a tunnel answers, as far as BFD has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liveness {
+    /// It has not answered since the switch connected: it may need more time.
+    Unknown,
+    /// It answers, or nobody asks it and the port is up.
+    Live,
+    /// It has answered, and does not any more.
+    Lost,
 }
 
 impl Session {
     pub(crate) fn new(epoch: u64, handle: SwitchHandle, work: mpsc::Sender<Work>) -> Self {
-        Self { epoch, stage: Stage::Connected, handle, work, ports: BTreeMap::new() }
-    }
-
-    /// Whether changes must be sent to it, rather than being part of what is still to be compared.
-    pub(crate) fn takes_changes(&self) -> bool {
-        matches!(self.stage, Stage::Writing | Stage::Ready | Stage::Faulty(_))
+        Self {
+            epoch,
+            stage: Stage::Connected,
+            takes_changes: false,
+            is_late: false,
+            failures: 0,
+            awaits_reading: false,
+            handle,
+            work,
+            ports: BTreeMap::new(),
+        }
     }
 
     /// Hands work to the installer. If too much waits, the connection is closed.
@@ -70,12 +101,18 @@ impl Session {
     ) -> Vec<(InterfaceName, Option<u32>)> {
         let number = description.number;
         let name = if removed { None } else { description.name.parse::<InterfaceName>().ok() };
-        let before = match name.clone() {
-            Some(name) => self.ports.insert(number, name),
-            None => self.ports.remove(&number),
-        };
-        let gone = before.filter(|before| Some(before) != name.as_ref());
-        gone.map(|gone| (gone, None))
+        let before = self.ports.remove(&number);
+        let same = before.as_ref().filter(|before| Some(&before.name) == name.as_ref());
+        if let Some(name) = name.clone() {
+            let liveness = match same.map(|port| port.liveness) {
+                _ if description.live => Liveness::Live,
+                None | Some(Liveness::Unknown) => Liveness::Unknown,
+                Some(Liveness::Live | Liveness::Lost) => Liveness::Lost,
+            };
+            self.ports.insert(number, Port { name, liveness });
+        }
+        let gone = before.filter(|before| Some(&before.name) != name.as_ref());
+        gone.map(|gone| (gone.name, None))
             .into_iter()
             .chain(name.map(|name| (name, Some(number))))
             .collect()
@@ -83,11 +120,27 @@ impl Session {
 
     /// All interfaces.
     pub(crate) fn interfaces(&self) -> BTreeMap<InterfaceName, u32> {
-        self.ports.iter().map(|(number, name)| (name.clone(), *number)).collect()
+        self.ports.iter().map(|(number, port)| (port.name.clone(), *number)).collect()
+    }
+
+    /// The interfaces whose far end does not answer, whether it has or not.
+    pub(crate) fn silent_interfaces(&self) -> BTreeSet<InterfaceName> {
+        let silent = self.ports.values().filter(|port| port.liveness != Liveness::Live);
+        silent.map(|port| port.name.clone()).collect()
+    }
+
+    /// Whether the far end of the port with a number has answered and does not any more. `None`: it
+    /// has not answered yet.
+    pub(crate) fn is_lost(&self, number: u32) -> Option<bool> {
+        match self.ports.get(&number)?.liveness {
+            Liveness::Unknown => None,
+            Liveness::Live => Some(false),
+            Liveness::Lost => Some(true),
+        }
     }
 
     /// The interface with a number.
     pub(crate) fn interface(&self, number: u32) -> Option<&InterfaceName> {
-        self.ports.get(&number)
+        self.ports.get(&number).map(|port| &port.name)
     }
 }

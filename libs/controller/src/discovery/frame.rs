@@ -24,7 +24,7 @@ const SIGNATURE_HEADER: [u8; 4] = [0x02, b'l', b'2', 1];
 /// Bytes of the signature: HMAC-SHA-256 (RFC 2104), cut as its section 5 allows.
 const SIGNATURE_LENGTH: usize = 16;
 /// Seconds for which a receiver may believe the frame.
-const TTL_SECONDS: u16 = 20;
+const TTL_SECONDS: u16 = 60;
 
 /// Signs and checks discovery frames.
 #[derive(Debug)]

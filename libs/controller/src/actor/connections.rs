@@ -1,0 +1,113 @@
+//! Switches that connect, tell something, and go.
+
+use l2sces_model::DatapathId;
+use l2sces_pki::{Role, peer_identity};
+use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Actor, Input};
+use crate::{
+    installer::Installer,
+    mending,
+    rounds::SessionKey,
+    session::{Session, WORK},
+};
+
+impl Actor {
+    /// A switch has connected: a new connection of a switch replaces its older one.
+    pub(super) fn connected(&mut self, connection: SwitchConnection) {
+        let SwitchConnection { datapath_id: id, ports, peer, handle, events, .. } = connection;
+        info!(switch = %id, name = self.fabric.switch_name(id), ?peer, "switch connected");
+        self.end_session(id);
+        self.epochs += 1;
+        let key = (id, self.epochs);
+        let (work_tx, work) = mpsc::channel(WORK);
+        let inputs = self.inputs.clone();
+        let report = move |progress| {
+            let inputs = inputs.clone();
+            async move { inputs.send(Input::Installer(key, progress)).await.is_ok() }
+        };
+        tokio::spawn(Installer::new(handle.clone(), report).run(work));
+        tokio::spawn(forward(key, events, self.inputs.clone()));
+        let mut session = Session::new(self.epochs, handle, work_tx);
+        for port in &ports {
+            session.note_port(port, false);
+        }
+        self.fabric.set_interfaces(id, &session.interfaces());
+        self.discovery.restart_switch(id, &session.silent_interfaces(), Instant::now());
+        self.sessions.insert(id, session);
+        self.note_broken_links();
+        self.synchronize(id);
+        self.stale_switch(id);
+    }
+
+    pub(super) fn end_session(&mut self, id: DatapathId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        session.close();
+        self.fabric.set_connected(id, false);
+        self.steps.forget_switch(id);
+        let over = self.rounds.end_session((id, session.epoch));
+        self.stale.extend(over);
+        self.stale_switch(id);
+    }
+
+    pub(super) fn switch_event(&mut self, key: SessionKey, event: SwitchEvent) {
+        let id = key.0;
+        match event {
+            SwitchEvent::PortChanged { description, removed } => {
+                self.port_changed(id, &description, removed);
+            }
+            SwitchEvent::PacketIn(packet) => self.packet_in(id, &packet),
+            SwitchEvent::FlowsChanged => {
+                info!(switch = %id, name = self.fabric.switch_name(id), "others change its flows");
+                self.read_later(key, mending::AFTER_FOREIGN_CHANGE);
+            }
+            SwitchEvent::Error(error) => warn!(switch = %id, %error, "the switch reports an error"),
+            SwitchEvent::Closed(reason) => {
+                warn!(switch = %id, name = self.fabric.switch_name(id), %reason, "switch gone");
+                self.end_session(id);
+            }
+        }
+    }
+}
+
+/// Accepts switches for as long as the actor lives.
+pub(super) async fn accept(
+    mut listener: Listener,
+    checks_peers: bool,
+    inputs: mpsc::Sender<Input>,
+) {
+    loop {
+        let connection = listener.accept().await;
+        if checks_peers && !is_switch(&connection) {
+            warn!(switch = %connection.datapath_id, peer = ?connection.peer,
+                "refused: its certificate is not an agent's");
+            connection.handle.close();
+            continue;
+        }
+        if inputs.send(Input::Connected(Box::new(connection))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether the peer's certificate is that of an agent: Open vSwitch uses its node's.
+fn is_switch(connection: &SwitchConnection) -> bool {
+    let identity = connection.peer_certificate.as_deref().and_then(peer_identity);
+    identity.is_some_and(|identity| matches!(identity.role, Role::SpsAgent | Role::NedAgent))
+}
+
+/// Hands a connection's events to the actor.
+async fn forward(
+    key: SessionKey,
+    mut events: mpsc::Receiver<SwitchEvent>,
+    inputs: mpsc::Sender<Input>,
+) {
+    while let Some(event) = events.recv().await {
+        if inputs.send(Input::Switch(key, event)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The steps of a revision, handed out one after the other.
+//!
+//! A revision of several steps is fenced: a step is handed out when every switch has confirmed what
+//! was handed out before, or has gone away. Until all of it is confirmed nothing else is compiled,
+//! so that no later change overtakes it; commands collect in the fabric meanwhile, which takes as
+//! many milliseconds as there are steps. A revision of one step, as nearly all are, waits for
+//! nothing, nor does anything wait for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use l2sces_fabric::{Revision, Subject};
+use l2sces_model::DatapathId;
+use l2sces_openflow::Program;
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::rounds::RoundId;
+
+/// How long a switch that answers nothing may hold up the others. It is not waited for again before
+/// it has answered.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// For each switch with changes: the changed part of its program, before and after.
+pub(crate) type Step = BTreeMap<DatapathId, (Program, Program)>;
+
+/// What is left of a revision.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    rest: VecDeque<Step>,
+    is_fenced: bool,
+    subjects: BTreeSet<Subject>,
+    waiters: Vec<oneshot::Sender<()>>,
+    fence: Option<Fence>,
+}
+
+/// What must be confirmed before it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    /// This round, and those before it.
+    pub(crate) through: RoundId,
+    /// Until when it is waited for.
+    pub(crate) deadline: Instant,
+}
+
+/// A step to hand out.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(crate) step: Step,
+    pub(crate) subjects: BTreeSet<Subject>,
+    /// Whether it ends a revision of several steps, so that those before are to be confirmed too
+    /// when it is.
+    pub(crate) ends_several: bool,
+    /// Those to be told when the step is confirmed: with the last one, all of them.
+    pub(crate) waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Steps {
+    /// Takes the steps of a revision, and those who wait for it.
+    pub(crate) fn begin(&mut self, revision: Revision, waiters: Vec<oneshot::Sender<()>>) {
+        let Revision { steps, subjects } = revision;
+        let is_fenced = steps.len() > 1;
+        *self = Self { rest: steps.into(), is_fenced, subjects, waiters, fence: None };
+    }
+
+    /// Whether everything is handed out, and confirmed if it had to be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.rest.is_empty() && self.fence.is_none() && self.waiters.is_empty()
+    }
+
+    /// What must be confirmed before [`next`](Self::next) may be called.
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        self.fence
+    }
+
+    /// It is confirmed, or has been waited for long enough.
+    pub(crate) fn lift_fence(&mut self) {
+        self.fence = None;
+    }
+
+    /// The next step; `None`: there is nothing left to hand out. Waiters for a revision without any
+    /// change come with an empty step.
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        let step = self.rest.pop_front();
+        if step.is_none() && self.waiters.is_empty() {
+            return None;
+        }
+        let is_last = self.rest.is_empty();
+        let waiters = if is_last { std::mem::take(&mut self.waiters) } else { Vec::new() };
+        Some(Next {
+            step: step.unwrap_or_default(),
+            subjects: self.subjects.clone(),
+            ends_several: is_last && self.is_fenced,
+            waiters,
+        })
+    }
+
+    /// The step that was returned last went out with this round.
+    pub(crate) fn handed_out(&mut self, round: RoundId, now: Instant) {
+        self.fence = self.is_fenced.then_some(Fence { through: round, deadline: now + PATIENCE });
+    }
+
+    /// A switch has gone away: it is to be read before it is changed again, whole, so that none of
+    /// the steps concerns it any more.
+    pub(crate) fn forget_switch(&mut self, id: DatapathId) {
+        for step in &mut self.rest {
+            step.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> DatapathId {
+        number.try_into().unwrap()
+    }
+
+    fn revision(steps: &[&[u64]]) -> Revision {
+        let step = |ids: &&[u64]| ids.iter().map(|it| (id(*it), Default::default())).collect();
+        Revision { steps: steps.iter().map(step).collect(), subjects: BTreeSet::new() }
+    }
+
+    fn ids(next: &Next) -> Vec<DatapathId> {
+        next.step.keys().copied().collect()
+    }
+
+    #[tokio::test]
+    async fn one_step_is_not_fenced() {
+        let mut steps = Steps::default();
+        assert!(steps.is_over());
+        let (sender, _receiver) = oneshot::channel();
+        steps.begin(revision(&[&[1, 2]]), vec![sender]);
+        assert!(!steps.is_over());
+        let next = steps.next().unwrap();
+        assert_eq!((ids(&next), next.waiters.len()), (vec![id(1), id(2)], 1));
+        steps.handed_out(1, Instant::now());
+        assert_eq!(steps.fence(), None);
+        assert!(steps.is_over());
+    }
+
+    #[tokio::test]
+    async fn waiters_come_with_the_last_step_or_alone() {
+        let waiter = || oneshot::channel().0;
+        let mut steps = Steps::default();
+        steps.begin(revision(&[]), vec![waiter()]);
+        assert_eq!(steps.next().unwrap().waiters.len(), 1);
+        assert!(steps.next().is_none());
+
+        let now = Instant::now();
+        steps.begin(revision(&[&[1], &[2]]), vec![waiter()]);
+        assert_eq!(steps.next().unwrap().waiters.len(), 0);
+        steps.handed_out(3, now);
+        assert_eq!(steps.fence(), Some(Fence { through: 3, deadline: now + PATIENCE }));
+        steps.lift_fence();
+        assert_eq!(steps.next().unwrap().waiters.len(), 1);
+        steps.handed_out(4, now);
+        assert!(!steps.is_over(), "the last one is to be confirmed as well");
+        steps.lift_fence();
+        assert!(steps.is_over());
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_went_away_has_no_part_in_what_is_left() {
+        let mut steps = Steps::default();
+        steps.begin(revision(&[&[1], &[1, 2], &[1]]), vec![]);
+        steps.next();
+        steps.forget_switch(id(1));
+        assert_eq!(ids(&steps.next().unwrap()), [id(2)]);
+        assert_eq!(ids(&steps.next().unwrap()), []);
+        assert!(steps.next().is_none());
+    }
+}

@@ -1,0 +1,14 @@
+//! The engine with real switches. Needs root, and Open vSwitch 3.1 or later.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod liveness;
+mod reading;
+mod relay;
+mod steps;
+mod support;

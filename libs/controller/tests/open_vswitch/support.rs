@@ -1,0 +1,319 @@
+//! Real Open vSwitches, and an engine that controls their bridges.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use l2sces_controller::{
+    Engine, EngineConfig, Event, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec, SliceSpec,
+    SwitchSpec,
+};
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_openflow::{Program, SessionConfig};
+use l2sces_southbound::connect_unix;
+use nix::sched::{CloneFlags, unshare};
+use tempfile::TempDir;
+use tokio::{
+    runtime,
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::relay::{Log, Relay, Seen};
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a test in a network namespace that goes with it. Needs root.
+pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    let test = move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (are you root?)");
+        run("ip", ["link", "set", "lo", "up"]);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { timeout(3 * PATIENCE, test()).await.expect("the test hangs") });
+    };
+    if let Err(panic) = thread::spawn(test).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs a command that must succeed; returns what it prints.
+pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -> String {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {}: {text}{errors}", output.status);
+    text
+}
+
+/// `ovsdb-server` and `ovs-vswitchd` in a network namespace of their own. They end with the thread
+/// that started them, and the namespace with them.
+pub(crate) struct OpenVswitch {
+    directory: TempDir,
+    database: Child,
+    switch: Child,
+}
+
+impl OpenVswitch {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("ovs-").tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let schema = "/usr/share/openvswitch/vswitch.ovsschema";
+        run("ovsdb-tool", [OsStr::new("create"), path("conf.db").as_ref(), schema.as_ref()]);
+        let socket = path("db.sock").display().to_string();
+        let remote = format!("--remote=punix:{socket}");
+        let database = path("conf.db").display().to_string();
+        let control = |name: &str| format!("--unixctl={}", path(name).display());
+        let database = daemon(
+            directory.path(),
+            &["unshare", "-n", "ovsdb-server", &database, &remote, &control("ovsdb.ctl")],
+        );
+        eventually("the database answers", || async { path("db.sock").exists() }).await;
+        let pid = database.id().to_string();
+        let remote = format!("unix:{socket}");
+        let switch = daemon(
+            directory.path(),
+            &["nsenter", "-t", &pid, "-n", "ovs-vswitchd", &remote, &control("vswitchd.ctl")],
+        );
+        let this = Self { directory, database, switch };
+        this.vsctl("--no-wait init");
+        this
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Of a process in the namespace.
+    pub(crate) fn pid(&self) -> String {
+        self.database.id().to_string()
+    }
+
+    /// Runs a command in the namespace.
+    pub(crate) fn inside(&self, command: &str) -> String {
+        let pid = self.pid();
+        run("nsenter", ["-t", &pid, "-n"].into_iter().chain(command.split_whitespace()))
+    }
+
+    /// Runs `ovs-vsctl`; waits until the switch has done it.
+    pub(crate) fn vsctl(&self, args: &str) -> String {
+        let database = format!("--db=unix:{}", self.directory().join("db.sock").display());
+        run("ovs-vsctl", [&*database, "--timeout=30"].into_iter().chain(args.split_whitespace()))
+    }
+
+    /// Runs `ovs-appctl` on the switch.
+    pub(crate) fn appctl(&self, args: &str) -> String {
+        let control = self.directory().join("vswitchd.ctl").display().to_string();
+        run("ovs-appctl", ["-t", &*control].into_iter().chain(args.split_whitespace()))
+    }
+
+    /// Runs `ovs-ofctl -O OpenFlow13 COMMAND BRIDGE ARGUMENT`.
+    pub(crate) fn ofctl(&self, command: &str, bridge: &str, argument: &str) -> String {
+        let bridge = format!("unix:{}", self.management(bridge).display());
+        let argument = Some(argument).filter(|argument| !argument.is_empty());
+        let words = ["-O", "OpenFlow13"].into_iter().chain(command.split_whitespace());
+        run("ovs-ofctl", words.chain([&*bridge]).chain(argument))
+    }
+
+    fn management(&self, bridge: &str) -> PathBuf {
+        self.directory().join(format!("{bridge}.mgmt"))
+    }
+
+    /// Adds a bridge whose controller is a relay.
+    pub(crate) async fn add_bridge(&self, bridge: &str, number: u64) {
+        self.vsctl(&format!(
+            "add-br {bridge} -- set bridge {bridge} datapath_type=netdev fail_mode=secure \
+             protocols=OpenFlow13 other_config:datapath-id={number:016x} \
+             other_config:disable-in-band=true -- set-controller {bridge} \
+             unix:{}/{bridge}.controller -- set controller {bridge} max_backoff=1000 \
+             inactivity_probe=60000",
+            self.directory().display()
+        ));
+        eventually("the bridge is there", || async { self.management(bridge).exists() }).await;
+    }
+
+    /// Adds a port that needs nothing of the system.
+    pub(crate) fn add_port(&self, bridge: &str, name: &str) {
+        self.vsctl(&format!("add-port {bridge} {name} -- set interface {name} type=internal"));
+    }
+
+    /// Joins the bridges N and M by a pair of patch ports, `N-M` and `M-N`.
+    pub(crate) fn join(&self, a: u64, b: u64) {
+        for (here, there) in [(a, b), (b, a)] {
+            self.vsctl(&format!(
+                "add-port br{here} {here}-{there} -- set interface {here}-{there} type=patch \
+                 options:peer={there}-{here}"
+            ));
+        }
+    }
+
+    /// All flows and groups of a bridge.
+    pub(crate) async fn program(&self, bridge: &str) -> Program {
+        let management = self.management(bridge);
+        let connection = connect_unix(management, SessionConfig::default()).await.unwrap();
+        connection.handle.read_program().await.unwrap()
+    }
+}
+
+impl Drop for OpenVswitch {
+    fn drop(&mut self) {
+        for process in [&mut self.switch, &mut self.database] {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// A process that is killed when the thread that starts it ends.
+fn daemon(directory: &Path, words: &[&str]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(directory.join("log"));
+    let log = log.unwrap();
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .args(words)
+        .env("OVS_RUNDIR", directory)
+        .env("OVS_LOGDIR", directory)
+        .env("OVS_DBDIR", directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+}
+
+/// An engine, and what it tells.
+pub(crate) struct Controller {
+    pub(crate) engine: Engine,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Log,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Controller {
+    pub(crate) async fn start() -> Self {
+        // A port that was free a moment ago.
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        drop(socket);
+        let config = EngineConfig::new(address, None).unwrap();
+        let (engine, events) = Engine::start(config).await.unwrap();
+        Self { engine, address, log: Arc::new(Mutex::new(Vec::new())), events }
+    }
+
+    /// Stands between a bridge and this engine from now on.
+    pub(crate) fn relay(&self, ovs: &OpenVswitch, bridge: &str) -> Relay {
+        Relay::start(ovs.directory(), bridge, self.address, &self.log)
+    }
+
+    /// The next event that `wanted` makes something of.
+    pub(crate) async fn event<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        let find = async {
+            loop {
+                let event = self.events.recv().await.expect("the events go on");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, find).await.expect("no such event")
+    }
+
+    /// Waits until switches are ready.
+    pub(crate) async fn ready(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        let mut missing: BTreeSet<_> = numbers.into_iter().map(id).collect();
+        while !missing.is_empty() {
+            let ready = self.event(|event| match event {
+                Event::SwitchReady(id) => Some(id),
+                _ => None,
+            });
+            missing.remove(&ready.await);
+        }
+    }
+
+    /// Waits until all links of the slice are seen to work.
+    pub(crate) async fn links_up(&mut self) {
+        self.event(|event| match event {
+            Event::SliceState { ready: true, .. } => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// What the relays have seen since the last time.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    /// Puts a slice with these links, each between the ports `N-M` and `M-N` of the switches N and
+    /// M, of a cost.
+    pub(crate) async fn put_slice(&self, switches: &[u64], links: &[(u64, u64, u32)]) {
+        self.engine.put_slice(slice(switches, links)).await;
+    }
+
+    /// Puts a network with one access port, `pod`, on some switches.
+    pub(crate) async fn put_network(&self, vni: u32, switches: &[u64]) {
+        let slice = "s1".parse().unwrap();
+        self.engine.put_network(NetworkSpec { vni: vni.try_into().unwrap(), slice }).await;
+        for number in switches {
+            self.engine.put_port(port(vni, *number)).await;
+        }
+    }
+}
+
+pub(crate) fn id(number: u64) -> DatapathId {
+    number.try_into().unwrap()
+}
+
+pub(crate) fn vni(number: u32) -> Vni {
+    number.try_into().unwrap()
+}
+
+pub(crate) fn end(number: u64, other: u64) -> LinkEnd {
+    LinkEnd { switch: id(number), interface: format!("{number}-{other}").parse().unwrap() }
+}
+
+pub(crate) fn switch(number: u64) -> SwitchSpec {
+    SwitchSpec { id: id(number), ordinal: number as u16, name: format!("br{number}") }
+}
+
+pub(crate) fn slice(switches: &[u64], links: &[(u64, u64, u32)]) -> SliceSpec {
+    let link =
+        |(a, b, cost): &(u64, u64, u32)| LinkSpec { a: end(*a, *b), b: end(*b, *a), cost: *cost };
+    SliceSpec {
+        name: "s1".parse::<Name>().unwrap(),
+        ordinal: 1,
+        switches: switches.iter().map(|number| id(*number)).collect(),
+        links: links.iter().map(link).collect(),
+        avoid_transit: BTreeSet::new(),
+    }
+}
+
+/// The access port of a network on a switch: its interface is `pod<VNI>-<switch>`.
+pub(crate) fn port(number: u32, at: u64) -> PortSpec {
+    PortSpec {
+        id: format!("{number}/{at}").into(),
+        vni: vni(number),
+        switch: id(at),
+        interface: format!("pod{number}-{at}").parse().unwrap(),
+        role: PortRole::Access { mac: MacAddress::new([2, 0, 0, 0, number as u8, at as u8]) },
+    }
+}
