@@ -34,6 +34,8 @@ struct Site {
 enum Location<'a> {
     Access(&'a PortSpec),
     Trunk(&'a PortSpec, Epoch),
+    /// Beyond a trunk, but there is none that leads there now.
+    OutOfReach,
 }
 
 impl Network {
@@ -93,6 +95,7 @@ impl Fabric {
                 .map(|port| pipeline::trunk_destination(vni, mac, Trunk { port, epoch })),
             Location::Trunk(port, epoch) => group(port.switch)
                 .map(|switch| pipeline::remote_trunk_destination(vni, mac, switch, epoch)),
+            Location::OutOfReach => Some(vec![pipeline::no_destination(vni, mac)]),
         };
         put_flows(&mut program, flows.into_iter().flatten());
         program
@@ -200,8 +203,8 @@ impl Fabric {
             }
             PortRole::Access { .. } => false,
         };
-        let trunk = trunks.filter(leads_there).find(|port| self.leg(port).is_some())?;
-        Some(Location::Trunk(trunk, epoch))
+        let trunk = trunks.filter(leads_there).find(|port| self.leg(port).is_some());
+        Some(trunk.map_or(Location::OutOfReach, |trunk| Location::Trunk(trunk, epoch)))
     }
 }
 

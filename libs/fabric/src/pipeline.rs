@@ -305,6 +305,12 @@ pub fn remote_trunk_destination(
     })
 }
 
+/// The endpoint cannot be reached now: its frames are dropped, for flooding them would only trouble
+/// others.
+pub fn no_destination(vni: Vni, mac: MacAddress) -> Flow {
+    destination(of_network(vni), vni, mac, Vec::new())
+}
+
 /// For frames that have crossed no trunk yet, and for those of an epoch.
 fn from_epochs(epoch: Epoch, flow: impl Fn(Epoch) -> Flow) -> Vec<Flow> {
     let mut flows = vec![flow(Epoch::NONE)];

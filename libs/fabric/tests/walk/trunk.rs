@@ -240,6 +240,17 @@ fn a_missing_reverse_path_check_is_found() {
     assert!(faults_between(&THROUGH_B, &Plan { epoch: THROUGH_B.epoch, ..TOGETHER }) > 0);
 }
 
+/// An address that is known to be elsewhere is not flooded, even where no trunk leads there.
+#[test]
+fn what_is_known_to_be_out_of_reach_is_dropped() {
+    let programs = programs(&Plan { epoch: 1, gates: &[] });
+    let simulator = joined(|switch| programs[&switch].clone());
+    let (switch, port) = access_port(1, 1);
+    let walk = |to| simulator.inject(switch, port, Frame::new(mac(1), to));
+    assert_eq!(walk(mac(3)).places(), []);
+    assert_eq!(walk(mac(2)).places(), [access_port(2, 1)]);
+}
+
 #[test]
 fn a_mark_that_nobody_gave_out_opens_no_network() {
     let programs = programs(&TOGETHER);
