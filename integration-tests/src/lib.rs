@@ -1,8 +1,13 @@
-//! Stories of the whole system, told with real parts: a lab of two clusters with two nodes each,
-//! driven through the API as an orchestrator would.
+//! Stories of the whole system, told with real parts: labs, driven through the API as an
+//! orchestrator would.
 
 mod members;
+mod networks;
+pub mod topology;
+mod traffic;
 mod world;
 
-pub use members::{Member, members_of};
-pub use world::{LIMIT, World, port_of};
+pub use members::{Member, members_of, members_on};
+pub use networks::{NetworkKey, port_of};
+pub use traffic::{Carried, Figures, Traffic};
+pub use world::{LIMIT, Labels, World};

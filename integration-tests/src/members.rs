@@ -4,7 +4,7 @@ use anyhow::Result;
 use l2sces_lab::{Pod, probe::Ping};
 use l2sces_model::MacAddress;
 
-use crate::World;
+use crate::{NetworkKey, World};
 
 /// A pod in a network.
 #[derive(Clone, Debug)]
@@ -18,25 +18,51 @@ pub struct Member {
 }
 
 /// Creates a network 10.1.0.0/24 with a pod on every node, and waits until all are ready. The
-/// members of every network have the same addresses and MAC addresses. The pods have no IPv6, so
-/// that they send nothing unasked.
+/// members of every network have the same addresses and MAC addresses.
 pub async fn members_of(world: &mut World, network: &str) -> Result<Vec<Member>> {
-    world.create_network(network, "10.1.0.0/24").await?;
     let nodes: Vec<_> = world.lab.layout().nodes().map(|node| node.name.clone()).collect();
+    let nodes: Vec<_> = nodes.iter().map(String::as_str).collect();
+    members_on(world, network, &[], &nodes).await
+}
+
+/// The same with a pod on each of these nodes, in a network that spans these clusters; none: all
+/// of the slice.
+pub async fn members_on(
+    world: &mut World,
+    network: impl Into<NetworkKey>,
+    clusters: &[&str],
+    nodes: &[&str],
+) -> Result<Vec<Member>> {
+    let key = network.into();
+    world.create_network_of(&key, "10.1.0.0/24", clusters).await?;
     let mut members = Vec::new();
-    for (number, node) in (11..).zip(&nodes) {
-        let pod = world.lab.pod(node, &format!("{network}-{node}")).await?;
+    for (number, node) in (11..).zip(nodes) {
+        members.push(world.join(&key, node, &format!("{}-{node}", key.name), number).await?);
+    }
+    for member in &members {
+        world.port_ready(&key, member.pod.name()).await?;
+    }
+    world.network_ready(&key).await?;
+    Ok(members)
+}
+
+impl World {
+    /// Makes a pod on a node and asks for its port, with the `number`th address and MAC address of
+    /// the network. The pod has no IPv6, so that it sends nothing unasked. Does not wait.
+    pub async fn join(
+        &mut self,
+        network: impl Into<NetworkKey>,
+        node: &str,
+        pod: &str,
+        number: u8,
+    ) -> Result<Member> {
+        let pod = self.lab.pod(node, pod).await?;
         pod.namespace().set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
         let address = Ipv4Addr::new(10, 1, 0, number);
         let mac = MacAddress::new([2, 0, 0, 0, 0, number]);
-        world.attach(network, &pod, Some(address), &mac.to_string()).await?;
-        members.push(Member { pod, address, mac });
+        self.attach(network, &pod, Some(address), &mac.to_string()).await?;
+        Ok(Member { pod, address, mac })
     }
-    for member in &members {
-        world.port_ready(network, member.pod.name()).await?;
-    }
-    world.network_ready(network).await?;
-    Ok(members)
 }
 
 impl Member {

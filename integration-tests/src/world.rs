@@ -1,36 +1,36 @@
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use l2sces_lab::{Lab, LabOptions, Pod, Topology, Unit, layout, wait};
+use l2sces_lab::{Lab, LabOptions, Topology, Unit, layout, wait};
 use l2sces_proto::{
     resource::v1::{Condition, ConditionStatus, Metadata},
     slice::v1::{
-        AttachPortRequest, Cluster, ClusterSpec, CreateClusterRequest, CreateNetworkRequest,
-        CreateSliceRequest, DeleteClusterRequest, DeleteNetworkRequest, DeleteSliceRequest,
-        DetachPortRequest, DirectDriver, Gateway, GetClusterRequest, GetNetworkRequest,
-        GetPortRequest, GetSliceRequest, NamespaceAttachment, Network, NetworkSpec, Node, Port,
-        PortSpec, Slice, SliceCluster, SliceSpec, cluster_service_client::ClusterServiceClient,
-        cluster_spec::Driver, network_service_client::NetworkServiceClient, port_spec::Attachment,
-        slice_service_client::SliceServiceClient,
+        Cluster, ClusterSpec, CreateClusterRequest, CreateSliceRequest, DeleteClusterRequest,
+        DeleteSliceRequest, DirectDriver, Gateway, GetClusterRequest, GetSliceRequest,
+        ListSlicesRequest, Node, Slice, SliceSpec, UpdateSliceRequest,
+        cluster_service_client::ClusterServiceClient, cluster_spec::Driver,
+        network_service_client::NetworkServiceClient, slice_service_client::SliceServiceClient,
     },
 };
 use tonic::{Code, Status, transport::Channel};
+
+use crate::topology::{mesh, slice};
 
 /// How long anything may take to become as wanted.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Tables that say nothing of any object that exists: single values that live as long as the
 /// service, and what watches need for a day to report deletions to those who resume.
-const BOOKKEEPING: [(&str, &str); 5] = [
+const BOOKKEEPING: [(&str, &str); 6] = [
     ("inter_domain_dns", "revision"),
     ("sco_provider", "discovery_key"),
+    ("sdn", "exchange"),
     ("slice_manager", "horizon"),
     ("slice_manager", "request"),
     ("slice_manager", "tombstone"),
 ];
 
-/// A lab with its API. Cluster `a` has the nodes `a1` (gateway) and `a2`, cluster `b` likewise; the
-/// slice `s1` joins them.
+/// A lab with its API.
 pub struct World {
     /// The lab.
     pub lab: Lab,
@@ -42,22 +42,43 @@ pub struct World {
     pub networks: NetworkServiceClient<Channel>,
 }
 
+/// Labels of nodes, by the node's name; a label is a key and its value.
+pub type Labels<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
+
 impl World {
-    /// Brings up the lab, registers the clusters, creates the slice and waits until it is ready.
+    /// Cluster `a` with the nodes `a1` (gateway) and `a2`, cluster `b` likewise, and the slice `s1`
+    /// over both, ready.
     pub async fn up() -> Result<Self> {
         let mut world = Self::bare().await?;
-        world.register_clusters().await?;
+        world.register_clusters(&Labels::new()).await?;
         world.create_slice("s1").await?;
         Ok(world)
     }
 
-    /// Brings up the lab and no more.
+    /// The lab of [`World::up`], and no more.
     pub async fn bare() -> Result<Self> {
+        Self::on(&Topology::two_clusters(), Vec::new()).await
+    }
+
+    /// Clusters as in [`Topology`], registered and ready. The services are started with variables
+    /// of the environment.
+    pub async fn of(
+        topology: &str,
+        labels: &Labels<'_>,
+        environment: Vec<(String, String)>,
+    ) -> Result<Self> {
+        let mut world = Self::on(&topology.parse()?, environment).await?;
+        world.register_clusters(labels).await?;
+        Ok(world)
+    }
+
+    async fn on(topology: &Topology, environment: Vec<(String, String)>) -> Result<Self> {
         let options = LabOptions {
             log_filter: "info,l2sces_controller=debug".to_owned(),
+            environment: environment.into_iter().collect(),
             ..LabOptions::default()
         };
-        let lab = Lab::up(&Topology::two_clusters(), options).await?;
+        let lab = Lab::up(topology, options).await?;
         let channel = lab.channel(&Unit::SliceManager)?;
         Ok(Self {
             clusters: ClusterServiceClient::new(channel.clone()),
@@ -68,10 +89,10 @@ impl World {
     }
 
     /// Registers every cluster of the lab and waits until they are ready.
-    pub async fn register_clusters(&mut self) -> Result<()> {
+    pub async fn register_clusters(&mut self, labels: &Labels<'_>) -> Result<()> {
         for cluster in &self.lab.layout().clusters {
-            let request =
-                CreateClusterRequest { cluster: Some(described(cluster)), ..Default::default() };
+            let cluster = Some(described(cluster, labels));
+            let request = CreateClusterRequest { cluster, ..Default::default() };
             self.clusters.create_cluster(request).await?;
         }
         for cluster in &self.lab.layout().clusters {
@@ -81,7 +102,7 @@ impl World {
                 async move {
                     let response = client.get_cluster(GetClusterRequest { name }).await?;
                     let cluster = response.into_inner().cluster.unwrap_or_default();
-                    Ok(cluster.status.unwrap_or_default().conditions)
+                    Ok((cluster.metadata, cluster.status.unwrap_or_default().conditions))
                 }
             })
             .await?;
@@ -92,16 +113,36 @@ impl World {
     /// Creates a slice over all clusters and waits until it is ready.
     pub async fn create_slice(&mut self, name: &str) -> Result<()> {
         let clusters = self.lab.layout().clusters.iter();
-        let clusters = clusters
-            .map(|cluster| SliceCluster { cluster: cluster.name.clone(), ..Default::default() });
-        let slice = Slice {
-            metadata: named(name),
-            spec: Some(SliceSpec { clusters: clusters.collect(), links: Vec::new() }),
-            status: None,
-        };
-        let request = CreateSliceRequest { slice: Some(slice), ..Default::default() };
+        let spec = slice(clusters.map(|cluster| mesh(&cluster.name, &[])).collect(), Vec::new());
+        self.create_slice_of(name, spec).await
+    }
+
+    /// Creates a slice and waits until it is ready.
+    pub async fn create_slice_of(&mut self, name: &str, spec: SliceSpec) -> Result<()> {
+        let slice = Some(Slice { metadata: named(name), spec: Some(spec), status: None });
+        let request = CreateSliceRequest { slice, ..Default::default() };
         self.slices.create_slice(request).await?;
         self.slice_ready(name).await
+    }
+
+    /// Replaces what is wanted of a slice. Does not wait.
+    pub async fn update_slice(&mut self, name: &str, spec: SliceSpec) -> Result<(), Status> {
+        let slice = Some(Slice { metadata: named(name), spec: Some(spec), status: None });
+        let request = UpdateSliceRequest { slice, ..Default::default() };
+        self.slices.update_slice(request).await.map(drop)
+    }
+
+    /// Deletes a slice with all that is in it, and waits until it is gone.
+    pub async fn delete_slice(&mut self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        let request = DeleteSliceRequest { name: name.clone(), force: true, ..Default::default() };
+        self.slices.delete_slice(request).await?;
+        wait::holds(&format!("slice {name} is gone"), LIMIT, || {
+            let (mut client, name) = (self.slices.clone(), name.clone());
+            async move { gone(client.get_slice(GetSliceRequest { name }).await) }
+        })
+        .await?;
+        Ok(())
     }
 
     /// Waits until a slice is ready.
@@ -111,103 +152,35 @@ impl World {
             async move {
                 let response = client.get_slice(GetSliceRequest { name }).await?;
                 let slice = response.into_inner().slice.unwrap_or_default();
-                Ok(slice.status.unwrap_or_default().conditions)
+                Ok((slice.metadata, slice.status.unwrap_or_default().conditions))
             }
         })
         .await
     }
 
-    /// Creates a network in slice `s1`. Does not wait.
-    pub async fn create_network(&mut self, name: &str, cidr: &str) -> Result<(), Status> {
-        let network = Network {
-            metadata: named(name),
-            slice: "s1".to_owned(),
-            spec: Some(NetworkSpec { cidr: cidr.to_owned(), ..Default::default() }),
-            status: None,
-        };
-        let request = CreateNetworkRequest { network: Some(network), ..Default::default() };
-        self.networks.create_network(request).await.map(drop)
-    }
-
-    /// Waits until a network of slice `s1` is ready.
-    pub async fn network_ready(&self, name: &str) -> Result<()> {
-        self.ready(&format!("network {name}"), || {
-            let mut client = self.networks.clone();
-            let request = GetNetworkRequest { slice: "s1".to_owned(), name: name.to_owned() };
-            async move {
-                let response = client.get_network(request).await?;
-                let network = response.into_inner().network.unwrap_or_default();
-                Ok(network.status.unwrap_or_default().conditions)
-            }
-        })
-        .await
-    }
-
-    /// Asks for a port named as its pod. Does not wait.
-    pub async fn attach(
-        &mut self,
-        network: &str,
-        pod: &Pod,
-        address: Option<Ipv4Addr>,
-        mac: &str,
-    ) -> Result<(), Status> {
-        let port = port_of(&self.lab, network, pod, address, mac);
-        let request = AttachPortRequest { port: Some(port), ..Default::default() };
-        self.networks.attach_port(request).await.map(drop)
-    }
-
-    /// Reads a port of slice `s1`.
-    pub async fn port(&self, network: &str, name: &str) -> Result<Port, Status> {
-        let (slice, network, name) = ("s1".to_owned(), network.to_owned(), name.to_owned());
-        let request = GetPortRequest { slice, network, name };
-        let response = self.networks.clone().get_port(request).await?;
-        Ok(response.into_inner().port.unwrap_or_default())
-    }
-
-    /// Waits until a port is ready, and returns it.
-    pub async fn port_ready(&self, network: &str, name: &str) -> Result<Port> {
-        self.ready(&format!("port {network}/{name}"), || async move {
-            let port = self.port(network, name).await?;
-            Ok(port.status.unwrap_or_default().conditions)
+    /// Waits until the last change of a slice has been looked at, though the slice need not be ready:
+    /// it is not while a link is cut.
+    pub async fn slice_observed(&self, name: &str) -> Result<()> {
+        wait::holds(&format!("the change of slice {name} is observed"), LIMIT, || async {
+            let request = GetSliceRequest { name: name.to_owned() };
+            let response = self.slices.clone().get_slice(request).await;
+            let response = response.map_err(|status| status.to_string())?.into_inner();
+            let slice = response.slice.unwrap_or_default();
+            let wanted = slice.metadata.unwrap_or_default().generation;
+            let conditions = slice.status.unwrap_or_default().conditions;
+            let observed = conditions.iter().any(|of| of.observed_generation >= wanted);
+            if observed { Ok(()) } else { Err(format!("{conditions:?}")) }
         })
         .await?;
-        Ok(self.port(network, name).await?)
-    }
-
-    /// Asks for the removal of a port. Does not wait.
-    pub async fn detach(&mut self, network: &str, name: &str) -> Result<(), Status> {
-        let request = DetachPortRequest {
-            slice: "s1".to_owned(),
-            network: network.to_owned(),
-            name: name.to_owned(),
-            ..Default::default()
-        };
-        self.networks.detach_port(request).await.map(drop)
-    }
-
-    /// Waits until a port is gone.
-    pub async fn port_gone(&self, network: &str, name: &str) -> Result<()> {
-        let what = format!("port {network}/{name} is gone");
-        Ok(wait::holds(&what, LIMIT, || async move {
-            match self.port(network, name).await {
-                Err(status) if status.code() == Code::NotFound => Ok(()),
-                Err(status) => Err(status.to_string()),
-                Ok(port) => Err(format!("{:?}", port.status)),
-            }
-        })
-        .await?)
+        Ok(())
     }
 
     /// Deletes every slice with all that is in it, and every cluster, and waits until all is gone.
     pub async fn delete_everything(&mut self) -> Result<()> {
-        let request =
-            DeleteSliceRequest { name: "s1".to_owned(), force: true, ..Default::default() };
-        self.slices.delete_slice(request).await?;
-        wait::holds("slice s1 is gone", LIMIT, || {
-            let mut client = self.slices.clone();
-            async move { gone(client.get_slice(GetSliceRequest { name: "s1".to_owned() }).await) }
-        })
-        .await?;
+        let slices = self.slices.list_slices(ListSlicesRequest::default()).await?.into_inner();
+        for slice in slices.slices {
+            self.delete_slice(&slice.metadata.unwrap_or_default().name).await?;
+        }
         let names: Vec<_> =
             self.lab.layout().clusters.iter().map(|cluster| cluster.name.clone()).collect();
         for name in &names {
@@ -221,29 +194,6 @@ impl World {
             })
             .await?;
         }
-        Ok(())
-    }
-
-    /// Deletes a network of slice `s1` with its ports, and waits until it is gone.
-    pub async fn delete_network(&mut self, name: &str) -> Result<()> {
-        let request = DeleteNetworkRequest {
-            slice: "s1".to_owned(),
-            name: name.to_owned(),
-            force: true,
-            ..Default::default()
-        };
-        self.networks.delete_network(request).await?;
-        self.network_gone(name).await
-    }
-
-    /// Waits until a network of slice `s1` is gone.
-    pub async fn network_gone(&self, name: &str) -> Result<()> {
-        wait::holds(&format!("network {name} is gone"), LIMIT, || {
-            let mut client = self.networks.clone();
-            let request = GetNetworkRequest { slice: "s1".to_owned(), name: name.to_owned() };
-            async move { gone(client.get_network(request).await) }
-        })
-        .await?;
         Ok(())
     }
 
@@ -261,7 +211,9 @@ impl World {
             }
         }
         for table in self.lab.table_rows().await?.into_iter().filter(|table| table.rows > 0) {
-            if BOOKKEEPING.contains(&(table.schema.as_str(), table.table.as_str())) {
+            // Of each cluster's sdn-controller, which has a schema for each.
+            let schema = if table.schema.starts_with("sdn_") { "sdn" } else { &table.schema };
+            if BOOKKEEPING.contains(&(schema, table.table.as_str())) {
                 continue;
             }
             left.push(format!("{} rows in {}.{}", table.rows, table.schema, table.table));
@@ -269,15 +221,19 @@ impl World {
         Ok(left)
     }
 
-    /// Waits until the condition `Ready` is true.
-    async fn ready<F>(&self, what: &str, conditions: impl Fn() -> F) -> Result<()>
+    /// Waits until the condition `Ready` is true of what is wanted now.
+    pub(crate) async fn ready<F>(&self, what: &str, state: impl Fn() -> F) -> Result<()>
     where
-        F: Future<Output = Result<Vec<Condition>, Status>>,
+        F: Future<Output = Result<(Option<Metadata>, Vec<Condition>), Status>>,
     {
         wait::holds(&format!("{what} is ready"), LIMIT, || async {
-            let conditions = conditions().await.map_err(|status| status.to_string())?;
+            let (metadata, conditions) = state().await.map_err(|status| status.to_string())?;
+            let wanted = metadata.unwrap_or_default().generation;
             let ready = conditions.iter().find(|condition| condition.r#type == "Ready");
             match ready {
+                Some(ready) if ready.observed_generation < wanted => {
+                    Err(format!("generation {} of {wanted}", ready.observed_generation))
+                }
                 Some(ready) if ready.status() == ConditionStatus::True => Ok(()),
                 Some(ready) => Err(format!("{}: {}", ready.reason, ready.message)),
                 None => Err("it has no condition yet".to_owned()),
@@ -287,10 +243,14 @@ impl World {
         .with_context(|| self.errors_logged())
     }
 
-    /// The last warnings and errors of all services, for a test that failed.
-    fn errors_logged(&self) -> String {
+    /// The last warnings and errors of our services, for a test that failed.
+    pub fn errors_logged(&self) -> String {
         let mut text = String::from("logged:");
         for process in self.lab.processes() {
+            // It warns of every frame that comes to a tunnel that is gone.
+            if matches!(process.spec.unit, Unit::OvsVswitchd(_)) {
+                continue;
+            }
             let Ok(log) = self.lab.log(&process.spec.unit) else { continue };
             let lines = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR"));
             let lines: Vec<_> = lines.collect();
@@ -302,30 +262,14 @@ impl World {
     }
 }
 
-/// A port of slice `s1`, named as its pod.
-pub fn port_of(lab: &Lab, network: &str, pod: &Pod, address: Option<Ipv4Addr>, mac: &str) -> Port {
-    let cluster = lab.node(pod.node()).map(|node| node.cluster.clone()).unwrap_or_default();
-    Port {
-        metadata: named(pod.name()),
-        slice: "s1".to_owned(),
-        network: network.to_owned(),
-        spec: Some(PortSpec {
-            cluster,
-            node: pod.node().to_owned(),
-            attachment: Some(Attachment::Namespace(NamespaceAttachment {
-                path: pod.path(),
-                interface_name: "net1".to_owned(),
-            })),
-            mac: mac.to_owned(),
-            address: address.map(|address| address.to_string()).unwrap_or_default(),
-        }),
-        status: None,
-    }
-}
-
 /// A cluster of the lab, as it is registered.
-fn described(cluster: &layout::Cluster) -> Cluster {
+fn described(cluster: &layout::Cluster, labels: &Labels<'_>) -> Cluster {
     let node = |node: &layout::Node| Node {
+        labels: labels
+            .get(node.name.as_str())
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .into_iter()
+            .collect(),
         name: node.name.clone(),
         underlay_address: node.underlay_address.to_string(),
         agent_endpoint: node.sps_agent.endpoint.clone(),
@@ -345,11 +289,13 @@ fn described(cluster: &layout::Cluster) -> Cluster {
     }
 }
 
-fn named(name: &str) -> Option<Metadata> {
+/// Metadata with a name and nothing else.
+pub(crate) fn named(name: &str) -> Option<Metadata> {
     Some(Metadata { name: name.to_owned(), ..Default::default() })
 }
 
-fn gone<T: std::fmt::Debug>(result: Result<T, Status>) -> Result<(), String> {
+/// Whether an answer says that something is gone; if not, what it says.
+pub(crate) fn gone<T: std::fmt::Debug>(result: Result<T, Status>) -> Result<(), String> {
     match result {
         Err(status) if status.code() == Code::NotFound => Ok(()),
         other => Err(format!("{other:?}")),

@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::{LIMIT, Member, World, members_of};
 use l2sces_lab::{
+    layout,
     probe::{self, Frame, MulticastReceiver, Ping, Sniffer},
     wait,
 };
@@ -29,7 +30,7 @@ async fn a_network_is_one_switch_and_leaves_nothing_behind() -> Result<()> {
     multicast_reaches_every_member_and_nobody_else(&blue, &red).await?;
     names_resolve(&world, &blue).await?;
     names_go_with_their_ports(&mut world, &blue).await?;
-    full_frames_fit(&blue).await?;
+    full_frames_fit(&world, &blue).await?;
     world.delete_everything().await?;
     let left = world.leftovers().await?;
     ensure!(left.is_empty(), "left behind: {left:#?}");
@@ -203,9 +204,12 @@ async fn names_go_with_their_ports(world: &mut World, members: &[Member]) -> Res
 }
 
 /// The MTU of the ports is what the tunnels can carry: frames of that size pass, unfragmented.
-async fn full_frames_fit(members: &[Member]) -> Result<()> {
+async fn full_frames_fit(world: &World, members: &[Member]) -> Result<()> {
     let [from, .., to] = members else { unreachable!("there are four members") };
-    let full = Ping { size: Some(1450 - 28), dont_fragment: true, ..Ping::new(to.address, 3) };
+    let mtu = world.network_ready("blue").await?.status.unwrap_or_default().mtu;
+    // Less the headers of IPv4, UDP, Geneve with one option, and Ethernet.
+    ensure!(mtu == layout::UNDERLAY_MTU - 62, "MTU {mtu}");
+    let full = Ping { size: Some(mtu - 28), dont_fragment: true, ..Ping::new(to.address, 3) };
     let report = full.run(from.pod.namespace()).await?;
     ensure!(report.is_perfect(), "frames of the full MTU: {report:?}");
     Ok(())

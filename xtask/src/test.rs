@@ -22,6 +22,12 @@ pub(crate) struct Args {
     /// Only the stories of the whole system, or those whose names contain this
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     stories: Option<String>,
+    /// Only a random walk of so many changes of a topology under traffic; shows its figures
+    #[arg(long, value_name = "N", conflicts_with = "stories")]
+    changes: Option<u32>,
+    /// Which walk
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
@@ -30,7 +36,8 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     workspace::ensure_packages(packages::LAB).await?;
     workspace::ensure_packages(packages::PROBES).await?;
     let tools = Tools::ensure().await?;
-    if args.stories.is_none() {
+    let is_everything = args.stories.is_none() && args.changes.is_none();
+    if is_everything {
         narrator.chapter("Format");
         workspace::run(cargo()?.args(["fmt", "--all", "--check"])).await?;
         narrator.chapter("APIs");
@@ -47,7 +54,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         cargo.arg("test").args(arguments).env("PATH", tools.path());
         Ok(cargo)
     };
-    if args.stories.is_none() {
+    if is_everything {
         narrator.chapter("Tests of the parts");
         let parts = ["--workspace", "--exclude", "integration-tests", "--no-fail-fast"];
         tally.add(&mut tests(&parts)?).await?;
@@ -58,6 +65,12 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     stories.args(args.stories.as_deref().filter(|filter| !filter.is_empty()));
     // One after the other: they look for lost frames, and each has the machine for itself.
     stories.args(["--", "--test-threads=1"]);
+    if let Some(changes) = args.changes {
+        stories = tests(&["--package", "integration-tests", "--test", "changes"])?;
+        stories.args(["--", "--test-threads=1", "--nocapture"]);
+        stories.env("L2SCES_CHANGES", changes.to_string());
+        stories.env("L2SCES_SEED", args.seed.to_string());
+    }
     tally.add(&mut stories).await?;
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

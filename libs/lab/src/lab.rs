@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use futures::future::{try_join, try_join_all};
@@ -30,7 +31,11 @@ use crate::{
     topology::Topology,
     underlay,
     unit::Unit,
+    wait,
 };
+
+/// How long hosts may take to reach each other; the machine may be busy.
+const GREETING: Duration = Duration::from_secs(30);
 
 /// How a lab is made.
 #[derive(Clone, Debug)]
@@ -139,10 +144,15 @@ impl Lab {
             layout.nodes().filter_map(|node| Some((node, node.gateway.as_ref()?.wan_address)));
         paths.extend(pairs(&gateways.collect::<Vec<_>>()));
         try_join_all(paths.into_iter().map(|(node, address)| async move {
+            let what = format!("{address} answers {}", node.name);
             let address = address.to_string();
-            Namespace::named(&node.namespace)
-                .run(["ping", "-n", "-q", "-c", "1", "-W", "10", &address])
-                .await
+            // A switch that has just been made may lose a frame, and ping does not repeat one.
+            wait::holds(&what, GREETING, || async {
+                let ping = ["ping", "-n", "-q", "-c", "1", "-W", "1", &address];
+                let answered = Namespace::named(&node.namespace).run(ping).await;
+                answered.map(drop).map_err(|error| error.to_string())
+            })
+            .await
         }))
         .await?;
         Ok(())

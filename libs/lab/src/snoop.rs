@@ -142,8 +142,8 @@ fn parse_changes(text: &str) -> Vec<RuleName> {
     let mut kind = "";
     for line in text.lines() {
         let mut rest = line.trim();
-        if line.starts_with("OFPT_") || line.starts_with("NXT_") || line.starts_with("ONFT_") {
-            kind = line.split(' ').next().unwrap_or_default();
+        if let Some((name, _)) = line.split_once(" (OF1.").filter(|_| !line.starts_with(' ')) {
+            kind = name;
             rest = line.split_once("): ").map_or("", |(_, rest)| rest);
         }
         let change = match kind {
@@ -184,6 +184,8 @@ mod tests {
             OFPT_FLOW_MOD (OF1.3) (xid=0x7): ADD table:6 priority=0 actions=drop\n\
             OFPT_GROUP_MOD (OF1.3) (xid=0x8):\n \
             ADD group_id=7,type=all,bucket=actions=output:3\n\
+            ONFST_FLOW_MONITOR reply (OF1.3) (xid=0x8):\n \
+            event=ADDED table=9 cookie=0x12 in_port=3\n\
             OFPT_METER_MOD (OF1.3) (xid=0x9): ADD meter=1 pktps bands=\ntype=drop rate=100\n\
             OFPT_BARRIER_REQUEST (OF1.3) (xid=0xa):\n";
         let held = "OFPST_FLOW reply (OF1.3) (xid=0x2):\n \

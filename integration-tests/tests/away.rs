@@ -1,0 +1,99 @@
+//! The sdn-controller is down while ports are attached, a network is deleted, flows are edited by
+//! hand and a link is cut. When it is back, each rule that is not as wanted is set once, and no
+//! other is touched: counted on the wire.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use integration_tests::{LIMIT, Labels, Traffic, World, members_of};
+use l2sces_lab::{RuleName, Snoop, Unit, wait};
+
+const BRIDGE: &str = "br-sps";
+
+/// The rules of every node's bridge, by node.
+async fn rules(world: &World) -> Result<BTreeMap<String, BTreeMap<RuleName, String>>> {
+    let mut all = BTreeMap::new();
+    for node in world.lab.layout().nodes() {
+        all.insert(node.name.clone(), node.rules(BRIDGE).await?);
+    }
+    Ok(all)
+}
+
+/// The rules that are there before or after only, or are others.
+fn difference(
+    before: &BTreeMap<RuleName, String>,
+    after: &BTreeMap<RuleName, String>,
+) -> BTreeSet<RuleName> {
+    let names = before.keys().chain(after.keys());
+    names.filter(|name| before.get(name) != after.get(name)).cloned().collect()
+}
+
+/// Edits the flows of a node as a person would: one is changed, one deleted and one added.
+async fn edit_by_hand(world: &World, node: &str) -> Result<()> {
+    let node = world.lab.node(node)?;
+    let flows = node.flows(BRIDGE).await?;
+    let deliveries: Vec<_> = flows
+        .iter()
+        .filter(|flow| flow.contains("dl_dst=02:"))
+        .filter_map(|flow| Some((flow.split(", ").nth(2)?, flow.split(", ").last()?)))
+        .filter_map(|(table, flow)| Some(format!("{table},{}", flow.split(" actions=").next()?)))
+        .collect();
+    let [first, second, ..] = &deliveries[..] else { bail!("few flows: {flows:#?}") };
+    node.ofctl("mod-flows", BRIDGE, &["--strict", &format!("{first},actions=drop")]).await?;
+    node.ofctl("del-flows", BRIDGE, &["--strict", second]).await?;
+    let foreign = "table=0,priority=7,dl_src=02:99:99:99:99:99,actions=drop";
+    node.ofctl("add-flow", BRIDGE, &[foreign]).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_returns_changes_only_what_is_not_as_wanted() -> Result<()> {
+    let controller = Unit::SdnController("a".to_owned());
+    let mut world = World::of("a=a1,a2,a3", &Labels::new(), Vec::new()).await?;
+    world.create_slice("s1").await?;
+    let mut blue = members_of(&mut world, "blue").await?;
+    members_of(&mut world, "old").await?;
+    let traffic = Traffic::among(&blue, Duration::from_millis(20))?;
+    traffic.settled().await?;
+    drop(traffic);
+
+    world.lab.kill(&controller).await?;
+    world.ask_to_delete_network("old").await?;
+    let new = world.join("blue", "a1", "new", 30).await?;
+    edit_by_hand(&world, "a2").await?;
+    world.lab.set_pair("a1", "a3", false).await?;
+    let before = rules(&world).await?;
+    let mut snoops: BTreeMap<String, Snoop> = BTreeMap::new();
+    for node in world.lab.layout().nodes() {
+        snoops.insert(node.name.clone(), node.snoop(BRIDGE).await?);
+    }
+    world.lab.start(&controller).await?;
+    world.port_ready("blue", "new").await?;
+    world.network_gone("old").await?;
+    blue.push(new);
+    let traffic = Traffic::among(&blue, Duration::from_millis(20))?;
+    traffic.settled().await.context("after the controller is back")?;
+    drop(traffic);
+    for (node, snoop) in &snoops {
+        let before = &before[node];
+        wait::holds(&format!("{node} is as wanted"), LIMIT, || async {
+            let after = world.lab.node(node).map_err(|error| error.to_string())?;
+            let after = after.rules(BRIDGE).await.map_err(|error| error.to_string())?;
+            let needed = difference(before, &after);
+            let sent = snoop.changes();
+            let distinct: BTreeSet<_> = sent.iter().cloned().collect();
+            if distinct == needed && sent.len() == needed.len() && !needed.is_empty() {
+                return Ok(());
+            }
+            Err(format!("needed: {needed:#?}\nsent: {sent:#?}"))
+        })
+        .await?;
+    }
+    let foreign = rules(&world).await?;
+    let is_left = foreign["a2"].keys().any(|name| name.to_string().contains("02:99:99"));
+    ensure!(!is_left, "the flow that a person added is there");
+    world.down().await
+}
