@@ -3,7 +3,9 @@
 mod figures;
 mod flow_mod_limit;
 mod flow_mods;
+mod model;
 mod network_setup;
+mod networks;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -41,6 +43,8 @@ enum Benchmark {
     NetworkSetup,
     /// Flow-mods per second, beside the switch's own limit
     FlowMods,
+    /// The core with 1,000 switches and up to 10,000 networks, and a dozen real switches
+    Model,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
@@ -56,6 +60,10 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     if wanted(Benchmark::FlowMods) {
         let result = flow_mods::run(profile, &binaries, args.flows, &narrator).await?;
         write("flow_mods", &result)?;
+    }
+    if wanted(Benchmark::Model) {
+        let result = model::run(profile, &binaries, args.rounds, &narrator).await?;
+        write("model", &result)?;
     }
     if wanted(Benchmark::NetworkSetup) {
         let backgrounds = [0, args.background];

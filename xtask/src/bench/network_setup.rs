@@ -1,7 +1,6 @@
 //! The time until a new network is live on two switches: ours beside OVN's.
 
 use std::{
-    collections::HashSet,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -10,31 +9,19 @@ use std::{
 use anyhow::{Context, Result, bail};
 use comfy_table::{Table, presets};
 use futures::{StreamExt, TryStreamExt, stream};
-use l2sces_lab::{Lab, LabOptions, Namespace, Unit};
-use l2sces_proto::{
-    resource::v1::{ChangeKind, ConditionStatus, Metadata},
-    slice::v1::{
-        AttachPortRequest, CreateNetworkRequest, InterfaceAttachment, Network, NetworkSpec, Port,
-        PortSpec, WatchPortsRequest, WatchPortsResponse,
-        network_service_client::NetworkServiceClient, port_spec::Attachment,
-    },
-};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tonic::{Streaming, transport::Channel};
 
-use super::figures::Durations;
-use crate::{
-    cli::{Cli, create_cluster, words},
-    narrator::Narrator,
-    workspace,
+use super::{
+    figures::Durations,
+    networks::{self, Networks, PortName},
 };
+use crate::{narrator::Narrator, workspace};
 
-/// How long a port may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Background networks made at the same time.
 const AT_ONCE: usize = 16;
-const SLICE: &str = "s1";
+/// The nodes that every network has a port on.
+const NODES: [&str; 2] = ["a1", "a2"];
 
 pub(super) async fn run(
     binaries: &Path,
@@ -95,22 +82,12 @@ async fn ours(
     background: u16,
     narrator: &Narrator,
 ) -> Result<Vec<Duration>> {
-    let options = LabOptions {
-        binaries: Some(binaries.to_owned()),
-        log_filter: "warn".to_owned(),
-        ..LabOptions::default()
-    };
-    let lab = Lab::up(&"a=a1,a2".parse()?, options).await?;
-    let cli = Cli::new(&lab, narrator);
-    for cluster in &lab.layout().clusters {
-        cli.run_silently(&create_cluster(cluster)).await?;
-    }
-    cli.run_silently(&words(&format!("slice create {SLICE} --cluster a"))).await?;
-    make_interfaces(&lab, background + rounds).await?;
+    let lab = networks::lab(&"a=a1,a2".parse()?, binaries, narrator).await?;
+    networks::make_interfaces(&lab, background + rounds).await?;
 
-    let networks = Networks::open(&lab).await?;
+    let networks = Networks::open(&lab)?;
     stream::iter(0..background)
-        .map(|number| networks.create(number))
+        .map(|number| networks.create(number, &NODES))
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
@@ -119,7 +96,7 @@ async fn ours(
     let mut durations = Vec::new();
     for number in background..background + rounds {
         let start = Instant::now();
-        networks.create(number).await?;
+        networks.create(number, &NODES).await?;
         watch.wait_for(port_names(number).into()).await?;
         durations.push(start.elapsed());
     }
@@ -127,111 +104,6 @@ async fn ours(
     Ok(durations)
 }
 
-/// Makes the interfaces that will be attached, as a hypervisor would make its taps.
-async fn make_interfaces(lab: &Lab, count: u16) -> Result<()> {
-    for node in lab.layout().nodes() {
-        let namespace = Namespace::named(&node.namespace);
-        // Router solicitations of a thousand interfaces would be measured too.
-        namespace.set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
-        let lines: String = (0..count)
-            .map(|n| format!("link add p{n} up type veth peer name q{n}\nlink set q{n} up\n"))
-            .collect();
-        namespace.ip_batch(&lines).await?;
-    }
-    Ok(())
-}
-
-/// The nodes that every network has a port on, and the ports' names.
-const NODES: [&str; 2] = ["a1", "a2"];
-
-fn port_names(number: u16) -> [(String, String); 2] {
+fn port_names(number: u16) -> [PortName; 2] {
     NODES.map(|node| (format!("n{number}"), node.to_owned()))
-}
-
-struct Networks {
-    client: NetworkServiceClient<Channel>,
-}
-
-impl Networks {
-    async fn open(lab: &Lab) -> Result<Self> {
-        Ok(Self { client: NetworkServiceClient::new(lab.channel(&Unit::SliceManager)?) })
-    }
-
-    /// Asks for a network with a port on each node.
-    async fn create(&self, number: u16) -> Result<()> {
-        let mut client = self.client.clone();
-        let name = format!("n{number}");
-        let network = Network {
-            metadata: named(&name),
-            slice: SLICE.to_owned(),
-            spec: Some(NetworkSpec::default()),
-            status: None,
-        };
-        let request = CreateNetworkRequest { network: Some(network), ..Default::default() };
-        client.create_network(request).await?;
-        let [high, low] = number.to_be_bytes();
-        let attach = |(node, last): (&str, u8)| {
-            let port = Port {
-                metadata: named(node),
-                slice: SLICE.to_owned(),
-                network: name.clone(),
-                spec: Some(PortSpec {
-                    cluster: "a".to_owned(),
-                    node: node.to_owned(),
-                    attachment: Some(Attachment::Interface(InterfaceAttachment {
-                        name: format!("p{number}"),
-                    })),
-                    mac: format!("02:00:00:{last:02x}:{high:02x}:{low:02x}"),
-                    address: String::new(),
-                }),
-                status: None,
-            };
-            let mut client = self.client.clone();
-            async move {
-                let request = AttachPortRequest { port: Some(port), ..Default::default() };
-                client.attach_port(request).await
-            }
-        };
-        futures::try_join!(attach((NODES[0], 1)), attach((NODES[1], 2)))?;
-        Ok(())
-    }
-
-    async fn watch(&self) -> Result<Watch> {
-        let request = WatchPortsRequest { slice: SLICE.to_owned(), ..Default::default() };
-        let stream = self.client.clone().watch_ports(request).await?.into_inner();
-        Ok(Watch { stream })
-    }
-}
-
-struct Watch {
-    stream: Streaming<WatchPortsResponse>,
-}
-
-impl Watch {
-    /// Waits until the ports, given as (network, name), have become ready.
-    async fn wait_for(&mut self, mut ports: HashSet<(String, String)>) -> Result<()> {
-        let ready = async {
-            while !ports.is_empty() {
-                let change = self.stream.message().await?.context("the watch has ended")?;
-                if change.kind() != ChangeKind::Put {
-                    continue;
-                }
-                let port = change.port.unwrap_or_default();
-                let conditions = port.status.unwrap_or_default().conditions;
-                let is_ready = conditions.iter().any(|condition| {
-                    condition.r#type == "Ready" && condition.status() == ConditionStatus::True
-                });
-                if is_ready {
-                    let name = port.metadata.unwrap_or_default().name;
-                    ports.remove(&(port.network, name));
-                }
-            }
-            Ok(())
-        };
-        tokio::time::timeout(PATIENCE, ready).await.context("ports did not become ready")?
-    }
-}
-
-fn named(name: &str) -> Option<Metadata> {
-    Some(Metadata { name: name.to_owned(), ..Default::default() })
 }
