@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::InterfaceName;
-use l2sces_openflow::PortDescription;
+use l2sces_openflow::{GroupId, PortDescription};
 use l2sces_southbound::SwitchHandle;
 use tokio::sync::mpsc;
 
-use crate::installer::Work;
+use crate::{installer::Work, rounds::RoundId};
 
 /// How much work may wait for one switch. A switch that lags more is disconnected, and brought up
 /// to date at once when it comes back.
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) failures: u32,
     /// Whether it is to be read again soon.
     pub(crate) awaits_reading: bool,
+    /// The groups that it has been told to turn, but has not confirmed yet.
+    pub(crate) turns: BTreeMap<RoundId, BTreeSet<GroupId>>,
     handle: SwitchHandle,
     work: mpsc::Sender<Work>,
     ports: BTreeMap<u32, Port>,
@@ -75,6 +77,7 @@ impl Session {
             is_late: false,
             failures: 0,
             awaits_reading: false,
+            turns: BTreeMap::new(),
             handle,
             work,
             ports: BTreeMap::new(),

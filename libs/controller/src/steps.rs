@@ -13,7 +13,7 @@ use std::{
 
 use l2sces_fabric::{Revision, Subject};
 use l2sces_model::DatapathId;
-use l2sces_openflow::Program;
+use l2sces_openflow::{GroupBody, GroupId, Program};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::rounds::RoundId;
@@ -102,12 +102,20 @@ impl Steps {
     }
 
     /// A switch has gone away: it is to be read before it is changed again, whole, so that none of
-    /// the steps concerns it any more.
-    pub(crate) fn forget_switch(&mut self, id: DatapathId) {
-        for step in &mut self.rest {
-            step.remove(&id);
-        }
+    /// the steps concerns it any more. Returns the groups that it was to turn.
+    pub(crate) fn forget_switch(&mut self, id: DatapathId) -> BTreeSet<GroupId> {
+        let left = self.rest.iter_mut().filter_map(|step| step.remove(&id));
+        left.flat_map(|(before, after)| turns(&before, &after)).collect()
     }
+}
+
+/// The groups that a change turns elsewhere: until it is confirmed, they may lead to the old or the
+/// new next hop.
+pub(crate) fn turns(before: &Program, after: &Program) -> BTreeSet<GroupId> {
+    let is_turned = |(id, body): &(&GroupId, &GroupBody)| {
+        before.groups.get(id).is_some_and(|before| before != *body)
+    };
+    after.groups.iter().filter(is_turned).map(|(id, _)| *id).collect()
 }
 
 #[cfg(test)]

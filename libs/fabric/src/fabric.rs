@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+use l2sces_openflow::GroupId;
 
 use crate::{
     EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, Subject,
@@ -11,8 +12,8 @@ use crate::{
     network::Network,
     parts::Pending,
     pipeline,
-    routes::{Routes, Vertex},
-    slice::Slice,
+    routes::{Former, Routes, Vertex},
+    slice::{HeldHops, Slice},
     switch::Switch,
 };
 
@@ -112,21 +113,48 @@ impl Fabric {
         self.switches.get(&id).is_some_and(|switch| switch.has_reported)
     }
 
-    /// Tells whether a switch is connected. One that is not keeps what it has: no way counts on it
-    /// doing anything else until it is back, and its own changes are left out.
-    pub fn set_connected(&mut self, id: DatapathId, connected: bool) {
-        let switch = self.switches.entry(id).or_default();
-        if std::mem::replace(&mut switch.connected, connected) == connected {
+    /// Tells that a switch is connected, and has what [`program`](Self::program) says: from now on
+    /// it can be changed.
+    pub fn set_connected(&mut self, id: DatapathId) {
+        if std::mem::replace(&mut self.switches.entry(id).or_default().connected, true) {
             return;
         }
+        self.change_ways_through(id, |slice, notes| {
+            slice.held.remove(&id)?;
+            Some(slice.routes.release(id, &slice.held, notes))
+        });
+    }
+
+    /// Tells that a switch is not connected any more. It goes on with what it has: no way counts on
+    /// it doing anything else until it is back, and its own changes are left out. Of the
+    /// destination groups in `unconfirmed` it is not known what they are, so that nobody's way
+    /// leads through it by them.
+    pub fn set_disconnected(&mut self, id: DatapathId, unconfirmed: &BTreeSet<GroupId>) {
+        let switch = self.switches.entry(id).or_default();
+        if !std::mem::replace(&mut switch.connected, false) {
+            return;
+        }
+        self.change_ways_through(id, |slice, notes| {
+            let hops = slice.routes.hops_of(id);
+            let (known, unknown): (HeldHops, HeldHops) = hops.into_iter().partition(|(to, _)| {
+                slice.routes.group(*to).is_none_or(|group| !unconfirmed.contains(&group))
+            });
+            slice.held.insert(id, known);
+            Some(slice.routes.distrust(unknown.into_keys(), &slice.held, notes))
+        });
+    }
+
+    /// Changes the ways of the slices that have a switch.
+    fn change_ways_through(
+        &mut self,
+        id: DatapathId,
+        change: impl Fn(&mut Slice, &dyn Fn(DatapathId) -> bool) -> Option<Former>,
+    ) {
         for name in self.slices_with.get(&id).cloned().unwrap_or_default() {
-            let Some(slice) = self.slices.get_mut(&name) else { continue };
-            if !connected {
-                slice.held.insert(id, slice.routes.hops_of(id));
-            } else if slice.held.remove(&id).is_some() {
-                let switches = &self.switches;
-                let notes = |at| is_connected(switches, at);
-                let former = slice.routes.release(id, &slice.held, &notes);
+            let switches = &self.switches;
+            let notes = |at| is_connected(switches, at);
+            let slice = self.slices.get_mut(&name);
+            if let Some(former) = slice.and_then(|slice| change(slice, &notes)) {
                 self.note_legs(&name, former);
             }
         }

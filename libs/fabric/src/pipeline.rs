@@ -40,6 +40,10 @@ const EPOCH_MASK: u64 = 0x7f << EPOCH_SHIFT;
 /// The bit of the metadata that says: came in by an access port, so an unknown destination may be
 /// flooded.
 const FROM_ACCESS: u64 = 1 << 32;
+/// The bit of the metadata that says: enters the fabric here, so it may be sent to another switch.
+/// What another switch has sent here is delivered here or nowhere: two switches that each take an
+/// address that moves to be at the other would pass its frames to and fro.
+const ENTERS: u64 = 1 << 33;
 
 /// The bit of a label that says: a copy of a flooded frame, for everyone on the destination switch.
 const LABEL_FLOODED: u64 = 1 << 31;
@@ -107,13 +111,24 @@ fn metadata(vni: Vni, epoch: Epoch) -> u64 {
 /// The metadata of a frame that enters, as an instruction.
 fn enter(vni: Vni, epoch: Epoch, flags: u64) -> Instruction {
     Instruction::WriteMetadata {
-        value: metadata(vni, epoch) | flags,
-        mask: NETWORK_MASK | EPOCH_MASK | FROM_ACCESS,
+        value: metadata(vni, epoch) | ENTERS | flags,
+        mask: NETWORK_MASK | EPOCH_MASK | FROM_ACCESS | ENTERS,
     }
 }
 
 fn of_network(vni: Vni) -> Match {
     Match::any().metadata(vni.get().into(), NETWORK_MASK)
+}
+
+/// The same, of frames that enter here.
+fn entering(matching: &Match) -> Match {
+    let entering = matching.fields().iter().map(|field| match field {
+        MatchField::Metadata { value, mask } => {
+            MatchField::Metadata { value: value | ENTERS, mask: mask | ENTERS }
+        }
+        other => other.clone(),
+    });
+    entering.collect()
 }
 
 fn of_epoch(vni: Vni, epoch: Epoch) -> Match {
@@ -282,7 +297,8 @@ pub fn local_destination(vni: Vni, mac: MacAddress, port: u32) -> Flow {
 
 /// The endpoint is on an access port of another switch.
 pub fn remote_destination(vni: Vni, mac: MacAddress, switch: GroupId) -> Flow {
-    destination(of_network(vni), vni, mac, send(vni, switch, false, Epoch::NONE).into())
+    let actions = send(vni, switch, false, Epoch::NONE).into();
+    destination(entering(&of_network(vni)), vni, mac, actions)
 }
 
 /// The endpoint is behind the trunk of this switch. A frame that crossed another trunk before
@@ -301,7 +317,8 @@ pub fn remote_trunk_destination(
     epoch: Epoch,
 ) -> Vec<Flow> {
     from_epochs(epoch, |from| {
-        destination(of_epoch(vni, from), vni, mac, send(vni, switch, false, epoch).into())
+        let actions = send(vni, switch, false, epoch).into();
+        destination(entering(&of_epoch(vni, from)), vni, mac, actions)
     })
 }
 

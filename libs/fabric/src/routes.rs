@@ -101,27 +101,52 @@ impl Routes {
         held: &BTreeMap<DatapathId, HeldHops>,
         notes: &dyn Fn(DatapathId) -> bool,
     ) -> Former {
-        let mut former = Former::new();
         if changed.is_empty() {
-            return former;
+            return Former::new();
         }
         let held = HeldNodes::new(&self.vertices, held);
+        let mut former = Former::new();
         for to in 0..self.ways.len() {
-            if !self.ways[to].is_concerned(&self.graph, changed) {
-                continue;
-            }
-            let before = self.ways[to].clone();
-            self.ways[to].repair(&self.graph, &held.towards(to), changed);
-            for from in 0..self.vertices.len() {
-                let (then, now) = (before.hop(from as Node), self.ways[to].hop(from as Node));
-                if then != now && notes(self.vertices[from].id) {
-                    let next = then.map(|hop| (self.vertices[hop.peer as usize].id, hop.port));
-                    let leg = Leg { group: self.vertices[to].group, next };
-                    former.push((self.vertices[to].id, self.vertices[from].id, Some(leg)));
-                }
+            if self.ways[to].is_concerned(&self.graph, changed) {
+                let before = self.ways[to].clone();
+                self.ways[to].repair(&self.graph, &held.towards(to), changed);
+                former.extend(self.turns(to, &before, notes));
             }
         }
         former
+    }
+
+    /// Computes the ways to some destinations anew, since what a switch is held to has changed.
+    pub(crate) fn distrust(
+        &mut self,
+        destinations: impl Iterator<Item = DatapathId>,
+        held: &BTreeMap<DatapathId, HeldHops>,
+        notes: &dyn Fn(DatapathId) -> bool,
+    ) -> Former {
+        let held = HeldNodes::new(&self.vertices, held);
+        let mut former = Former::new();
+        for destination in destinations {
+            let Some(to) = self.node(destination) else { continue };
+            let fresh = Ways::to(to as Node, &self.graph, &held.towards(to));
+            let before = std::mem::replace(&mut self.ways[to], fresh);
+            former.extend(self.turns(to, &before, notes));
+        }
+        former
+    }
+
+    /// The legs of the ways to one destination that have changed.
+    fn turns(&self, to: usize, before: &Ways, notes: &dyn Fn(DatapathId) -> bool) -> Former {
+        let turns = (0..self.vertices.len()).filter_map(|from| {
+            let then = before.hop(from as Node);
+            let at = self.vertices[from].id;
+            if then == self.ways[to].hop(from as Node) || !notes(at) {
+                return None;
+            }
+            let next = then.map(|hop| (self.vertices[hop.peer as usize].id, hop.port));
+            let leg = Leg { group: self.vertices[to].group, next };
+            Some((self.vertices[to].id, at, Some(leg)))
+        });
+        turns.collect()
     }
 
     /// A switch can be changed again.

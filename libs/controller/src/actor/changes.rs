@@ -15,7 +15,7 @@ use crate::{
     mending,
     rounds::{self, RoundId, SessionKey},
     session::Stage,
-    steps::Next,
+    steps::{self, Next},
 };
 
 /// A switch that has been read, and waits to be told what to change.
@@ -97,9 +97,10 @@ impl Actor {
         }
         let mut sessions = BTreeSet::new();
         for (id, (before, after)) in step {
-            let Some(session) = self.sessions.get(&id) else { continue };
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
             if session.takes_changes {
                 let changes = difference(&after, &before, true);
+                session.turns.insert(round, steps::turns(&before, &after));
                 session.give(Work::Apply { round, changes });
                 sessions.insert((id, session.epoch));
             }
@@ -148,6 +149,9 @@ impl Actor {
         match progress {
             Progress::Installed { program, plan } => self.installed(key, program, plan),
             Progress::Confirmed { through, synchronized, refused } => {
+                if let Some(session) = self.sessions.get_mut(&key.0) {
+                    session.turns = session.turns.split_off(&(through + 1));
+                }
                 self.stale.extend(self.rounds.confirm(key, through));
                 self.confirmed(key, synchronized, refused);
             }
@@ -185,7 +189,7 @@ impl Actor {
         }
         // The installer may be gone, if the connection is: then nothing is to be done.
         let _ = plan.send(Plan { changes, through: self.rounds.last_id() });
-        self.fabric.set_connected(id, true);
+        self.fabric.set_connected(id);
     }
 
     fn confirmed(&mut self, key: SessionKey, synchronized: bool, refused: Option<String>) {

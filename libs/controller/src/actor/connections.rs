@@ -46,8 +46,9 @@ impl Actor {
     pub(super) fn end_session(&mut self, id: DatapathId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         session.close();
-        self.fabric.set_connected(id, false);
-        self.steps.forget_switch(id);
+        let mut unconfirmed = self.steps.forget_switch(id);
+        unconfirmed.extend(session.turns.values().flatten());
+        self.fabric.set_disconnected(id, &unconfirmed);
         let over = self.rounds.end_session((id, session.epoch));
         self.stale.extend(over);
         self.stale_switch(id);

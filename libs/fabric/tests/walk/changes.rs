@@ -1,11 +1,11 @@
 //! Sequences of changes: what the revisions add up to is what compiling everything gives, and on
 //! the way there no frame loops, is duplicated, leaks or gets lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use l2sces_fabric::{Fabric, Revision, Step};
 use l2sces_model::MacAddress;
-use l2sces_openflow::{Action, Change, Program};
+use l2sces_openflow::{Action, Change, GroupId, Program};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{
@@ -59,7 +59,7 @@ impl World {
         let connected: BTreeSet<_> = scenario.switch_ids().collect();
         let program = |switch: &u64| (*switch, fabric.program(id(*switch)));
         let installed = connected.iter().map(program).collect();
-        connected.iter().for_each(|switch| fabric.set_connected(id(*switch), true));
+        connected.iter().for_each(|switch| fabric.set_connected(id(*switch)));
         Self { scenario, fabric, installed, connected }
     }
 
@@ -135,6 +135,14 @@ fn changes(before: &Program, after: &Program) -> Vec<Change> {
     let groups = before.groups.keys().filter(|id| !after.groups.contains_key(id));
     list.extend(groups.copied().map(Change::DeleteGroup));
     list
+}
+
+/// The groups that a change turns elsewhere.
+fn turns(before: &Program, after: &Program) -> BTreeSet<GroupId> {
+    let is_turned = |id: &&GroupId| {
+        before.groups.get(id).is_some_and(|body| after.groups.get(id) != Some(body))
+    };
+    after.groups.keys().filter(is_turned).copied().collect()
 }
 
 fn make(program: &mut Program, change: Change) {
@@ -245,7 +253,7 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
         if let Move::Connection(switch) = change {
             let switch = switch.index(world.scenario.switches as usize) as u64 + 1;
             if world.connected.remove(&switch) {
-                world.fabric.set_connected(id(switch), false);
+                world.fabric.set_disconnected(id(switch), &BTreeSet::new());
             } else {
                 // As the engine does: compile what has come in, then bring the switch to that, and
                 // only then count on it.
@@ -254,7 +262,7 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
                 let wanted = world.fabric.program(id(switch));
                 let there = world.installed[&switch].clone();
                 steps.push(Step::from([(id(switch), (there, wanted))]));
-                world.fabric.set_connected(id(switch), true);
+                world.fabric.set_connected(id(switch));
             }
         } else {
             world.wish(change);
@@ -264,10 +272,34 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
         steps.extend(more);
         let flights = flights(&before, &world.scenario);
         // What a switch without controller lacks is nobody's promise.
-        let is_stable = world.connected.len() == world.scenario.switches as usize
+        let mut is_stable = world.connected.len() == world.scenario.switches as usize
             && !matches!(change, Move::Connection(_));
-        for step in steps {
+        let mut steps: VecDeque<_> = steps.into();
+        let may_fail = matches!(change, Move::Link(..));
+        while let Some(mut step) = steps.pop_front() {
+            // In the middle of the last step a switch loses its controller.
+            let victim = step.keys().nth(random as usize % step.len().max(1)).copied();
+            let victim = victim.filter(|at| {
+                may_fail
+                    && steps.is_empty()
+                    && random % 3 == 0
+                    && world.connected.contains(&at.get())
+            });
+            if let Some(at) = victim
+                && let Some((before, after)) = step.remove(&at)
+            {
+                let list = changes(&before, &after);
+                let made = random as usize % (list.len() + 1);
+                let installed = world.installed.get_mut(&at.get()).unwrap();
+                list.into_iter().take(made).for_each(|change| make(installed, change));
+                world.connected.remove(&at.get());
+                world.fabric.set_disconnected(at, &turns(&before, &after));
+                is_stable = false;
+            }
             carry_out(&mut world, step, &flights, is_stable, &mut random)?;
+            if steps.is_empty() {
+                steps.extend(world.fabric.recompile().steps);
+            }
         }
         check(&world.simulator(), &flights, is_stable)?;
         let mut fresh = Fabric::new();
