@@ -282,7 +282,7 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
             let victim = victim.filter(|at| {
                 may_fail
                     && steps.is_empty()
-                    && random % 3 == 0
+                    && random.is_multiple_of(3)
                     && world.connected.contains(&at.get())
             });
             if let Some(at) = victim
