@@ -116,7 +116,7 @@ pub struct Network {
 /// What a network has been given for life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// VXLAN network identifier.
+    /// Virtual network identifier.
     pub vni: Vni,
     /// MTU of its ports, in bytes.
     pub mtu: u32,
