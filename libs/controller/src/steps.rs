@@ -101,6 +101,16 @@ impl Steps {
         self.fence = self.is_fenced.then_some(Fence { through: round, deadline: now + PATIENCE });
     }
 
+    /// Gives back what is not handed out, and those who wait for it.
+    pub(crate) fn abandon(&mut self) -> (VecDeque<Step>, Vec<oneshot::Sender<()>>) {
+        (std::mem::take(&mut self.rest), std::mem::take(&mut self.waiters))
+    }
+
+    /// What the steps concern.
+    pub(crate) fn subjects(&self) -> BTreeSet<Subject> {
+        self.subjects.clone()
+    }
+
     /// A switch has gone away: it is to be read before it is changed again, whole, so that none of
     /// the steps concerns it any more. Returns the groups that it was to turn.
     pub(crate) fn forget_switch(&mut self, id: DatapathId) -> BTreeSet<GroupId> {

@@ -36,6 +36,8 @@ pub(crate) struct Pending {
     /// By slice, destination and switch.
     pub(crate) legs: BTreeMap<(Name, DatapathId, DatapathId), Option<Leg>>,
     pub(crate) subjects: BTreeSet<Subject>,
+    /// What earlier revisions were to add and delete, and did not.
+    pub(crate) undone: Vec<(DatapathId, Program, Program)>,
 }
 
 impl Part {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::{DatapathId, Name, Vni};
-use l2sces_openflow::Program;
+use l2sces_openflow::{Action, GroupId, Program};
 
 use crate::{
     Fabric,
@@ -52,8 +52,11 @@ impl Fabric {
     /// that it follows the old way: so it never comes by a switch twice in the same state, and none
     /// loops. What is not needed any more goes last.
     pub fn recompile(&mut self) -> Revision {
-        let Pending { parts, legs, subjects } = std::mem::take(&mut self.pending);
+        let Pending { parts, legs, subjects, undone } = std::mem::take(&mut self.pending);
         let mut whole = Step::new();
+        for (at, before, after) in undone {
+            merge(&mut whole, at, before, after);
+        }
         for (part, before) in parts {
             let after = self.compile_part(&part);
             merge(&mut whole, part.switch(), before, after);
@@ -83,10 +86,50 @@ impl Fabric {
     }
 }
 
+impl Fabric {
+    /// Takes back steps that were not handed out, since a switch that they count on is gone: the
+    /// next revision puts their turns into another order, and has what else they were to do.
+    pub fn take_back(
+        &mut self,
+        steps: impl IntoIterator<Item = Step>,
+        subjects: impl IntoIterator<Item = Subject>,
+    ) {
+        self.pending.subjects.extend(subjects);
+        for (at, (mut before, mut after)) in steps.into_iter().flatten() {
+            let turned = after.groups.keys().filter(|id| before.groups.contains_key(id));
+            for id in turned.copied().collect::<Vec<_>>() {
+                let Some(way) = self.way_with(id, at) else { continue };
+                after.groups.remove(&id);
+                let Some(body) = before.groups.remove(&id) else { continue };
+                let ports = body.buckets.iter().flat_map(|bucket| &bucket.actions);
+                let next = ports
+                    .filter_map(|action| match action {
+                        Action::Output(port) => Some((at, Some(*port))),
+                        _ => None,
+                    })
+                    .next();
+                // Which switch the port leads to is not asked for of what was.
+                self.pending.legs.entry(way).or_insert(Some(Leg { group: id, next }));
+            }
+            self.pending.undone.push((at, before, after));
+        }
+    }
+
+    /// The slice and destination that a switch has a group for.
+    fn way_with(&self, group: GroupId, at: DatapathId) -> Option<(Name, DatapathId, DatapathId)> {
+        let mut slices = self.slices.iter().filter(|(_, slice)| slice.members.contains(&at));
+        slices
+            .find_map(|(name, slice)| Some((name.clone(), slice.routes.destination_of(group)?, at)))
+    }
+}
+
 /// Adds one part's change to a switch's, if it is one.
 fn merge(step: &mut Step, at: DatapathId, before: Program, after: Program) {
     if before != after {
         let (whole_before, whole_after) = step.entry(at).or_default();
+        // An earlier change of the same that was not made ends here.
+        whole_after.flows.retain(|key, _| !before.flows.contains_key(key));
+        whole_after.groups.retain(|id, _| !before.groups.contains_key(id));
         extend(whole_before, before);
         extend(whole_after, after);
     }

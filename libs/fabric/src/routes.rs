@@ -67,6 +67,11 @@ impl Routes {
         self.node(destination).map(|node| self.vertices[node].group)
     }
 
+    /// The switch that a group leads to.
+    pub(crate) fn destination_of(&self, group: GroupId) -> Option<DatapathId> {
+        self.vertices.iter().find(|vertex| vertex.group == group).map(|vertex| vertex.id)
+    }
+
     /// What a switch has installed, for as long as it cannot be changed.
     pub(crate) fn hops_of(&self, at: DatapathId) -> HeldHops {
         let legs = self.destinations(at).filter_map(|to| Some((to, self.leg(to, at)?.next?)));

@@ -334,6 +334,36 @@ impl Lab {
         fs::read_to_string(&path).context(|| format!("read {}", path.display()))
     }
 
+    /// Saves what tells how things stand, for whoever looks into a failure: the logs, the flows and
+    /// groups of every bridge, and what every datapath does. Returns where: next to the binaries, in `lab-logs/<id>`.
+    ///
+    /// # Errors
+    /// A switch does not answer, or the files cannot be written.
+    pub async fn keep_evidence(&self) -> Result<PathBuf, LabError> {
+        let kept = self.inner.copy_logs().context(|| "keep logs".to_owned())?;
+        for node in self.inner.layout.nodes() {
+            for bridge in node.bridges().await? {
+                let rules = [node.flows(&bridge).await?, node.groups(&bridge).await?].concat();
+                let path = kept.join(format!("{}-{bridge}.rules", node.name));
+                fs::write(&path, rules.join("\n"))
+                    .context(|| format!("write {}", path.display()))?;
+            }
+            let mut datapath = String::new();
+            for question in [
+                &["dpif/show"][..],
+                &["dpctl/dump-flows", "-m"],
+                &["tnl/ports/show", "-v"],
+                &["tnl/neigh/show"],
+                &["bfd/show"],
+            ] {
+                datapath += &format!("{question:?}\n{}\n", node.appctl(question).await?);
+            }
+            let path = kept.join(format!("{}.datapath", node.name));
+            fs::write(&path, datapath).context(|| format!("write {}", path.display()))?;
+        }
+        Ok(kept)
+    }
+
     /// Counts the rows of every table of every service, without the migrations' own table.
     ///
     /// # Errors
@@ -465,18 +495,19 @@ impl Drop for Inner {
 
 impl Inner {
     /// Saves the logs of a lab whose test fails next to the binaries, in `lab-logs/<id>`.
-    fn keep_logs(&self) {
+    fn copy_logs(&self) -> io::Result<PathBuf> {
         let kept = self.layout.binaries.join("lab-logs").join(&self.layout.id);
-        let copy = || -> io::Result<()> {
-            fs::create_dir_all(&kept)?;
-            for entry in fs::read_dir(self.layout.directory.join("log"))? {
-                let entry = entry?;
-                fs::copy(entry.path(), kept.join(entry.file_name()))?;
-            }
-            Ok(())
-        };
-        match copy() {
-            Ok(()) => tracing::error!("logs of the lab are kept in {}", kept.display()),
+        fs::create_dir_all(&kept)?;
+        for entry in fs::read_dir(self.layout.directory.join("log"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), kept.join(entry.file_name()))?;
+        }
+        Ok(kept)
+    }
+
+    fn keep_logs(&self) {
+        match self.copy_logs() {
+            Ok(kept) => tracing::error!("logs of the lab are kept in {}", kept.display()),
             Err(error) => tracing::warn!(%error, "the lab's logs could not be kept"),
         }
     }

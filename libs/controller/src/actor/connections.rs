@@ -48,6 +48,12 @@ impl Actor {
         session.close();
         let mut unconfirmed = self.steps.forget_switch(id);
         unconfirmed.extend(session.turns.values().flatten());
+        // The steps that are left may count on what the switch has not done.
+        let (rest, waiters) = self.steps.abandon();
+        self.waiters.extend(waiters);
+        if !rest.is_empty() {
+            self.fabric.take_back(rest, self.steps.subjects());
+        }
         self.fabric.set_disconnected(id, &unconfirmed);
         let over = self.rounds.end_session((id, session.epoch));
         self.stale.extend(over);

@@ -277,13 +277,10 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
         let mut steps: VecDeque<_> = steps.into();
         let may_fail = matches!(change, Move::Link(..));
         while let Some(mut step) = steps.pop_front() {
-            // In the middle of the last step a switch loses its controller.
+            // In the middle of its changes of this step a switch loses its controller.
             let victim = step.keys().nth(random as usize % step.len().max(1)).copied();
             let victim = victim.filter(|at| {
-                may_fail
-                    && steps.is_empty()
-                    && random.is_multiple_of(3)
-                    && world.connected.contains(&at.get())
+                may_fail && random.is_multiple_of(3) && world.connected.contains(&at.get())
             });
             if let Some(at) = victim
                 && let Some((before, after)) = step.remove(&at)
@@ -293,7 +290,14 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
                 let installed = world.installed.get_mut(&at.get()).unwrap();
                 list.into_iter().take(made).for_each(|change| make(installed, change));
                 world.connected.remove(&at.get());
-                world.fabric.set_disconnected(at, &turns(&before, &after));
+                let mut unconfirmed = turns(&before, &after);
+                for step in &mut steps {
+                    if let Some((before, after)) = step.remove(&at) {
+                        unconfirmed.extend(turns(&before, &after));
+                    }
+                }
+                world.fabric.take_back(std::mem::take(&mut steps), []);
+                world.fabric.set_disconnected(at, &unconfirmed);
                 is_stable = false;
             }
             carry_out(&mut world, step, &flights, is_stable, &mut random)?;
