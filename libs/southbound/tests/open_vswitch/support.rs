@@ -132,7 +132,10 @@ impl OpenVswitch {
         self.switch.wait().unwrap();
         std::fs::remove_file(self.management()).unwrap();
         self.switch = switch(&self.directory);
-        eventually("the bridge is back", || async { self.management().exists() }).await;
+        eventually("the bridge is back", || async {
+            tokio::net::UnixStream::connect(self.management()).await.is_ok()
+        })
+        .await;
     }
 }
 
