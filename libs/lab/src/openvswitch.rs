@@ -19,9 +19,6 @@ pub(crate) const UNDERLAY_INTERFACE: &str = "eth-phy";
 /// The gateway's interface to the WAN, a port of [`WAN_BRIDGE`].
 pub(crate) const WAN_INTERFACE: &str = "eth-wan";
 
-/// The node's bridge that keeps the UDP ports of tunnels open.
-pub(crate) const HOLDING_BRIDGE: &str = "br-hold";
-
 /// How long Open vSwitch may take to carry something out; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,26 +60,7 @@ pub(crate) async fn up(
     for (bridge, interface, address) in underlays(node) {
         add_underlay(node, bridge, interface, address).await?;
     }
-    hold_tunnel_ports(node).await?;
     restore_addresses(node).await
-}
-
-/// Keeps the UDP ports of tunnels open, by a bridge that drops what comes to them without a tunnel.
-///
-/// The userspace datapath hands what comes to a UDP port without any tunnel to the host, and goes on
-/// doing so after there is a tunnel, for as long as the peer does not pause: a tunnel that goes and
-/// comes back, as when a node leaves a slice and returns, could stay deaf for ever.
-async fn hold_tunnel_ports(node: &Node) -> Result<(), LabError> {
-    let mut arguments = vec!["add-br", HOLDING_BRIDGE, "--", "set", "Bridge", HOLDING_BRIDGE];
-    arguments.extend(["datapath_type=netdev", "fail_mode=secure"]);
-    let ports = [l2sces_model::SPS_TUNNEL_UDP_PORT, l2sces_model::NED_TUNNEL_UDP_PORT];
-    let ports = ports.map(|port| (format!("hold-{port}"), format!("options:dst_port={port}")));
-    for (name, port) in &ports {
-        arguments.extend(["--", "add-port", HOLDING_BRIDGE, name, "--", "set", "Interface", name]);
-        arguments.extend(["type=geneve", "options:remote_ip=flow", "options:key=flow", port]);
-    }
-    vsctl(node, arguments).await?;
-    Ok(())
 }
 
 fn process(

@@ -7,7 +7,7 @@ use crate::{
     error::LabError,
     layout::{Node, UNDERLAY_BRIDGE, WAN_BRIDGE},
     namespace::Namespace,
-    openvswitch::{self, HOLDING_BRIDGE},
+    openvswitch,
 };
 
 /// What has passed a port.
@@ -58,15 +58,14 @@ impl Node {
         Ok(command::run(&mut appctl).await?)
     }
 
-    /// Names of the bridges, but those that stand for the host's own.
+    /// Names of the bridges, but those that hold the node's underlay addresses.
     ///
     /// # Errors
     /// Open vSwitch does not answer.
     pub async fn bridges(&self) -> Result<Vec<String>, LabError> {
         let list = self.vsctl(["list-br"]).await?;
-        let is_host =
-            |bridge: &str| [UNDERLAY_BRIDGE, WAN_BRIDGE, HOLDING_BRIDGE].contains(&bridge);
-        Ok(list.lines().filter(|bridge| !is_host(bridge)).map(str::to_owned).collect())
+        let is_ours = |bridge: &&str| *bridge != UNDERLAY_BRIDGE && *bridge != WAN_BRIDGE;
+        Ok(list.lines().filter(is_ours).map(str::to_owned).collect())
     }
 
     /// Names of a bridge's ports, without its own.
