@@ -50,6 +50,9 @@ const LABEL_FLOODED: u64 = 1 << 31;
 /// The bits of a label that name the destination switch, by its group.
 const LABEL_DESTINATION: u64 = 0xffff_ffff << 32;
 
+/// How many bits of a label there are beside the destination.
+const LABEL_REST_BITS: u16 = 32;
+
 /// The bit of a packet mark that says the same.
 const MARK_FLOODED: u32 = 1 << 24;
 /// First bit of the epoch in a packet mark.
@@ -203,13 +206,25 @@ pub fn link(port: u32) -> [Flow; 2] {
 }
 
 /// Frames that are labelled for another switch.
+///
+/// The rest of the label is read, though nothing depends on it here: Open vSwitch caches what it
+/// does with a frame together with the bits that it has looked at, and when it encapsulates again
+/// it writes the option of the frame that made the entry. Bits that nobody has read would be that
+/// frame's in all others.
 pub fn transit(destination: GroupId) -> Flow {
     flow(
         COOKIE,
         TRANSIT,
         PRIORITY_NETWORK,
         Match::any().tunnel_metadata(label(destination, false, Epoch::NONE), LABEL_DESTINATION),
-        vec![Instruction::ApplyActions(vec![Action::Group(destination)])],
+        vec![Instruction::ApplyActions(vec![
+            Action::Move {
+                from: Bits { register: Register::TunnelMetadata, offset: 0 },
+                to: Bits { register: Register::Metadata, offset: 0 },
+                width: LABEL_REST_BITS,
+            },
+            Action::Group(destination),
+        ])],
     )
 }
 
