@@ -7,7 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod labels;
 mod liveness;
+#[path = "../../../southbound/tests/open_vswitch/process.rs"]
+mod process;
 mod reading;
 mod relay;
 mod steps;

@@ -3,13 +3,10 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    future::Future,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     sync::{Arc, Mutex},
-    thread,
-    time::Duration,
 };
 
 use l2sces_controller::{
@@ -19,50 +16,14 @@ use l2sces_controller::{
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_openflow::{Program, SessionConfig};
 use l2sces_southbound::connect_unix;
-use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
-use tokio::{
-    runtime,
-    sync::mpsc,
-    time::{Instant, sleep, timeout},
+use tokio::{sync::mpsc, time::timeout};
+
+pub(crate) use crate::process::{PATIENCE, eventually, in_namespace, run};
+use crate::{
+    process::{daemon, listens},
+    relay::{Log, Relay, Seen},
 };
-
-use crate::relay::{Log, Relay, Seen};
-
-/// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test in a network namespace that goes with it. Needs root.
-pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    let test = move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (are you root?)");
-        run("ip", ["link", "set", "lo", "up"]);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { timeout(3 * PATIENCE, test()).await.expect("the test hangs") });
-    };
-    if let Err(panic) = thread::spawn(test).join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Waits until a condition holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Runs a command that must succeed; returns what it prints.
-pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -> String {
-    let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {}: {text}{errors}", output.status);
-    text
-}
 
 /// `ovsdb-server` and `ovs-vswitchd` in a network namespace of their own. They end with the thread
 /// that started them, and the namespace with them.
@@ -84,13 +45,15 @@ impl OpenVswitch {
         let control = |name: &str| format!("--unixctl={}", path(name).display());
         let database = daemon(
             directory.path(),
+            "log",
             &["unshare", "-n", "ovsdb-server", &database, &remote, &control("ovsdb.ctl")],
         );
-        eventually("the database answers", || async { path("db.sock").exists() }).await;
+        listens(&path("db.sock")).await;
         let pid = database.id().to_string();
         let remote = format!("unix:{socket}");
         let switch = daemon(
             directory.path(),
+            "log",
             &["nsenter", "-t", &pid, "-n", "ovs-vswitchd", &remote, &control("vswitchd.ctl")],
         );
         let this = Self { directory, database, switch };
@@ -133,7 +96,7 @@ impl OpenVswitch {
         run("ovs-ofctl", words.chain([&*bridge]).chain(argument))
     }
 
-    fn management(&self, bridge: &str) -> PathBuf {
+    pub(crate) fn management(&self, bridge: &str) -> PathBuf {
         self.directory().join(format!("{bridge}.mgmt"))
     }
 
@@ -147,7 +110,7 @@ impl OpenVswitch {
              inactivity_probe=60000",
             self.directory().display()
         ));
-        eventually("the bridge is there", || async { self.management(bridge).exists() }).await;
+        listens(&self.management(bridge)).await;
     }
 
     /// Adds a port that needs nothing of the system.
@@ -181,23 +144,6 @@ impl Drop for OpenVswitch {
             let _ = process.wait();
         }
     }
-}
-
-/// A process that is killed when the thread that starts it ends.
-fn daemon(directory: &Path, words: &[&str]) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(directory.join("log"));
-    let log = log.unwrap();
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL"])
-        .args(words)
-        .env("OVS_RUNDIR", directory)
-        .env("OVS_LOGDIR", directory)
-        .env("OVS_DBDIR", directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 /// An engine, and what it tells.

@@ -8,6 +8,7 @@
 )]
 
 mod monitor;
+mod process;
 mod read_back;
 mod sessions;
 mod support;

@@ -1,57 +1,13 @@
 //! A real Open vSwitch in a network namespace of its own.
 
-use std::{
-    ffi::OsStr,
-    future::Future,
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{ffi::OsStr, net::Ipv4Addr, path::PathBuf, process::Child};
 
 use l2sces_southbound::{ListenArgs, Listener, SwitchConnection, SwitchEvent};
-use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
-use tokio::{
-    runtime,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::timeout;
 
-/// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test in a network namespace that goes with it. Needs root.
-pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    let test = move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (are you root?)");
-        run("ip", ["link", "set", "lo", "up"]);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { timeout(2 * PATIENCE, test()).await.expect("the test hangs") });
-    };
-    if let Err(panic) = thread::spawn(test).join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// Waits until a condition holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Runs a command that must succeed; returns what it prints.
-pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -> String {
-    let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {}: {text}{errors}", output.status);
-    text
-}
+pub(crate) use crate::process::{PATIENCE, eventually, in_namespace, run};
+use crate::process::{daemon, listens};
 
 /// `ovsdb-server` and `ovs-vswitchd` with the userspace datapath and one bridge, `br0`, with the
 /// datapath id 0x2a. Ends with the thread that started it, whatever ends that.
@@ -69,11 +25,16 @@ impl OpenVswitch {
         run("ovsdb-tool", [OsStr::new("create"), path("conf.db").as_ref(), schema.as_ref()]);
         let remote = format!("--remote=punix:{}", path("db.sock").display());
         let database = daemon(
-            &directory,
-            "ovsdb-server",
-            &[path("conf.db").to_str().unwrap(), &remote, &control(&directory, "ovsdb-server")],
+            directory.path(),
+            "ovsdb-server.log",
+            &[
+                "ovsdb-server",
+                path("conf.db").to_str().unwrap(),
+                &remote,
+                &control(&directory, "ovsdb-server"),
+            ],
         );
-        eventually("the database answers", || async { path("db.sock").exists() }).await;
+        listens(&path("db.sock")).await;
         let switch = switch(&directory);
         let this = Self { directory, database, switch };
         this.vsctl("--no-wait init");
@@ -82,7 +43,7 @@ impl OpenVswitch {
              protocols=OpenFlow13 other_config:datapath-id=000000000000002a \
              other_config:disable-in-band=true",
         );
-        eventually("the bridge is there", || async { this.management().exists() }).await;
+        listens(&this.management()).await;
         this
     }
 
@@ -132,10 +93,7 @@ impl OpenVswitch {
         self.switch.wait().unwrap();
         std::fs::remove_file(self.management()).unwrap();
         self.switch = switch(&self.directory);
-        eventually("the bridge is back", || async {
-            tokio::net::UnixStream::connect(self.management()).await.is_ok()
-        })
-        .await;
+        listens(&self.management()).await;
     }
 }
 
@@ -151,27 +109,12 @@ impl Drop for OpenVswitch {
 
 fn switch(directory: &TempDir) -> Child {
     let database = format!("unix:{}", directory.path().join("db.sock").display());
-    daemon(directory, "ovs-vswitchd", &[&database, &control(directory, "ovs-vswitchd")])
+    let words = ["ovs-vswitchd", &database, &control(directory, "ovs-vswitchd")];
+    daemon(directory.path(), "ovs-vswitchd.log", &words)
 }
 
 fn control(directory: &TempDir, program: &str) -> String {
     format!("--unixctl={}", directory.path().join(format!("{program}.ctl")).display())
-}
-
-/// A process that is killed when the thread that starts it ends.
-fn daemon(directory: &TempDir, program: &str, args: &[&str]) -> Child {
-    let log = std::fs::File::create(directory.path().join(format!("{program}.log"))).unwrap();
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", program])
-        .args(args)
-        .env("OVS_RUNDIR", directory.path())
-        .env("OVS_LOGDIR", directory.path())
-        .env("OVS_DBDIR", directory.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 
 /// A listener on a free port of the loopback interface, without TLS.
