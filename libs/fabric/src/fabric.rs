@@ -14,7 +14,7 @@ use crate::{
     pipeline,
     routes::{Former, Routes, Vertex},
     slice::{HeldHops, Slice},
-    switch::Switch,
+    switch::{Switch, is_connected},
 };
 
 /// Added to the cost of going through a switch that is to be spared: any way around it is taken.
@@ -457,10 +457,6 @@ impl Fabric {
         }
         graph
     }
-}
-
-fn is_connected(switches: &BTreeMap<DatapathId, Switch>, id: DatapathId) -> bool {
-    switches.get(&id).is_some_and(|switch| switch.connected)
 }
 
 /// Takes a value out of the set at a key, and the key if nothing is left of it.

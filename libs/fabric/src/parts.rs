@@ -14,6 +14,7 @@ use crate::{
     network::Network,
     pipeline,
     routes::{Former, Leg},
+    switch::is_connected,
 };
 
 /// A part of one switch's program.
@@ -107,7 +108,7 @@ impl Fabric {
     }
 
     pub(crate) fn is_connected(&self, id: DatapathId) -> bool {
-        self.switches.get(&id).is_some_and(|switch| switch.connected)
+        is_connected(&self.switches, id)
     }
 
     /// What a switch has whatever its networks may change.

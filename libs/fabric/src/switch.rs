@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use l2sces_model::InterfaceName;
+use l2sces_model::{DatapathId, InterfaceName};
 
 use crate::SwitchSpec;
 
@@ -29,4 +29,9 @@ impl Switch {
         let port = self.interfaces.get(interface).copied();
         (port.is_some() || !self.has_reported).then_some(port)
     }
+}
+
+/// Whether a switch can be changed now.
+pub(crate) fn is_connected(switches: &BTreeMap<DatapathId, Switch>, id: DatapathId) -> bool {
+    switches.get(&id).is_some_and(|switch| switch.connected)
 }

@@ -1,5 +1,4 @@
 //! Who gets in, and who may call what: over real TLS.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What happens to calls: errors, deadlines, reflection, shutdown.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+#![allow(clippy::unwrap_used, reason = "test")]
 
 mod support;
 

@@ -1,5 +1,4 @@
 //! One trace from the client's span through the wire to the server's handler.
-#![allow(clippy::unwrap_used, reason = "test")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The client against a real `ovsdb-server` with Open vSwitch's schema.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     path::Path,

@@ -103,9 +103,12 @@ async fn a_receiver_that_is_too_slow_gets_a_resync_for_what_it_missed() {
         .await
         .unwrap();
     // Wait until the queue is full, so that some do get lost.
-    while receiver.len() < receiver.max_capacity() {
-        sleep(Duration::from_millis(10)).await;
-    }
+    let full = async {
+        while receiver.len() < receiver.max_capacity() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), full).await.expect("the queue gets full");
     let mut payloads = 0;
     while next(&mut receiver).await != Notification::Resync {
         payloads += 1;

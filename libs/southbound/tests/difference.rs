@@ -1,12 +1,5 @@
 //! The difference, carried out by a model of a switch.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::BTreeSet;
 
 use l2sces_openflow::{

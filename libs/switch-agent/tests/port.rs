@@ -1,6 +1,6 @@
 //! Ports: pods and interfaces, attached, changed, repaired, detached, watched.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The bridge itself: controllers, tunnels, trunk, removal.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! A process that is told of a collector exports its spans there before it ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test")]
+#![allow(clippy::unwrap_used, reason = "test")]
 
 use std::{
     convert::Infallible,

@@ -1,5 +1,4 @@
 //! The real program against a slice-manager that knows slices only.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test")]
 
 mod support;
 

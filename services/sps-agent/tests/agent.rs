@@ -1,6 +1,6 @@
 //! The real binary in a node's network namespace.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../libs/switch-agent/tests/support/mod.rs"]
 mod support;

@@ -1,11 +1,6 @@
 //! The codec against bytes of other makes, against Wireshark's dissector, and against itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bad;
 mod golden;
