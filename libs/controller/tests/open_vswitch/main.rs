@@ -7,11 +7,21 @@
     reason = "a test fails by panicking"
 )]
 
+#[allow(dead_code, reason = "the walk uses more of it")]
+#[path = "../../../fabric/tests/walk/clusters.rs"]
+mod clusters;
 mod labels;
 mod liveness;
 #[path = "../../../southbound/tests/open_vswitch/process.rs"]
 mod process;
 mod reading;
 mod relay;
+#[allow(dead_code, reason = "the walk uses more of it")]
+#[path = "../../../fabric/tests/walk/scenario.rs"]
+mod scenario;
+#[allow(dead_code, reason = "the walk uses more of it")]
+#[path = "../../../fabric/tests/walk/simulator.rs"]
+mod simulator;
 mod steps;
 mod support;
+mod trace;

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod clusters;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod scenario;

@@ -43,6 +43,8 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     pub(crate) deliveries: Vec<Delivery>,
+    /// Where it came in, at one switch after the other, and as what.
+    pub(crate) hops: Vec<(u64, u32, Frame)>,
     /// How often each link carried it, in each direction.
     pub(crate) links: BTreeMap<(u64, u64), usize>,
     /// It did not come to rest.
@@ -103,6 +105,7 @@ impl Simulator {
                 walk.looped = true;
                 return walk;
             }
+            walk.hops.push((switch, in_port, frame.clone()));
             for (out_port, frame) in self.switch(switch, in_port, frame) {
                 match self.wires.get(&(switch, out_port)) {
                     Some(&Wire::Tunnel(peer, peer_port)) => {
@@ -121,7 +124,7 @@ impl Simulator {
     }
 
     /// One switch: the frames that it sends, each with its port.
-    fn switch(&self, switch: u64, in_port: u32, mut frame: Frame) -> Vec<(u32, Frame)> {
+    pub(crate) fn switch(&self, switch: u64, in_port: u32, mut frame: Frame) -> Vec<(u32, Frame)> {
         let mut out = Vec::new();
         let Some(tables) = self.switches.get(&switch) else { return out };
         let mut metadata = 0;
