@@ -174,8 +174,14 @@ impl Discovery {
     }
 
     /// Takes a frame that came in at a switch's interface; returns whether it was one of ours and
-    /// told something new.
-    pub(crate) fn frame_arrived(&mut self, at: &LinkEnd, frame: &[u8], now: Instant) -> bool {
+    /// told something new. `name` is what people call a switch.
+    pub(crate) fn frame_arrived(
+        &mut self,
+        at: &LinkEnd,
+        frame: &[u8],
+        now: Instant,
+        name: impl Fn(DatapathId) -> String,
+    ) -> bool {
         let Some(sender) = self.key.sender(frame) else { return false };
         let ends = (sender, at.clone());
         if let Some(direction) = self.directions.get_mut(&ends) {
@@ -185,13 +191,18 @@ impl Discovery {
         }
         let (sender, _) = ends;
         let astray = format!(
-            "discovery frames from {} of switch {} arrive at {} of switch {}",
-            sender.interface, sender.switch, at.interface, at.switch
+            "discovery frames that {} sends into {} come out at {}, of {}",
+            name(sender.switch),
+            sender.interface,
+            name(at.switch),
+            at.interface
         );
         let mut news = false;
         for ((from, to), direction) in &mut self.directions {
-            if *from == sender || to == at {
+            if *from == sender {
                 news |= direction.went_astray(&astray);
+            } else if to == at {
+                news |= direction.met_strangers(&astray);
             }
         }
         news

@@ -45,7 +45,10 @@ impl Actor {
         let interface = in_port.and_then(|port| self.sessions.get(&id)?.interface(port).cloned());
         let Some(interface) = interface else { return };
         let end = LinkEnd { switch: id, interface };
-        if self.discovery.frame_arrived(&end, &packet.data, Instant::now()) {
+        let name = |id: DatapathId| {
+            self.fabric.switch_name(id).map_or_else(|| id.to_string(), ToOwned::to_owned)
+        };
+        if self.discovery.frame_arrived(&end, &packet.data, Instant::now(), name) {
             self.note_broken_links();
             self.stale_slices();
         }

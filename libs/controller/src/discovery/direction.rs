@@ -22,8 +22,10 @@ pub(super) struct Direction {
     pub(super) next_probe: Option<Instant>,
     unanswered: u32,
     verified: bool,
-    /// Where probes arrive that should arrive here, or from where they come instead.
+    /// Where its probes arrive instead.
     astray: Option<String>,
+    /// Whose probes arrive instead.
+    strangers: Option<String>,
 }
 
 impl Direction {
@@ -43,16 +45,25 @@ impl Direction {
         self.unanswered = 0;
         self.verified = true;
         self.astray = None;
+        self.strangers = None;
         is_news
     }
 
-    /// A probe has arrived elsewhere, or one from elsewhere has arrived; returns whether that is
-    /// news.
+    /// A probe has arrived elsewhere; returns whether that is news.
     pub(super) fn went_astray(&mut self, astray: &str) -> bool {
+        let before = self.message();
         self.verified = false;
-        let is_news = self.astray.as_deref() != Some(astray);
         self.astray = Some(astray.to_owned());
-        is_news
+        before != self.message()
+    }
+
+    /// A probe from elsewhere has arrived where those of this direction should; returns whether
+    /// that is news: not if it is known where they go.
+    pub(super) fn met_strangers(&mut self, strangers: &str) -> bool {
+        let before = self.message();
+        self.verified = false;
+        self.strangers = Some(strangers.to_owned());
+        before != self.message()
     }
 
     /// Forgets what was not heard. Where probes went astray they are taken to do so until one
@@ -68,7 +79,7 @@ impl Direction {
     }
 
     pub(super) fn is_astray(&self) -> bool {
-        self.astray.is_some()
+        self.astray.is_some() || self.strangers.is_some()
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -77,8 +88,8 @@ impl Direction {
 
     /// What is wrong, in one sentence; empty if nothing is.
     pub(super) fn message(&self) -> String {
-        match &self.astray {
-            Some(astray) => astray.clone(),
+        match self.astray.as_ref().or(self.strangers.as_ref()) {
+            Some(fault) => fault.clone(),
             None if self.unanswered > TOLERATED => {
                 format!("the last {} discovery frames did not arrive", self.unanswered)
             }

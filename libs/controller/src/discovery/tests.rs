@@ -4,6 +4,10 @@ fn end(switch: u64, interface: &str) -> LinkEnd {
     LinkEnd { switch: switch.try_into().unwrap(), interface: interface.parse().unwrap() }
 }
 
+fn name(id: DatapathId) -> String {
+    format!("switch {}", id.get())
+}
+
 /// Two switches with one link.
 fn discovery(now: Instant) -> (Discovery, LinkEnd, LinkEnd) {
     let (a, b) = (end(1, "to-b"), end(2, "to-a"));
@@ -27,7 +31,7 @@ fn exchange(
     for probe in probes(discovery, now) {
         let to = if &probe.from == ends[0] { ends[1] } else { ends[0] };
         if Some(&probe.from) != silent {
-            discovery.frame_arrived(to, &probe.frame, now);
+            discovery.frame_arrived(to, &probe.frame, now, name);
         }
     }
 }
@@ -41,9 +45,9 @@ fn a_link_is_up_when_probes_arrive_at_the_other_end() {
     for probe in probes {
         let to = if probe.from == a { &b } else { &a };
         assert!(discovery.fault(&probe.from, to).is_some());
-        assert!(discovery.frame_arrived(to, &probe.frame, now));
+        assert!(discovery.frame_arrived(to, &probe.frame, now, name));
         assert_eq!(discovery.fault(&probe.from, to), None);
-        assert!(!discovery.frame_arrived(to, &probe.frame, now), "nothing new");
+        assert!(!discovery.frame_arrived(to, &probe.frame, now, name), "nothing new");
     }
     assert!(discovery.states().iter().all(|state| state.up));
     assert_eq!(discovery.next_deadline(), Some(now + INTERVAL), "and is left in peace then");
@@ -95,7 +99,7 @@ fn links_that_work_are_probed_together() {
             let ends = [[&a, &b], [&other.a, &other.b]];
             let ends = ends.into_iter().find(|ends| ends.contains(&&from)).unwrap();
             let to = if &from == ends[0] { ends[1] } else { ends[0] };
-            discovery.frame_arrived(to, &frame, now);
+            discovery.frame_arrived(to, &frame, now, name);
         }
         assert_eq!(discovery.next_deadline(), Some(now + INTERVAL));
     }
@@ -167,15 +171,19 @@ fn a_tunnel_that_ends_elsewhere_is_named() {
     let elsewhere = end(3, "to-a");
     let sent = probes(&mut discovery, now);
     let probe = sent.iter().find(|probe| probe.from == a).unwrap();
-    assert!(discovery.frame_arrived(&elsewhere, &probe.frame, now));
-    assert!(!discovery.frame_arrived(&elsewhere, &probe.frame, now), "nothing new");
+    assert!(discovery.frame_arrived(&elsewhere, &probe.frame, now, name));
+    assert!(!discovery.frame_arrived(&elsewhere, &probe.frame, now, name), "nothing new");
     let fault = discovery.fault(&a, &b).unwrap();
-    assert!(fault.contains("arrive at to-a of switch 0000000000000003"), "{fault}");
+    assert!(fault.contains("come out at switch 3, of to-a"), "{fault}");
+    // What comes instead says less.
+    let stranger = DiscoveryKey::new(&[7; 32]).frame(&elsewhere);
+    assert!(!discovery.frame_arrived(&b, &stranger, now, name), "nothing new");
+    assert_eq!(discovery.fault(&a, &b), Some(fault));
     // BFD cannot tell one peer from another.
     discovery.set_lost(&a, true, now);
     discovery.set_lost(&a, false, now);
     assert!(discovery.broken().contains(&(a.clone(), b.clone())));
-    assert!(discovery.frame_arrived(&b, &probe.frame, now));
+    assert!(discovery.frame_arrived(&b, &probe.frame, now, name));
     assert!(discovery.broken().is_empty());
 }
 
@@ -184,13 +192,13 @@ fn frames_of_others_and_altered_frames_are_not_believed() {
     let now = Instant::now();
     let (mut discovery, a, b) = discovery(now);
     let forged = DiscoveryKey::new(&[8; 32]).frame(&a);
-    assert!(!discovery.frame_arrived(&b, &forged, now));
+    assert!(!discovery.frame_arrived(&b, &forged, now, name));
     let genuine = DiscoveryKey::new(&[7; 32]).frame(&a);
     for at in 0..genuine.len() - 2 {
         let mut altered = genuine.clone();
         altered[at] ^= 1;
-        assert!(!discovery.frame_arrived(&b, &altered, now), "byte {at}");
-        assert!(!discovery.frame_arrived(&b, &genuine[..at], now), "cut at {at}");
+        assert!(!discovery.frame_arrived(&b, &altered, now, name), "byte {at}");
+        assert!(!discovery.frame_arrived(&b, &genuine[..at], now, name), "cut at {at}");
     }
-    assert!(discovery.frame_arrived(&b, &genuine, now));
+    assert!(discovery.frame_arrived(&b, &genuine, now, name));
 }
