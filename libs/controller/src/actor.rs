@@ -2,6 +2,7 @@
 //!
 //! It never waits for a switch or the owner: work goes to installers, events to an outbox.
 
+mod addresses;
 mod changes;
 mod connections;
 mod links;
@@ -14,12 +15,15 @@ use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use addresses::Held;
+
 use crate::{
     Event,
     command::Command,
     discovery::{Discovery, DiscoveryKey},
     event::Outbox,
     installer::Progress,
+    learning::Learning,
     readiness::Readiness,
     rounds::{Rounds, SessionKey},
     session::Session,
@@ -41,6 +45,8 @@ enum Input {
     Installer(SessionKey, Progress),
     /// A switch is to be read again, since its flows may not be as wanted.
     Read(SessionKey),
+    /// The changes that a frame has waited for are confirmed.
+    Confirmed(SessionKey, Held),
 }
 
 pub(crate) struct Actor {
@@ -51,6 +57,9 @@ pub(crate) struct Actor {
     /// Switches that have been read, and will be told what to change when the steps are over.
     parked: Vec<changes::Parked>,
     discovery: Discovery,
+    learning: Learning,
+    /// How many frames wait for their flows.
+    held: usize,
     complete: bool,
     epochs: u64,
     /// Those who wait for the changes that are not compiled yet.
@@ -73,6 +82,8 @@ impl Actor {
             steps: Steps::default(),
             parked: Vec::new(),
             discovery: Discovery::new(DiscoveryKey::new(discovery_key)),
+            learning: Learning::default(),
+            held: 0,
             complete: false,
             epochs: 0,
             waiters: Vec::new(),
@@ -97,6 +108,7 @@ impl Actor {
         loop {
             let next_probe = self.discovery.next_deadline();
             let fence = self.steps.fence().map(|fence| fence.deadline);
+            let conflict = self.learning.next_deadline();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some((command, done)) => self.command(command, done),
@@ -105,6 +117,7 @@ impl Actor {
                 Some(input) = self.inputs_rx.recv() => self.input(input),
                 () = sleep_until(next_probe) => self.probe(),
                 () = sleep_until(fence) => {}
+                () = sleep_until(conflict) => self.end_conflicts(),
                 Ok(permit) = events.reserve(), if !self.outbox.is_empty() => {
                     if let Some(event) = self.outbox.pop() {
                         permit.send(event);
@@ -162,11 +175,16 @@ impl Actor {
                 self.fabric.put_port(spec);
             }
             Command::RemovePort(id) => {
+                self.learning.forget_port(&self.fabric, &id);
                 self.fabric.remove_port(&id);
                 self.outbox.forget_port(&id);
             }
-            Command::PutEndpoint(spec) => self.fabric.put_endpoint(spec),
+            Command::PutEndpoint(spec) => {
+                self.learning.forget(spec.vni, spec.mac);
+                self.fabric.put_endpoint(spec);
+            }
             Command::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac),
+            Command::PutLearned(port, addresses) => self.restore_learned(&port, &addresses),
             Command::SetComplete => {
                 self.complete = true;
                 let ids: Vec<_> = self.sessions.keys().copied().collect();
@@ -187,6 +205,7 @@ impl Actor {
             Input::Switch(key, event) if self.is_current(key) => self.switch_event(key, event),
             Input::Installer(key, progress) if self.is_current(key) => self.progress(key, progress),
             Input::Read(key) if self.is_current(key) => self.read_again(key.0),
+            Input::Confirmed(key, held) => self.release(key, held),
             // Of a connection that has been replaced.
             Input::Switch(..) | Input::Installer(..) | Input::Read(_) => {}
         }
@@ -220,7 +239,11 @@ impl Actor {
                 Subject::Network(vni) => {
                     for id in self.fabric.network_ports(vni) {
                         let event = readiness.port(id, &self.outbox);
+                        let addresses = self.addresses(id);
                         self.outbox.push(event);
+                        if let Some(addresses) = addresses {
+                            self.outbox.push(addresses);
+                        }
                     }
                     if self.fabric.has_network(vni) {
                         self.outbox.push(readiness.network(vni));

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use l2sces_fabric::{EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec};
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use tokio::sync::oneshot;
@@ -17,6 +19,7 @@ pub(crate) enum Command {
     RemovePort(PortId),
     PutEndpoint(EndpointSpec),
     RemoveEndpoint(Vni, MacAddress),
+    PutLearned(PortId, BTreeSet<MacAddress>),
     SetComplete,
     Links(oneshot::Sender<Vec<LinkState>>),
 }

@@ -1,6 +1,6 @@
 //! The handle of an engine.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use l2sces_fabric::{EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec};
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
@@ -126,6 +126,12 @@ impl Engine {
     /// Removes an endpoint behind a trunk.
     pub async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
         self.change(Command::RemoveEndpoint(vni, mac)).await;
+    }
+
+    /// Tells which addresses were learned at a port before a restart. They stay there until they are
+    /// seen elsewhere, put as endpoints anew, or not seen for the ageing time.
+    pub async fn put_learned(&self, port: PortId, addresses: BTreeSet<MacAddress>) {
+        self.change(Command::PutLearned(port, addresses)).await;
     }
 
     /// Says that all that is wanted has been put: from now on switches are brought to it, and what

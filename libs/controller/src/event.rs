@@ -1,9 +1,9 @@
 //! What the engine tells its owner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_fabric::{LinkEnd, PortId};
-use l2sces_model::{DatapathId, Name, Vni};
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 
 /// A change of state. Every event tells the whole state of its object, so that only the latest of
 /// an object matters: when the owner lags, older ones are left out.
@@ -27,6 +27,15 @@ pub enum Event {
         /// Why not, in one sentence; empty when ready.
         message: String,
     },
+    /// What is behind a port that may learn addresses, beside its own.
+    PortAddresses {
+        /// Which.
+        id: PortId,
+        /// The addresses that were learned from what it sent.
+        learned: BTreeSet<MacAddress>,
+        /// Addresses that it sent from too, but that are another's, and where.
+        conflicts: BTreeMap<MacAddress, Place>,
+    },
     /// A network's state.
     NetworkState {
         /// Which.
@@ -47,6 +56,15 @@ pub enum Event {
     },
 }
 
+/// Where an address of a network is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// At a port of one of the engine's switches.
+    Port(PortId),
+    /// Beyond a trunk.
+    Region(Name),
+}
+
 /// One direction of a wanted link, as discovered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkState {
@@ -65,6 +83,7 @@ pub struct LinkState {
 enum Key {
     Switch(DatapathId),
     Port(PortId),
+    Addresses(PortId),
     Network(Vni),
     Slice(Name),
 }
@@ -74,6 +93,7 @@ impl Event {
         match self {
             Self::SwitchReady(id) | Self::SwitchDown { id, .. } => Key::Switch(*id),
             Self::PortState { id, .. } => Key::Port(id.clone()),
+            Self::PortAddresses { id, .. } => Key::Addresses(id.clone()),
             Self::NetworkState { vni, .. } => Key::Network(*vni),
             Self::SliceState { name, .. } => Key::Slice(name.clone()),
         }
@@ -103,8 +123,14 @@ impl Outbox {
         matches!(self.told.get(&Key::Port(id.clone())), Some(Event::PortState { ready: true, .. }))
     }
 
+    /// Whether the owner has been told of addresses behind a port.
+    pub(crate) fn knows_addresses(&self, id: &PortId) -> bool {
+        self.told.contains_key(&Key::Addresses(id.clone()))
+    }
+
     pub(crate) fn forget_port(&mut self, id: &PortId) {
         self.forget(&Key::Port(id.clone()));
+        self.forget(&Key::Addresses(id.clone()));
     }
 
     pub(crate) fn forget_network(&mut self, vni: Vni) {

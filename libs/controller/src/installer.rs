@@ -24,6 +24,8 @@ pub(crate) enum Work {
     Apply { round: RoundId, changes: Vec<Change> },
     /// Send frames, each out of a port.
     Send(Vec<(u32, Vec<u8>)>),
+    /// Send a frame through the tables as if it came in by a port.
+    Resume { port: u32, frame: Vec<u8> },
 }
 
 /// What an installer tells the actor.
@@ -75,6 +77,7 @@ where
                 Work::Apply { round, .. } if round <= self.through => Ok(true),
                 Work::Apply { round, changes } => self.apply(round, false, changes).await,
                 Work::Send(frames) => self.send(frames).await,
+                Work::Resume { port, frame } => self.resume(port, frame).await,
             };
             if !matches!(result, Ok(true)) {
                 self.handle.close();
@@ -159,6 +162,11 @@ where
     async fn make(&self, changes: Vec<Change>) -> Result<Option<String>, RequestError> {
         let applied = self.handle.apply(changes.clone()).await?;
         Ok(refusal(self.handle.datapath_id(), &changes, &applied.errors))
+    }
+
+    async fn resume(&self, in_port: u32, frame: Vec<u8>) -> Result<bool, RequestError> {
+        self.handle.packet_out(in_port, vec![Action::Output(port::TABLE)], frame).await?;
+        Ok(true)
     }
 
     async fn send(&self, frames: Vec<(u32, Vec<u8>)>) -> Result<bool, RequestError> {

@@ -19,6 +19,7 @@ mod discovery;
 mod engine;
 mod event;
 mod installer;
+mod learning;
 mod mending;
 mod readiness;
 mod rounds;
@@ -26,7 +27,7 @@ mod session;
 mod steps;
 
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use event::{Event, LinkState};
+pub use event::{Event, LinkState, Place};
 pub use l2sces_fabric::{
     EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
 };

@@ -169,7 +169,7 @@ impl Model {
             vni: Vni::try_from(network + 1)?,
             switch: id,
             interface,
-            role: PortRole::Access { mac },
+            role: PortRole::Access { mac, max_learned: 0 },
         });
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::{
     EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, Subject,
     SwitchSpec,
     graph::{Cost, Graph, Node},
-    network::Network,
+    network::{Network, Region},
     parts::Pending,
     pipeline,
     routes::{Former, Routes, Vertex},
@@ -31,6 +31,8 @@ pub struct Fabric {
     pub(crate) networks: BTreeMap<Vni, Network>,
     pub(crate) ports: BTreeMap<PortId, PortSpec>,
     pub(crate) ports_on: BTreeMap<DatapathId, BTreeSet<PortId>>,
+    /// The addresses that were learned at each port.
+    pub(crate) learned: BTreeMap<PortId, BTreeSet<MacAddress>>,
     slice_networks: BTreeMap<Name, BTreeSet<Vni>>,
     /// The slices that have each switch.
     slices_with: BTreeMap<DatapathId, BTreeSet<Name>>,
@@ -256,12 +258,17 @@ impl Fabric {
         self.networks.get(&vni).is_some_and(|network| network.spec.is_some())
     }
 
-    /// Adds a port, or changes it.
+    /// Adds a port, or changes it. What was learned at it is forgotten, unless only its own address
+    /// or its limit is another; and what was learned elsewhere and is its own address.
     pub fn put_port(&mut self, spec: PortSpec) {
         if self.ports.get(&spec.id) == Some(&spec) {
             return;
         }
+        let learned = self.learned_to_keep(&spec);
         self.remove_port(&spec.id);
+        if let PortRole::Access { mac, .. } = spec.role {
+            self.forget_learned(spec.vni, mac);
+        }
         self.note_port(&spec);
         let id = spec.id.clone();
         self.interface_ports
@@ -272,19 +279,23 @@ impl Fabric {
         let network = self.networks.entry(spec.vni).or_default();
         network.sites.entry(spec.switch).or_default().insert(id.clone());
         match spec.role {
-            PortRole::Access { mac } => {
+            PortRole::Access { mac, .. } => {
                 network.addresses.entry(mac).or_default().insert(id.clone());
             }
             PortRole::Trunk { .. } => {
                 network.trunks.insert(id.clone());
             }
         }
-        self.ports.insert(id, spec);
+        self.ports.insert(id.clone(), spec);
+        learned.into_iter().for_each(|mac| self.learn(&id, mac));
     }
 
     /// Removes a port.
     pub fn remove_port(&mut self, id: &PortId) {
         let Some(spec) = self.ports.get(id).cloned() else { return };
+        for mac in self.learned_at(id).clone() {
+            self.forget_learned(spec.vni, mac);
+        }
         self.note_port(&spec);
         self.ports.remove(id);
         withdraw(&mut self.interface_ports, &(spec.switch, spec.interface), id);
@@ -292,7 +303,7 @@ impl Fabric {
         let Some(network) = self.networks.get_mut(&spec.vni) else { return };
         withdraw(&mut network.sites, &spec.switch, id);
         match spec.role {
-            PortRole::Access { mac } => withdraw(&mut network.addresses, &mac, id),
+            PortRole::Access { mac, .. } => withdraw(&mut network.addresses, &mac, id),
             PortRole::Trunk { .. } => {
                 network.trunks.remove(id);
             }
@@ -304,13 +315,16 @@ impl Fabric {
         self.ports.get(id)
     }
 
-    /// Adds an endpoint beyond a trunk, or moves it.
+    /// Adds an endpoint beyond a trunk, or moves it. If its address was learned here, it has moved
+    /// there.
     pub fn put_endpoint(&mut self, spec: EndpointSpec) {
-        let EndpointSpec { vni, mac, region } = spec;
+        let EndpointSpec { vni, mac, region, is_learned } = spec;
+        let region = Region { name: region, is_learned };
         let known = self.networks.get(&vni).and_then(|network| network.regions.get(&mac));
         if known == Some(&region) {
             return;
         }
+        self.forget_learned(vni, mac);
         self.note_address(vni, mac);
         self.networks.entry(vni).or_default().regions.insert(mac, region);
     }

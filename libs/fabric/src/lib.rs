@@ -12,6 +12,7 @@
 
 mod fabric;
 mod graph;
+mod learned;
 mod network;
 mod parts;
 pub mod pipeline;
@@ -23,6 +24,7 @@ mod spec;
 mod switch;
 
 pub use fabric::Fabric;
+pub use learned::Whereabouts;
 pub use problem::Problem;
 pub use revision::{Revision, Step, Subject};
 pub use spec::{

@@ -17,10 +17,19 @@ pub(crate) struct Network {
     pub(crate) sites: BTreeMap<DatapathId, BTreeSet<PortId>>,
     /// Its access ports, by address: of several with the same, the first has it.
     pub(crate) addresses: BTreeMap<MacAddress, BTreeSet<PortId>>,
+    /// The access ports at which addresses were learned.
+    pub(crate) learned: BTreeMap<MacAddress, PortId>,
     /// Where its endpoints beyond trunks are.
-    pub(crate) regions: BTreeMap<MacAddress, Name>,
+    pub(crate) regions: BTreeMap<MacAddress, Region>,
     /// Its trunks.
     pub(crate) trunks: BTreeSet<PortId>,
+}
+
+/// Where an endpoint beyond a trunk is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) name: Name,
+    pub(crate) is_learned: bool,
 }
 
 /// Where a network meets a switch, as far as it can be used.
@@ -46,7 +55,8 @@ impl Network {
 
     /// Every address of the network.
     pub(crate) fn macs(&self) -> BTreeSet<MacAddress> {
-        self.addresses.keys().chain(self.regions.keys()).copied().collect()
+        let local = self.addresses.keys().chain(self.learned.keys());
+        local.chain(self.regions.keys()).copied().collect()
     }
 }
 
@@ -107,10 +117,17 @@ impl Fabric {
         let Some(port) = self.ports.get(id).filter(|port| port.switch == at) else {
             return program;
         };
-        if let PortRole::Access { mac } = port.role
+        if let PortRole::Access { mac, max_learned } = port.role
             && let Some(number) = self.leg(port).flatten()
         {
             put_flows(&mut program, pipeline::access(port.vni, number, mac));
+            if max_learned > 0 {
+                program.put_meter(pipeline::learning_meter(number));
+                program.put_flow(pipeline::learning(port.vni, number));
+            }
+            for mac in self.learned_at(id) {
+                program.put_flow(pipeline::learned(port.vni, number, *mac));
+            }
         }
         program
     }
@@ -141,7 +158,7 @@ impl Fabric {
 
     /// Of several ports of a network with the same address, the one with the lowest id has it.
     pub(crate) fn owns_address(&self, port: &PortSpec) -> bool {
-        let PortRole::Access { mac } = port.role else { return true };
+        let PortRole::Access { mac, .. } = port.role else { return true };
         let holders = self.networks.get(&port.vni).and_then(|network| network.addresses.get(&mac));
         holders.and_then(|holders| holders.first()) == Some(&port.id)
     }
@@ -191,7 +208,8 @@ impl Fabric {
         epoch: Epoch,
     ) -> Option<Location<'a>> {
         let holders = network.addresses.get(&mac).into_iter().flatten();
-        let mut holders = holders.filter_map(|id| self.ports.get(id));
+        let learned = network.learned.get(&mac);
+        let mut holders = holders.chain(learned).filter_map(|id| self.ports.get(id));
         if let Some(port) = holders.find(|port| self.leg(port).is_some()) {
             return (segment == 0).then_some(Location::Access(port));
         }
@@ -199,7 +217,7 @@ impl Fabric {
         let trunks = network.trunks.iter().filter_map(|id| self.ports.get(id));
         let leads_there = |port: &&PortSpec| match &port.role {
             PortRole::Trunk { segment: of, epoch: in_epoch, regions } => {
-                *of == segment && *in_epoch == epoch && regions.contains(region)
+                *of == segment && *in_epoch == epoch && regions.contains(&region.name)
             }
             PortRole::Access { .. } => false,
         };

@@ -34,6 +34,8 @@ pub(crate) enum Part {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) parts: BTreeMap<Part, Program>,
+    /// Those of the parts that change last.
+    pub(crate) last: BTreeSet<Part>,
     /// By slice, destination and switch.
     pub(crate) legs: BTreeMap<(Name, DatapathId, DatapathId), Option<Leg>>,
     pub(crate) subjects: BTreeSet<Subject>,
@@ -79,10 +81,7 @@ impl Fabric {
     /// The whole program of a switch, as things are now.
     pub fn program(&self, at: DatapathId) -> Program {
         let mut whole = self.compile_switch(at);
-        let mut add = |part: Program| {
-            whole.flows.extend(part.flows);
-            whole.groups.extend(part.groups);
-        };
+        let mut add = |part: Program| whole.merge(part);
         for slice in self.slices.values().filter(|slice| slice.members.contains(&at)) {
             for destination in slice.routes.destinations(at) {
                 add(compile_leg(destination == at, slice.routes.leg(destination, at)));
@@ -100,7 +99,7 @@ impl Fabric {
     }
 
     /// Notes a part. Of a switch that cannot be changed now nothing is noted.
-    fn note(&mut self, part: Part) {
+    pub(crate) fn note(&mut self, part: Part) {
         if self.is_connected(part.switch()) && !self.pending.parts.contains_key(&part) {
             let before = self.compile_part(&part);
             self.pending.parts.insert(part, before);
@@ -145,7 +144,7 @@ impl Fabric {
             .get(&(port.switch, port.interface.clone()))
             .cloned()
             .unwrap_or_default();
-        if let PortRole::Access { mac } = port.role {
+        if let PortRole::Access { mac, .. } = port.role {
             let holders =
                 self.networks.get(&port.vni).and_then(|network| network.addresses.get(&mac));
             rivals.extend(holders.into_iter().flatten().cloned());
@@ -160,7 +159,7 @@ impl Fabric {
     fn note_one_port(&mut self, port: &PortSpec) {
         let (at, vni) = (port.switch, port.vni);
         self.pending.subjects.insert(Subject::Network(vni));
-        let PortRole::Access { mac } = port.role else {
+        let PortRole::Access { mac, .. } = port.role else {
             // A trunk is the way to many addresses, and its epoch concerns every copy.
             self.note_network(vni);
             self.note_site(vni, at);
@@ -168,8 +167,10 @@ impl Fabric {
         };
         self.note(Part::Access(at, port.id.clone()));
         self.note(Part::Member(at, vni));
-        self.note(Part::Entry(at, vni, mac));
-        self.note_address(vni, mac);
+        for mac in self.learned_at(&port.id).iter().copied().chain([mac]).collect::<Vec<_>>() {
+            self.note(Part::Entry(at, vni, mac));
+            self.note_address(vni, mac);
+        }
         if !self.has_other_leg(port) {
             self.note_membership(vni, at);
         }
@@ -228,7 +229,7 @@ impl Fabric {
         self.networks.get(&vni).map(Network::macs).unwrap_or_default()
     }
 
-    fn sites(&self, vni: Vni) -> Vec<DatapathId> {
+    pub(crate) fn sites(&self, vni: Vni) -> Vec<DatapathId> {
         let network = self.networks.get(&vni);
         network.into_iter().flat_map(|network| network.sites.keys().copied()).collect()
     }

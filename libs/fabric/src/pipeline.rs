@@ -4,15 +4,15 @@
 
 use l2sces_model::{Epoch, MacAddress, Vni};
 use l2sces_openflow::{
-    Action, Bits, Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match, MatchField,
-    Register,
+    Action, Bits, Bucket, Flow, FlowKey, FlowRemoved, Group, GroupId, GroupKind, Instruction,
+    Match, MatchField, Meter, MeterId, MeterLimit, Register, RemovalReason,
 };
 
 /// Tells the network from the port that a frame came in by.
 pub const CLASSIFY: u8 = 0;
 /// Hands a frame that came by a link on towards the switch it is for.
 pub const TRANSIT: u8 = 5;
-/// Lets in only the source address that an access port has been given.
+/// Lets in only the source address that an access port has been given, and those learned there.
 pub const SECURITY: u8 = 10;
 /// Finds the way to a known destination.
 pub const FORWARD: u8 = 20;
@@ -58,6 +58,17 @@ const MARK_FLOODED: u32 = 1 << 24;
 /// First bit of the epoch in a packet mark.
 const MARK_EPOCH_SHIFT: u32 = 25;
 
+/// After how long without a frame a learned address is forgotten, in seconds (IEEE 802.1Q, section
+/// 8.8.3).
+const AGEING_TIME: u16 = 300;
+/// How many frames of unknown sources an access port may send to the controller, in a second.
+const LEARNING_RATE: u32 = 100;
+/// How many at once.
+const LEARNING_BURST: u32 = 100;
+/// What a unicast source has in the bit that marks group addresses (IEEE 802, section 8.2).
+const NO_ADDRESS: MacAddress = MacAddress::new([0; 6]);
+const GROUP_ADDRESS: MacAddress = MacAddress::new([1, 0, 0, 0, 0, 0]);
+
 /// Marks our flows: "l2" in the highest bytes, the network in the lowest.
 const COOKIE: u64 = 0x6c32 << 48;
 
@@ -99,7 +110,7 @@ fn flow(
     matching: Match,
     instructions: Vec<Instruction>,
 ) -> Flow {
-    Flow { key: FlowKey { table, priority, matching }, cookie, instructions }
+    Flow { key: FlowKey { table, priority, matching }, cookie, idle_timeout: 0, instructions }
 }
 
 fn network_flow(vni: Vni, table: u8, matching: Match, instructions: Vec<Instruction>) -> Flow {
@@ -281,6 +292,51 @@ pub fn access(vni: Vni, port: u32, mac: MacAddress) -> [Flow; 2] {
             vec![Instruction::GotoTable(FORWARD)],
         ),
     ]
+}
+
+/// Frames of an access port with a source that is not known there go to the controller, up to a
+/// limit. A source that is no unicast address is nobody's.
+pub fn learning(vni: Vni, port: u32) -> Flow {
+    let mut flow = network_flow(
+        vni,
+        SECURITY,
+        Match::any().in_port(port).eth_src_masked(NO_ADDRESS, GROUP_ADDRESS),
+        vec![
+            Instruction::Meter(MeterId(port)),
+            Instruction::ApplyActions(vec![Action::Controller]),
+        ],
+    );
+    flow.key.priority = PRIORITY_MISS;
+    flow
+}
+
+/// Keeps an access port from asking the controller too often.
+pub fn learning_meter(port: u32) -> Meter {
+    let limit = MeterLimit::Frames { rate: LEARNING_RATE, burst: LEARNING_BURST };
+    Meter { id: MeterId(port), limit }
+}
+
+/// Frames of an endpoint that was learned at an access port enter, until there are none for a time.
+pub fn learned(vni: Vni, port: u32, mac: MacAddress) -> Flow {
+    let matching = Match::any().in_port(port).eth_src(mac);
+    let mut flow = network_flow(vni, SECURITY, matching, vec![Instruction::GotoTable(FORWARD)]);
+    flow.idle_timeout = AGEING_TIME;
+    flow
+}
+
+/// Of a flow that the switch has removed because its endpoint was silent: the network, the access
+/// port and the address.
+pub fn aged(removed: &FlowRemoved) -> Option<(Vni, u32, MacAddress)> {
+    let FlowKey { table, matching, .. } = &removed.key;
+    let vni = u32::try_from(removed.cookie & NETWORK_MASK).ok()?;
+    let [MatchField::InPort(port), MatchField::EthSrc { value, mask: MacAddress::BROADCAST }] =
+        matching.fields()
+    else {
+        return None;
+    };
+    let is_ours = removed.cookie & !NETWORK_MASK == COOKIE && *table == SECURITY;
+    let is_aged = removed.reason == RemovalReason::IdleTimeout;
+    (is_ours && is_aged).then_some((Vni::try_from(vni).ok()?, *port, *value))
 }
 
 /// Frames of the network and the trunk's epoch may come in by the trunk; their mark goes no

@@ -7,6 +7,7 @@ use l2sces_openflow::{Action, GroupId, Program};
 
 use crate::{
     Fabric,
+    network::Network,
     parts::{Pending, compile_leg},
     routes::Leg,
 };
@@ -50,16 +51,19 @@ impl Fabric {
     /// the new, from the destination outwards: a switch turns only after the next switch on its new
     /// way has. A frame at a switch that has turned meets only such switches, all the way; before
     /// that it follows the old way: so it never comes by a switch twice in the same state, and none
-    /// loops. What is not needed any more goes last.
+    /// loops. What is not needed any more goes last. An address that was unknown, and flooded, is
+    /// known where it is before it is elsewhere, so that none of its frames is sent to a switch that
+    /// does not know it yet.
     pub fn recompile(&mut self) -> Revision {
-        let Pending { parts, legs, subjects, undone } = std::mem::take(&mut self.pending);
-        let mut whole = Step::new();
+        let Pending { parts, last, legs, subjects, undone } = std::mem::take(&mut self.pending);
+        let (mut whole, mut ending) = (Step::new(), Step::new());
         for (at, before, after) in undone {
             merge(&mut whole, at, before, after);
         }
         for (part, before) in parts {
             let after = self.compile_part(&part);
-            merge(&mut whole, part.switch(), before, after);
+            let step = if last.contains(&part) { &mut ending } else { &mut whole };
+            merge(step, part.switch(), before, after);
         }
         let mut turns: BTreeMap<(Name, DatapathId), BTreeMap<DatapathId, Turn>> = BTreeMap::new();
         for ((slice, destination, at), before) in legs {
@@ -78,11 +82,19 @@ impl Fabric {
                 }
             }
         }
-        self.networks.retain(|_, network| !network.is_empty());
+        for subject in &subjects {
+            if let Subject::Network(vni) = subject
+                && self.networks.get(vni).is_some_and(Network::is_empty)
+            {
+                self.networks.remove(vni);
+            }
+        }
         let next = |slice: &Name, destination, at| {
             Some(self.slices.get(slice)?.routes.leg(destination, at)?.next?.0)
         };
-        Revision { steps: order(whole, &turns, next), subjects }
+        let mut steps = order(whole, &turns, next);
+        steps.extend(Some(ending).filter(|step| !step.is_empty()));
+        Revision { steps, subjects }
     }
 }
 
@@ -130,14 +142,10 @@ fn merge(step: &mut Step, at: DatapathId, before: Program, after: Program) {
         // An earlier change of the same that was not made ends here.
         whole_after.flows.retain(|key, _| !before.flows.contains_key(key));
         whole_after.groups.retain(|id, _| !before.groups.contains_key(id));
-        extend(whole_before, before);
-        extend(whole_after, after);
+        whole_after.meters.retain(|id, _| !before.meters.contains_key(id));
+        whole_before.merge(before);
+        whole_after.merge(after);
     }
-}
-
-fn extend(whole: &mut Program, part: Program) {
-    whole.flows.extend(part.flows);
-    whole.groups.extend(part.groups);
 }
 
 /// Puts turns between what is added and what is deleted.
@@ -175,7 +183,7 @@ fn order(
     let mut deletions = Step::new();
     for (at, (before, after)) in whole {
         let mut between = before.clone();
-        extend(&mut between, after.clone());
+        between.merge(after.clone());
         merge(&mut additions, at, before, between.clone());
         merge(&mut deletions, at, between, after);
     }

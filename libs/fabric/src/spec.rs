@@ -112,10 +112,13 @@ pub struct PortSpec {
 /// What is behind a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortRole {
-    /// One endpoint of the network, and nothing else.
+    /// One endpoint of the network, and those behind it that may be learned.
     Access {
-        /// Its MAC address: no other source is let in.
+        /// Its MAC address: no other source is let in that has not been learned.
         mac: MacAddress,
+        /// How many other addresses may be learned from what it sends. With 0, frames with another
+        /// source are dropped.
+        max_learned: u16,
     },
     /// The node's other switch. Many networks share the interface; the packet mark tells them
     /// apart.
@@ -142,4 +145,6 @@ pub struct EndpointSpec {
     /// Where it is: it is reached through the trunk of the network that leads there, as long as
     /// there is one.
     pub region: Name,
+    /// Whether it was learned there, and not announced by who knows.
+    pub is_learned: bool,
 }

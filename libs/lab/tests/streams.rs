@@ -175,6 +175,14 @@ async fn links_count_the_frames_of_networks_and_streams_and_nothing_else() {
     let two = pod(&lab, "a2", "br0", 2).await;
     let links = LinkCounters::start(lab.layout()).unwrap();
     let receiver = StreamReceiver::start(&two).unwrap();
+    // The first frames may be lost while the switches ask for each other's underlay address.
+    let first = stream(&one, 1, MacAddress::BROADCAST, 5);
+    wait::until("a frame crosses the tunnel", PATIENCE, || async {
+        (receiver.of(first.id()).frames() > 0).then_some(())
+    })
+    .await
+    .unwrap();
+    first.stop();
     let [broadcast, unicast] = [MacAddress::BROADCAST, mac(2)].map(|to| stream(&one, 1, to, 5));
     for stream in [&broadcast, &unicast] {
         sent(stream, 100).await;

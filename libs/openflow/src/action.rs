@@ -2,7 +2,8 @@
 //! 7.3.4.3).
 
 use crate::{
-    Action, Bits, Bucket, DecodeError, EncodeError, GroupId, Instruction, MatchField, oxm, port,
+    Action, Bits, Bucket, DecodeError, EncodeError, GroupId, Instruction, MatchField, MeterId, oxm,
+    port,
     wire::{Put, Reader},
 };
 
@@ -216,7 +217,7 @@ fn put_instruction(out: &mut Vec<u8>, instruction: &Instruction) -> Result<(), E
         Instruction::Meter(meter) => {
             out.put_u16(instruction_type::METER);
             out.put_u16(8);
-            out.put_u32(*meter);
+            out.put_u32(meter.0);
         }
         Instruction::Raw { kind, body } => {
             out.put_u16(*kind);
@@ -250,7 +251,7 @@ fn take_instruction(reader: &mut Reader<'_>) -> Result<Instruction, DecodeError>
             body.skip(4)?;
             Instruction::ApplyActions(take_actions(&mut body)?)
         }
-        instruction_type::METER => Instruction::Meter(body.u32()?),
+        instruction_type::METER => Instruction::Meter(MeterId(body.u32()?)),
         _ => Instruction::Raw { kind, body: body.remainder().to_vec() },
     };
     body.finish().map_err(|_| error)?;

@@ -6,12 +6,16 @@ use l2sces_model::MacAddress;
 
 use crate::{
     Action, Bits, Bucket, Change, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Match,
-    MatchField, Register, port,
+    MatchField, Meter, MeterId, MeterLimit, Register, port,
 };
 
 impl Display for Flow {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "cookie={:#x},{},actions=", self.cookie, self.key)?;
+        write!(f, "cookie={:#x},", self.cookie)?;
+        if self.idle_timeout != 0 {
+            write!(f, "idle_timeout={},send_flow_rem,", self.idle_timeout)?;
+        }
+        write!(f, "{},actions=", self.key)?;
         if self.instructions.is_empty() {
             return f.write_str("drop");
         }
@@ -103,7 +107,7 @@ impl Display for Instruction {
                 if *mask == u64::MAX { Ok(()) } else { write!(f, "/{mask:#x}") }
             }
             Self::GotoTable(table) => write!(f, "goto_table:{table}"),
-            Self::Meter(meter) => write!(f, "meter:{meter}"),
+            Self::Meter(MeterId(meter)) => write!(f, "meter:{meter}"),
             Self::Raw { kind, body } => {
                 write!(f, "instruction_{kind}:")?;
                 hex(f, body)
@@ -169,6 +173,21 @@ impl Display for Group {
     }
 }
 
+impl Display for Meter {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "meter={},", self.id.0)?;
+        match &self.limit {
+            MeterLimit::Frames { rate, burst } => {
+                write!(f, "pktps,burst,band=type=drop,rate={rate},burst_size={burst}")
+            }
+            MeterLimit::Raw { flags, bands } => {
+                write!(f, "flags={flags:#x},bands=")?;
+                hex(f, bands)
+            }
+        }
+    }
+}
+
 impl Display for Bucket {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.weight != 0 {
@@ -193,6 +212,9 @@ impl Display for Change {
             Self::PutGroup(group) => write!(f, "add-group {group}"),
             Self::ModifyGroup(group) => write!(f, "mod-group {group}"),
             Self::DeleteGroup(id) => write!(f, "del-group group_id={id}"),
+            Self::PutMeter(meter) => write!(f, "add-meter {meter}"),
+            Self::ModifyMeter(meter) => write!(f, "mod-meter {meter}"),
+            Self::DeleteMeter(id) => write!(f, "del-meter meter={}", id.0),
         }
     }
 }
@@ -205,6 +227,7 @@ impl Display for Port {
         match self.0 {
             port::IN_PORT => f.write_str("IN_PORT"),
             port::CONTROLLER => f.write_str("CONTROLLER"),
+            port::TABLE => f.write_str("TABLE"),
             port::LOCAL => f.write_str("LOCAL"),
             port::ANY => f.write_str("ANY"),
             number => number.fmt(f),

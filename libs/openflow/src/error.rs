@@ -71,6 +71,9 @@ pub enum DecodeError {
     /// OpenFlow 1.3 has no such group-mod command.
     #[error("no group-mod command {0}")]
     GroupModCommand(u16),
+    /// OpenFlow 1.3 has no such meter-mod command.
+    #[error("no meter-mod command {0}")]
+    MeterModCommand(u16),
     /// OpenFlow 1.3 has no such type of group.
     #[error("no group type {0}")]
     GroupType(u8),
@@ -144,6 +147,7 @@ impl DecodeError {
             Self::Role(_) => (11, 2),
             Self::FlowModCommand(_) => (5, 6),
             Self::GroupModCommand(_) => (6, 11),
+            Self::MeterModCommand(_) => (12, 6),
             Self::GroupType(_) => (6, 10),
             Self::BucketLength(_) => (6, 12),
             Self::MatchType(_) => (4, 0),

@@ -1,6 +1,6 @@
 use crate::{
-    Description, Features, FlowStats, Group, OpenFlowError, PacketIn, PortCounters,
-    PortDescription, PortStatus, RoleState, TunnelOption,
+    Description, Features, FlowRemoved, FlowStats, Group, Meter, OpenFlowError, PacketIn,
+    PortCounters, PortDescription, PortStatus, RoleState, TunnelOption,
 };
 
 /// What a switch can be asked.
@@ -10,6 +10,8 @@ pub enum Request {
     Flows,
     /// All groups.
     Groups,
+    /// All meters.
+    Meters,
     /// The descriptions of all ports.
     Ports,
     /// The counters of a port, or of all ([`port::ANY`](crate::port::ANY)).
@@ -35,6 +37,8 @@ pub enum Reply {
     Flows(Vec<FlowStats>),
     /// To [`Request::Groups`].
     Groups(Vec<Group>),
+    /// To [`Request::Meters`].
+    Meters(Vec<Meter>),
     /// To [`Request::Ports`].
     Ports(Vec<PortDescription>),
     /// To [`Request::PortStats`].
@@ -74,6 +78,8 @@ pub enum Event {
     PortStatus(PortStatus),
     /// Somebody else has changed flows.
     FlowsChanged,
+    /// A flow that was to go by itself is gone, by itself or not.
+    FlowRemoved(FlowRemoved),
     /// A frame for the controller.
     PacketIn(PacketIn),
     /// The switch refused what nobody waits for, such as a packet-out.

@@ -1,4 +1,4 @@
-use crate::{Match, MatchField};
+use crate::{Match, MatchField, MeterId};
 
 /// Reserved port numbers (OpenFlow 1.3.5, section 7.2.1).
 pub mod port {
@@ -6,6 +6,8 @@ pub mod port {
     pub const IN_PORT: u32 = 0xffff_fff8;
     /// The controller.
     pub const CONTROLLER: u32 = 0xffff_fffd;
+    /// The flow tables, from the first one on; only in a frame that the controller hands over.
+    pub const TABLE: u32 = 0xffff_fff9;
     /// The switch itself.
     pub const LOCAL: u32 = 0xffff_fffe;
     /// No port; any port in a request.
@@ -27,13 +29,15 @@ impl GroupId {
     pub const MAX: Self = Self(0xffff_ff00);
 }
 
-/// An entry of a flow table, without counters and timeouts.
+/// An entry of a flow table, without counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Table, priority and match: what identifies it in a switch.
     pub key: FlowKey,
     /// Opaque to the switch.
     pub cookie: u64,
+    /// After how many seconds without a frame the switch removes it, and says so; 0 for never.
+    pub idle_timeout: u16,
     /// What happens to a frame, in the order of execution.
     pub instructions: Vec<Instruction>,
 }
@@ -69,7 +73,7 @@ pub enum Instruction {
     /// Goes on in another table, with a higher number.
     GotoTable(u8),
     /// Passes a meter first.
-    Meter(u32),
+    Meter(MeterId),
     /// An instruction that we never send, kept as it came.
     Raw {
         /// Its type.
@@ -196,8 +200,6 @@ pub struct FlowStats {
     pub flow: Flow,
     /// How long it has been there, in seconds.
     pub duration: u32,
-    /// After how many seconds without a frame it goes; 0 for never. 0 in every flow that we send.
-    pub idle_timeout: u16,
     /// After how many seconds it goes; 0 for never. 0 in every flow that we send.
     pub hard_timeout: u16,
     /// Frames that it took.

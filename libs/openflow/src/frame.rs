@@ -20,6 +20,7 @@ pub(crate) mod kind {
     pub(crate) const FEATURES_REPLY: u8 = 6;
     pub(crate) const SET_CONFIG: u8 = 9;
     pub(crate) const PACKET_IN: u8 = 10;
+    pub(crate) const FLOW_REMOVED: u8 = 11;
     pub(crate) const PORT_STATUS: u8 = 12;
     pub(crate) const PACKET_OUT: u8 = 13;
     pub(crate) const FLOW_MOD: u8 = 14;
@@ -30,8 +31,9 @@ pub(crate) mod kind {
     pub(crate) const BARRIER_REPLY: u8 = 21;
     pub(crate) const ROLE_REQUEST: u8 = 24;
     pub(crate) const ROLE_REPLY: u8 = 25;
+    pub(crate) const METER_MOD: u8 = 29;
     /// The largest that OpenFlow 1.3 has.
-    pub(crate) const LAST: u8 = 29;
+    pub(crate) const LAST: u8 = METER_MOD;
 }
 
 /// The header of every message (OpenFlow 1.3.5, section 7.1):

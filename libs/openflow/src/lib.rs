@@ -14,12 +14,14 @@ mod frame;
 mod hello;
 mod matching;
 mod message;
+mod meter;
 mod modify;
 mod monitor;
 mod multipart;
 mod oxm;
 mod packet;
 mod program;
+mod removal;
 mod session;
 mod switch;
 mod tunnel;
@@ -36,11 +38,13 @@ pub use frame::{Frame, Frames, Header, VERSION};
 pub use hello::Hello;
 pub use matching::{Match, MatchField, RawField};
 pub use message::Message;
+pub use meter::{Meter, MeterId, MeterLimit, MeterMod, MeterModCommand};
 pub use modify::{FlowMod, FlowModCommand, GroupMod, GroupModCommand};
 pub use monitor::{FlowEvent, FlowMonitor, FlowUpdate, ForeignUpdate};
 pub use multipart::{FlowFilter, MultipartBody, MultipartReply, MultipartRequest};
 pub use packet::{PacketIn, PacketInReason, PacketOut};
 pub use program::{Change, FlowBody, GroupBody, Program};
+pub use removal::{FlowRemoved, RemovalReason};
 pub use session::{Session, SessionConfig, SessionError};
 pub use switch::{
     Description, Features, PortCounters, PortDescription, PortReason, PortStatus, Role, RoleState,

@@ -157,6 +157,12 @@ impl Match {
         self.with(MatchField::EthSrc { value, mask: MacAddress::BROADCAST })
     }
 
+    /// Only frames whose source has `value` where `mask` is 1.
+    #[must_use]
+    pub fn eth_src_masked(self, value: MacAddress, mask: MacAddress) -> Self {
+        self.with(MatchField::EthSrc { value, mask })
+    }
+
     /// Only frames of the Ethernet type.
     #[must_use]
     pub fn eth_type(self, value: u16) -> Self {

@@ -1,7 +1,7 @@
 use crate::{
-    BundleAdd, BundleControl, DecodeError, EncodeError, Features, FlowMod, GroupMod, Header, Hello,
-    MultipartReply, MultipartRequest, OpenFlowError, PacketIn, PacketOut, PortStatus, RoleState,
-    TunnelOption, TunnelOptions, bundle,
+    BundleAdd, BundleControl, DecodeError, EncodeError, Features, FlowMod, FlowRemoved, GroupMod,
+    Header, Hello, MeterMod, MultipartReply, MultipartRequest, OpenFlowError, PacketIn, PacketOut,
+    PortStatus, RoleState, TunnelOption, TunnelOptions, bundle,
     frame::{HEADER, kind, put_message},
     monitor,
     tunnel::{self, NICIRA},
@@ -51,6 +51,8 @@ pub enum Message {
     },
     /// Hands a frame to the controller.
     PacketIn(PacketIn),
+    /// Tells that a flow is gone.
+    FlowRemoved(FlowRemoved),
     /// Tells of a port.
     PortStatus(PortStatus),
     /// Hands a frame to the switch.
@@ -59,6 +61,8 @@ pub enum Message {
     FlowMod(FlowMod),
     /// Changes a group.
     GroupMod(GroupMod),
+    /// Changes a meter.
+    MeterMod(MeterMod),
     /// Asks what may have a long answer.
     MultipartRequest(MultipartRequest),
     /// A part of the answer.
@@ -140,6 +144,8 @@ impl Message {
                     out.put_u16(*miss_send_length);
                 }
                 Self::PacketIn(packet) => packet.put(out)?,
+                Self::FlowRemoved(removed) => removed.put(out)?,
+                Self::MeterMod(change) => MeterMod::put(out, change.command, &change.meter),
                 Self::PortStatus(status) => status.put(out),
                 Self::PacketOut(packet) => packet.put(out)?,
                 Self::MultipartRequest(request) => request.put(out)?,
@@ -213,10 +219,12 @@ impl Message {
                 Self::SetConfig { miss_send_length: body.u16()? }
             }
             kind::PACKET_IN => Self::PacketIn(PacketIn::take(body)?),
+            kind::FLOW_REMOVED => Self::FlowRemoved(FlowRemoved::take(body)?),
             kind::PORT_STATUS => Self::PortStatus(PortStatus::take(body)?),
             kind::PACKET_OUT => Self::PacketOut(PacketOut::take(body)?),
             kind::FLOW_MOD => Self::FlowMod(FlowMod::decode(body)?),
             kind::GROUP_MOD => Self::GroupMod(GroupMod::decode(body)?),
+            kind::METER_MOD => Self::MeterMod(MeterMod::take(body)?),
             kind::MULTIPART_REQUEST => Self::MultipartRequest(MultipartRequest::take(body)?),
             kind::MULTIPART_REPLY => Self::MultipartReply(MultipartReply::take(body)?),
             kind::BARRIER_REQUEST => Self::BarrierRequest,
@@ -246,10 +254,12 @@ impl Message {
             Self::FeaturesReply(_) => "features reply",
             Self::SetConfig { .. } => "set config",
             Self::PacketIn(_) => "packet-in",
+            Self::FlowRemoved(_) => "flow-removed",
             Self::PortStatus(_) => "port status",
             Self::PacketOut(_) => "packet-out",
             Self::FlowMod(_) => "flow-mod",
             Self::GroupMod(_) => "group-mod",
+            Self::MeterMod(_) => "meter-mod",
             Self::MultipartRequest(_) => "multipart request",
             Self::MultipartReply(_) => "multipart reply",
             Self::BarrierRequest => "barrier request",
@@ -277,10 +287,12 @@ impl Message {
             Self::FeaturesReply(_) => kind::FEATURES_REPLY,
             Self::SetConfig { .. } => kind::SET_CONFIG,
             Self::PacketIn(_) => kind::PACKET_IN,
+            Self::FlowRemoved(_) => kind::FLOW_REMOVED,
             Self::PortStatus(_) => kind::PORT_STATUS,
             Self::PacketOut(_) => kind::PACKET_OUT,
             Self::FlowMod(_) => kind::FLOW_MOD,
             Self::GroupMod(_) => kind::GROUP_MOD,
+            Self::MeterMod(_) => kind::METER_MOD,
             Self::MultipartRequest(_) => kind::MULTIPART_REQUEST,
             Self::MultipartReply(_) => kind::MULTIPART_REPLY,
             Self::BarrierRequest => kind::BARRIER_REQUEST,

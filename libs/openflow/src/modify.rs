@@ -2,7 +2,7 @@
 
 use crate::{
     Bucket, Change, DecodeError, EncodeError, Flow, FlowKey, Group, GroupId, GroupKind,
-    Instruction, action,
+    Instruction, Meter, MeterMod, MeterModCommand, action,
     frame::{kind, put_message},
     oxm, port,
     wire::{Put, Reader},
@@ -11,7 +11,10 @@ use crate::{
 /// `OFP_NO_BUFFER`.
 pub(crate) const NO_BUFFER: u32 = 0xffff_ffff;
 
-/// A change of the flow tables, without timeouts, buffers and output filters.
+/// `OFPFF_SEND_FLOW_REM`: of a flow that goes by itself, the controller is told.
+const SEND_FLOW_REMOVED: u16 = 1;
+
+/// A change of the flow tables, without hard timeouts, buffers and output filters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowMod {
     /// What to do.
@@ -62,11 +65,9 @@ impl Change {
     /// It would be longer than a message can be. `out` is as it was then.
     pub fn encode(&self, xid: u32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
-            Self::AddFlow(Flow { key, cookie, instructions }) => {
-                put_flow_mod(out, xid, FlowModCommand::Add, key, *cookie, 0, instructions)
-            }
+            Self::AddFlow(flow) => put_flow_mod(out, xid, FlowModCommand::Add, flow.into(), 0),
             Self::DeleteFlow(key) => {
-                put_flow_mod(out, xid, FlowModCommand::DeleteStrict, key, 0, 0, &[])
+                put_flow_mod(out, xid, FlowModCommand::DeleteStrict, key.into(), 0)
             }
             Self::PutGroup(Group { id, kind, buckets }) => {
                 put_group_mod(out, xid, GroupModCommand::Add, *id, *kind, buckets)
@@ -77,14 +78,21 @@ impl Change {
             Self::DeleteGroup(id) => {
                 put_group_mod(out, xid, GroupModCommand::Delete, *id, GroupKind::All, &[])
             }
+            Self::PutMeter(meter) => MeterMod::encode_parts(out, xid, MeterModCommand::Add, meter),
+            Self::ModifyMeter(meter) => {
+                MeterMod::encode_parts(out, xid, MeterModCommand::Modify, meter)
+            }
+            Self::DeleteMeter(id) => {
+                let meter = Meter::unlimited(*id);
+                MeterMod::encode_parts(out, xid, MeterModCommand::Delete, &meter)
+            }
         }
     }
 }
 
 impl FlowMod {
     pub(crate) fn encode(&self, xid: u32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let Flow { key, cookie, instructions } = &self.flow;
-        put_flow_mod(out, xid, self.command, key, *cookie, self.cookie_mask, instructions)
+        put_flow_mod(out, xid, self.command, (&self.flow).into(), self.cookie_mask)
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -96,12 +104,13 @@ impl FlowMod {
             4 => FlowModCommand::DeleteStrict,
             other => return Err(DecodeError::FlowModCommand(other)),
         };
-        reader.skip(4)?;
+        let idle_timeout = reader.u16()?;
+        reader.skip(2)?;
         let priority = reader.u16()?;
         reader.skip(16)?;
         let key = FlowKey { table, priority, matching: oxm::take_match(reader)? };
         let instructions = action::take_instructions(reader)?;
-        Ok(Self { command, flow: Flow { key, cookie, instructions }, cookie_mask })
+        Ok(Self { command, flow: Flow { key, cookie, idle_timeout, instructions }, cookie_mask })
     }
 }
 
@@ -143,6 +152,28 @@ impl GroupKind {
     }
 }
 
+/// What a flow-mod says of a flow.
+struct FlowParts<'a> {
+    key: &'a FlowKey,
+    cookie: u64,
+    idle_timeout: u16,
+    instructions: &'a [Instruction],
+}
+
+impl<'a> From<&'a Flow> for FlowParts<'a> {
+    fn from(flow: &'a Flow) -> Self {
+        let Flow { key, cookie, idle_timeout, instructions } = flow;
+        Self { key, cookie: *cookie, idle_timeout: *idle_timeout, instructions }
+    }
+}
+
+/// For a deletion.
+impl<'a> From<&'a FlowKey> for FlowParts<'a> {
+    fn from(key: &'a FlowKey) -> Self {
+        Self { key, cookie: 0, idle_timeout: 0, instructions: &[] }
+    }
+}
+
 /// ```text
 /// | cookie (8)            | cookie mask (8)                                          |
 /// | table (1) | command (1) | idle, hard timeout (2, 2) | priority (2) | buffer (4)  |
@@ -153,10 +184,8 @@ fn put_flow_mod(
     out: &mut Vec<u8>,
     xid: u32,
     command: FlowModCommand,
-    key: &FlowKey,
-    cookie: u64,
+    FlowParts { key, cookie, idle_timeout, instructions }: FlowParts<'_>,
     cookie_mask: u64,
-    instructions: &[Instruction],
 ) -> Result<(), EncodeError> {
     let command = match command {
         FlowModCommand::Add => 0,
@@ -167,12 +196,15 @@ fn put_flow_mod(
     put_message(out, kind::FLOW_MOD, xid, |out| {
         out.put_u64(cookie);
         out.put_u64(cookie_mask);
-        out.put([key.table, command, 0, 0, 0, 0]);
+        out.put([key.table, command]);
+        out.put_u16(idle_timeout);
+        out.put_u16(0);
         out.put_u16(key.priority);
         out.put_u32(NO_BUFFER);
         out.put_u32(port::ANY);
         out.put_u32(GroupId::ANY.0);
-        out.put([0; 4]);
+        out.put_u16(if idle_timeout == 0 { 0 } else { SEND_FLOW_REMOVED });
+        out.put_u16(0);
         oxm::put_match(out, &key.matching)?;
         action::put_instructions(out, instructions)
     })

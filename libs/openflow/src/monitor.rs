@@ -2,7 +2,7 @@
 //! it from OpenFlow 1.4 to 1.3.
 
 use crate::{
-    DecodeError, EncodeError, Flow, FlowKey, Match, action, oxm, port,
+    DecodeError, EncodeError, Flow, FlowKey, Match, RemovalReason, action, oxm, port,
     wire::{Put, Reader},
 };
 
@@ -56,8 +56,6 @@ pub struct ForeignUpdate {
     pub reason: u16,
     /// The flow.
     pub flow: Flow,
-    /// After how many seconds without a frame it goes; 0 for never.
-    pub idle_timeout: u16,
     /// After how many seconds it goes; 0 for never.
     pub hard_timeout: u16,
 }
@@ -98,6 +96,15 @@ impl FlowMonitor {
 }
 
 impl FlowUpdate {
+    /// Whether somebody else changed a flow. One that has gone by itself, nobody has changed.
+    pub(crate) fn is_foreign_change(&self) -> bool {
+        let expiry = u16::from(RemovalReason::IdleTimeout.number());
+        match self {
+            Self::Foreign(update) => update.event != FlowEvent::Deleted || update.reason != expiry,
+            Self::Own { .. } => false,
+        }
+    }
+
     /// ```text
     /// | length (2) | event (2) | own: xid (4)
     ///                          | reason (2) | priority (2) | idle timeout (2) | hard timeout (2) |
@@ -113,11 +120,9 @@ impl FlowUpdate {
                 out.put_u32(*xid);
             }
             Self::Foreign(update) => {
-                let Flow { key, cookie, instructions } = &update.flow;
+                let Flow { key, cookie, idle_timeout, instructions } = &update.flow;
                 out.put_u16(update.event.number());
-                for number in
-                    [update.reason, key.priority, update.idle_timeout, update.hard_timeout, 0]
-                {
+                for number in [update.reason, key.priority, *idle_timeout, update.hard_timeout, 0] {
                     out.put_u16(number);
                 }
                 out.put([key.table, 0]);
@@ -156,8 +161,8 @@ impl FlowUpdate {
         let cookie = update.u64()?;
         let key = FlowKey { table, priority, matching: oxm::take_match(&mut update)? };
         let instructions = action::take_instructions(&mut update)?;
-        let flow = Flow { key, cookie, instructions };
-        Ok(Self::Foreign(ForeignUpdate { event, reason, flow, idle_timeout, hard_timeout }))
+        let flow = Flow { key, cookie, idle_timeout, instructions };
+        Ok(Self::Foreign(ForeignUpdate { event, reason, flow, hard_timeout }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     DecodeError, Description, EncodeError, Flow, FlowKey, FlowMonitor, FlowStats, FlowUpdate,
-    Group, GroupId, Match, PortCounters, PortDescription, action,
+    Group, GroupId, Match, Meter, MeterId, PortCounters, PortDescription, action,
     bundle::ONF,
     modify,
     monitor::FLOW_MONITOR,
@@ -16,6 +16,7 @@ mod kind {
     pub(super) const FLOW: u16 = 1;
     pub(super) const PORT_STATS: u16 = 4;
     pub(super) const GROUP_DESCRIPTION: u16 = 7;
+    pub(super) const METER_CONFIGURATION: u16 = 10;
     pub(super) const PORT_DESCRIPTION: u16 = 13;
     pub(super) const EXPERIMENTER: u16 = 0xffff;
 }
@@ -34,6 +35,8 @@ pub enum MultipartRequest {
     PortStats(u32),
     /// All groups.
     Groups,
+    /// All meters.
+    Meters,
     /// The descriptions of all ports.
     Ports,
     /// Every change of flows from now on.
@@ -87,6 +90,8 @@ pub enum MultipartBody {
     PortStats(Vec<PortCounters>),
     /// Groups.
     Groups(Vec<Group>),
+    /// Meters.
+    Meters(Vec<Meter>),
     /// Ports.
     Ports(Vec<PortDescription>),
     /// Changes of flows.
@@ -110,6 +115,7 @@ impl MultipartRequest {
             Self::Flows(_) => kind::FLOW,
             Self::PortStats(_) => kind::PORT_STATS,
             Self::Groups => kind::GROUP_DESCRIPTION,
+            Self::Meters => kind::METER_CONFIGURATION,
             Self::Ports => kind::PORT_DESCRIPTION,
             Self::FlowMonitor(_) => kind::EXPERIMENTER,
             Self::Other { kind, .. } => *kind,
@@ -129,6 +135,10 @@ impl MultipartRequest {
             }
             Self::PortStats(port) => {
                 out.put_u32(*port);
+                out.put_u32(0);
+            }
+            Self::Meters => {
+                out.put_u32(MeterId::ALL.0);
                 out.put_u32(0);
             }
             Self::FlowMonitor(monitor) => {
@@ -158,6 +168,11 @@ impl MultipartRequest {
                 Self::PortStats(port)
             }
             kind::GROUP_DESCRIPTION => Self::Groups,
+            kind::METER_CONFIGURATION => {
+                let body = reader.remainder();
+                let all = [MeterId::ALL.0.to_be_bytes(), [0; 4]].concat();
+                if body == all { Self::Meters } else { Self::Other { kind, body: body.to_vec() } }
+            }
             kind::PORT_DESCRIPTION => Self::Ports,
             kind => {
                 let body = reader.remainder();
@@ -181,6 +196,7 @@ impl MultipartReply {
             MultipartBody::Flows(_) => kind::FLOW,
             MultipartBody::PortStats(_) => kind::PORT_STATS,
             MultipartBody::Groups(_) => kind::GROUP_DESCRIPTION,
+            MultipartBody::Meters(_) => kind::METER_CONFIGURATION,
             MultipartBody::Ports(_) => kind::PORT_DESCRIPTION,
             MultipartBody::FlowUpdates(_) => kind::EXPERIMENTER,
             MultipartBody::Other { kind, .. } => *kind,
@@ -196,6 +212,9 @@ impl MultipartReply {
             MultipartBody::PortStats(ports) => ports.iter().for_each(|port| port.put(out)),
             MultipartBody::Groups(groups) => {
                 groups.iter().try_for_each(|group| put_group_description(out, group))?;
+            }
+            MultipartBody::Meters(meters) => {
+                meters.iter().try_for_each(|meter| put_meter_configuration(out, meter))?;
             }
             MultipartBody::Ports(ports) => ports.iter().for_each(|port| port.put(out)),
             MultipartBody::FlowUpdates(updates) => {
@@ -216,6 +235,9 @@ impl MultipartReply {
             kind::PORT_STATS => MultipartBody::PortStats(take_list(reader, PortCounters::take)?),
             kind::GROUP_DESCRIPTION => {
                 MultipartBody::Groups(take_list(reader, take_group_description)?)
+            }
+            kind::METER_CONFIGURATION => {
+                MultipartBody::Meters(take_list(reader, take_meter_configuration)?)
             }
             kind::PORT_DESCRIPTION => {
                 MultipartBody::Ports(take_list(reader, PortDescription::take)?)
@@ -269,13 +291,13 @@ fn take_list<T>(
 /// | bytes (8) | match, padded | instructions |
 /// ```
 fn put_flow_stats(out: &mut Vec<u8>, stats: &FlowStats) -> Result<(), EncodeError> {
-    let Flow { key, cookie, instructions } = &stats.flow;
+    let Flow { key, cookie, idle_timeout, instructions } = &stats.flow;
     let start = out.len();
     out.put([0, 0, key.table, 0]);
     out.put_u32(stats.duration);
     out.put_u32(0);
     out.put_u16(key.priority);
-    out.put_u16(stats.idle_timeout);
+    out.put_u16(*idle_timeout);
     out.put_u16(stats.hard_timeout);
     out.put([0; 6]);
     out.put_u64(*cookie);
@@ -297,8 +319,8 @@ fn take_flow_stats(reader: &mut Reader<'_>) -> Result<FlowStats, DecodeError> {
     let (cookie, packets, bytes) = (entry.u64()?, entry.u64()?, entry.u64()?);
     let key = FlowKey { table, priority, matching: oxm::take_match(&mut entry)? };
     let instructions = action::take_instructions(&mut entry)?;
-    let flow = Flow { key, cookie, instructions };
-    Ok(FlowStats { flow, duration, idle_timeout, hard_timeout, packets, bytes })
+    let flow = Flow { key, cookie, idle_timeout, instructions };
+    Ok(FlowStats { flow, duration, hard_timeout, packets, bytes })
 }
 
 /// ```text
@@ -313,6 +335,20 @@ fn put_group_description(out: &mut Vec<u8>, group: &Group) -> Result<(), EncodeE
 
 fn take_group_description(reader: &mut Reader<'_>) -> Result<Group, DecodeError> {
     modify::take_group(&mut take_entry(reader, "group")?)
+}
+
+/// ```text
+/// | length (2) | meter, as in a meter-mod |
+/// ```
+fn put_meter_configuration(out: &mut Vec<u8>, meter: &Meter) -> Result<(), EncodeError> {
+    let start = out.len();
+    out.put_u16(0);
+    meter.put(out);
+    out.set_length("meter", start, 0)
+}
+
+fn take_meter_configuration(reader: &mut Reader<'_>) -> Result<Meter, DecodeError> {
+    Meter::take(&mut take_entry(reader, "meter")?)
 }
 
 /// An entry that begins with its length.

@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 
-use crate::{Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction};
+use crate::{Bucket, Flow, FlowKey, Group, GroupId, GroupKind, Instruction, Meter, MeterId};
 
-/// All flows and groups of one switch: as wanted, or as read back.
+/// All flows, groups and meters of one switch: as wanted, or as read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// The flows, by what identifies them in a switch.
     pub flows: BTreeMap<FlowKey, FlowBody>,
     /// The groups, by number.
     pub groups: BTreeMap<GroupId, GroupBody>,
+    /// The meters, by number.
+    pub meters: BTreeMap<MeterId, Meter>,
 }
 
 /// A flow without what identifies it.
@@ -16,6 +18,8 @@ pub struct Program {
 pub struct FlowBody {
     /// Opaque to the switch.
     pub cookie: u64,
+    /// After how many seconds without a frame the switch removes it, and says so; 0 for never.
+    pub idle_timeout: u16,
     /// What happens to a frame, in the order of execution.
     pub instructions: Vec<Instruction>,
 }
@@ -42,6 +46,12 @@ pub enum Change {
     ModifyGroup(Group),
     /// Deletes a group, if there is one. The switch deletes the flows that refer to it as well.
     DeleteGroup(GroupId),
+    /// Adds a meter; refused by the switch if it has one with the number.
+    PutMeter(Meter),
+    /// Replaces a meter; refused by the switch if it has none with the number.
+    ModifyMeter(Meter),
+    /// Deletes a meter, if there is one. The switch deletes the flows that refer to it as well.
+    DeleteMeter(MeterId),
 }
 
 impl Program {
@@ -49,16 +59,28 @@ impl Program {
     /// of execution and leaves out what does nothing, as a switch does, so that flows that do the
     /// same are equal.
     pub fn put_flow(&mut self, flow: Flow) {
-        let Flow { key, cookie, mut instructions } = flow;
+        let Flow { key, cookie, idle_timeout, mut instructions } = flow;
         instructions.retain(|it| !matches!(it, Instruction::ApplyActions(list) if list.is_empty()));
         instructions.sort_by_key(Instruction::rank);
-        self.flows.insert(key, FlowBody { cookie, instructions });
+        self.flows.insert(key, FlowBody { cookie, idle_timeout, instructions });
     }
 
     /// Adds a group, or replaces the one with the same number.
     pub fn put_group(&mut self, group: Group) {
         let Group { id, kind, buckets } = group;
         self.groups.insert(id, GroupBody { kind, buckets });
+    }
+
+    /// Adds a meter, or replaces the one with the same number.
+    pub fn put_meter(&mut self, meter: Meter) {
+        self.meters.insert(meter.id, meter);
+    }
+
+    /// Adds what another program has, in place of what has the same key or number.
+    pub fn merge(&mut self, other: Self) {
+        self.flows.extend(other.flows);
+        self.groups.extend(other.groups);
+        self.meters.extend(other.meters);
     }
 }
 
@@ -79,7 +101,8 @@ impl Extend<Group> for Program {
 impl FlowBody {
     /// The flow with this body and a key.
     pub fn with_key(&self, key: &FlowKey) -> Flow {
-        Flow { key: key.clone(), cookie: self.cookie, instructions: self.instructions.clone() }
+        let Self { cookie, idle_timeout, instructions } = self.clone();
+        Flow { key: key.clone(), cookie, idle_timeout, instructions }
     }
 }
 

@@ -241,6 +241,10 @@ impl Session {
                 let request = Message::MultipartRequest(MultipartRequest::Groups);
                 (request, Pending::parts(Reply::Groups(Vec::new())))
             }
+            Request::Meters => {
+                let request = Message::MultipartRequest(MultipartRequest::Meters);
+                (request, Pending::parts(Reply::Meters(Vec::new())))
+            }
             Request::Ports => {
                 let request = Message::MultipartRequest(MultipartRequest::Ports);
                 (request, Pending::parts(Reply::Ports(Vec::new())))
@@ -333,7 +337,10 @@ impl Session {
             }
             // What it tells of ports will be in their descriptions too; a frame that somebody's
             // flows send here is nobody's yet.
-            (State::Features, Message::PortStatus(_) | Message::PacketIn(_)) => {}
+            (
+                State::Features,
+                Message::PortStatus(_) | Message::PacketIn(_) | Message::FlowRemoved(_),
+            ) => {}
             (State::Features, message) => return Err(out_of_place(message)),
 
             (State::Ports(features, ports), Message::MultipartReply(reply)) => {
@@ -350,7 +357,10 @@ impl Session {
                     self.events.push_back(event);
                 }
             }
-            (State::Ports(..), Message::PortStatus(_) | Message::PacketIn(_)) => {}
+            (
+                State::Ports(..),
+                Message::PortStatus(_) | Message::PacketIn(_) | Message::FlowRemoved(_),
+            ) => {}
             (State::Ports(..), message) => return Err(out_of_place(message)),
 
             (State::Ready, Message::Error(error)) => self.fail(xid, error),
@@ -371,6 +381,9 @@ impl Session {
             (State::Ready, Message::PortStatus(status)) => {
                 self.events.push_back(Event::PortStatus(status));
             }
+            (State::Ready, Message::FlowRemoved(removed)) => {
+                self.events.push_back(Event::FlowRemoved(removed));
+            }
             (State::Ready, Message::PacketIn(packet)) => {
                 self.events.push_back(Event::PacketIn(packet));
             }
@@ -382,6 +395,7 @@ impl Session {
                 | Message::PacketOut(_)
                 | Message::FlowMod(_)
                 | Message::GroupMod(_)
+                | Message::MeterMod(_)
                 | Message::MultipartRequest(_)
                 | Message::BarrierRequest
                 | Message::RoleRequest(_)
@@ -411,7 +425,7 @@ impl Session {
         now: Instant,
     ) -> Result<(), SessionError> {
         if let MultipartBody::FlowUpdates(updates) = &body
-            && updates.iter().any(|update| matches!(update, FlowUpdate::Foreign(_)))
+            && updates.iter().any(FlowUpdate::is_foreign_change)
             && self.events.back() != Some(&Event::FlowsChanged)
         {
             self.events.push_back(Event::FlowsChanged);
@@ -426,6 +440,7 @@ impl Session {
         match (reply, body) {
             (Reply::Flows(all), MultipartBody::Flows(part)) => all.extend(part),
             (Reply::Groups(all), MultipartBody::Groups(part)) => all.extend(part),
+            (Reply::Meters(all), MultipartBody::Meters(part)) => all.extend(part),
             (Reply::Ports(all), MultipartBody::Ports(part)) => all.extend(part),
             (Reply::PortStats(all), MultipartBody::PortStats(part)) => all.extend(part),
             (Reply::Description(all), MultipartBody::Description(part)) => *all = part,

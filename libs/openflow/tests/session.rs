@@ -92,6 +92,19 @@ fn port_status() -> Message {
     Message::PortStatus(PortStatus { reason: PortReason::Added, port: port(7) })
 }
 
+fn flow_removed() -> Message {
+    Message::FlowRemoved(FlowRemoved {
+        key: flow(1).key,
+        cookie: 0,
+        reason: RemovalReason::IdleTimeout,
+        duration: 0,
+        idle_timeout: 1,
+        hard_timeout: 0,
+        packets: 0,
+        bytes: 0,
+    })
+}
+
 fn packet_in() -> Message {
     Message::PacketIn(PacketIn {
         buffer: None,
@@ -110,14 +123,13 @@ fn error() -> OpenFlowError {
 
 fn flow(number: u32) -> Flow {
     let key = FlowKey { table: 0, priority: 1, matching: Match::any().in_port(number) };
-    Flow { key, cookie: 0, instructions: vec![] }
+    Flow { key, cookie: 0, idle_timeout: 0, instructions: vec![] }
 }
 
 fn flows(more: bool, numbers: std::ops::Range<u32>) -> Message {
     let stats = |number| FlowStats {
         flow: flow(number),
         duration: 0,
-        idle_timeout: 0,
         hard_timeout: 0,
         packets: 0,
         bytes: 0,
@@ -197,6 +209,9 @@ fn every_message_in_every_state_has_its_outcome() {
     let control = BundleControl { bundle: 0, kind: BundleControlKind::OpenReply, flags };
     let add = BundleAdd { bundle: 0, flags, message: Box::new(Message::BarrierRequest) };
     let packet_out = PacketOut { buffer: None, in_port: 1, actions: vec![], data: vec![] };
+    let limit = MeterLimit::Frames { rate: 1, burst: 1 };
+    let meter = Meter { id: MeterId(1), limit };
+    let meter_mod = MeterMod { command: MeterModCommand::Add, meter };
     let group_mod = GroupMod { command: GroupModCommand::Add, group };
     let experimenter = Message::Experimenter { experimenter: 1, kind: 2, data: vec![] };
     let refused = || Ends(SessionError::Refused(error()));
@@ -313,6 +328,7 @@ fn every_message_in_every_state_has_its_outcome() {
         ),
         (packet_in(), [unexpected("packet-in"), Passes, Passes, Tells]),
         (port_status(), [unexpected("port status"), Passes, Passes, Tells]),
+        (flow_removed(), [unexpected("flow-removed"), Passes, Passes, Tells]),
         (
             Message::PacketOut(packet_out),
             [
@@ -337,6 +353,15 @@ fn every_message_in_every_state_has_its_outcome() {
                 unexpected("group-mod"),
                 unexpected("group-mod"),
                 unexpected("group-mod"),
+                Sends("error"),
+            ],
+        ),
+        (
+            Message::MeterMod(meter_mod),
+            [
+                unexpected("meter-mod"),
+                unexpected("meter-mod"),
+                unexpected("meter-mod"),
                 Sends("error"),
             ],
         ),
@@ -394,7 +419,7 @@ fn every_message_in_every_state_has_its_outcome() {
             [unexpected("role reply"), unexpected("role reply"), unexpected("role reply"), Passes],
         ),
         (
-            Message::Other { kind: 11, body: vec![] },
+            Message::Other { kind: 7, body: vec![] },
             [
                 unexpected("other message"),
                 unexpected("other message"),
@@ -611,7 +636,6 @@ fn only_the_changes_of_others_are_told() {
             event: FlowEvent::Added,
             reason: 0,
             flow: flow(1),
-            idle_timeout: 0,
             hard_timeout: 0,
         })
     };
@@ -624,6 +648,15 @@ fn only_the_changes_of_others_are_told() {
     talk.says(0, &updates(vec![FlowUpdate::Own { xid: 8 }, foreign()])).unwrap();
     talk.says(0, &updates(vec![foreign(), foreign()])).unwrap();
     assert_eq!(talk.events(), [Event::FlowsChanged], "once until somebody looks");
+    let gone = |reason: u16| {
+        let event = FlowEvent::Deleted;
+        let update = ForeignUpdate { event, reason, flow: flow(1), hard_timeout: 0 };
+        updates(vec![FlowUpdate::Foreign(update)])
+    };
+    talk.says(0, &gone(0)).unwrap();
+    assert_eq!(talk.events(), [], "it was idle for too long: nobody has changed it");
+    talk.says(0, &gone(2)).unwrap();
+    assert_eq!(talk.events(), [Event::FlowsChanged]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn flow(number: u32) -> Flow {
     Flow {
         key: FlowKey { table: 5, priority: 100, matching },
         cookie: 1,
+        idle_timeout: 0,
         instructions: vec![Instruction::ApplyActions(vec![Action::Output(1)])],
     }
 }

@@ -321,6 +321,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     self.outbox.port(status.port, status.reason == PortReason::Deleted);
                 }
                 Event::FlowsChanged => self.outbox.flows_changed(),
+                Event::FlowRemoved(removed) => self.outbox.flow_removed(removed),
                 Event::PacketIn(packet) => self.outbox.packet_in(packet),
                 Event::Refused { error, .. } => self.outbox.error(error),
                 Event::Ready { .. } => {}

@@ -3,14 +3,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use l2sces_openflow::{Action, Bucket, Change, GroupId, Program};
 
 /// The changes that turn what a switch has into what it should have, in an order that loses no
-/// frame: groups are there before the flows that use them, new flows before old ones go, and a
-/// group goes after the last flow that refers to it (a switch deletes the flows of a group with
+/// frame: groups and meters are there before the flows that use them, new flows before old ones go, and a
+/// group or meter goes after the last flow that refers to it (a switch deletes such flows with
 /// it). Nothing that is as it should be is touched.
 ///
 /// Without `may_delete`, for a controller that does not know yet all that is wanted, only what is
 /// missing is added: what is there is neither changed nor deleted.
 pub fn difference(wanted: &Program, installed: &Program, may_delete: bool) -> Vec<Change> {
     let mut changes = groups_to_put(wanted, installed, may_delete);
+    for (id, meter) in &wanted.meters {
+        match installed.meters.get(id) {
+            None => changes.push(Change::PutMeter(meter.clone())),
+            Some(there) if may_delete && there != meter => {
+                changes.push(Change::ModifyMeter(meter.clone()));
+            }
+            Some(_) => {}
+        }
+    }
     for (key, body) in &wanted.flows {
         let is_due = match installed.flows.get(key) {
             None => true,
@@ -24,6 +33,8 @@ pub fn difference(wanted: &Program, installed: &Program, may_delete: bool) -> Ve
         let surplus = installed.flows.keys().filter(|key| !wanted.flows.contains_key(key));
         changes.extend(surplus.cloned().map(Change::DeleteFlow));
         changes.extend(groups_to_delete(wanted, installed));
+        let surplus = installed.meters.keys().filter(|id| !wanted.meters.contains_key(id));
+        changes.extend(surplus.copied().map(Change::DeleteMeter));
     }
     changes
 }

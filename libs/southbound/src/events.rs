@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, convert::Infallible, future};
 
-use l2sces_openflow::{OpenFlowError, PacketIn, PortDescription};
+use l2sces_openflow::{FlowRemoved, OpenFlowError, PacketIn, PortDescription};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
@@ -63,6 +63,16 @@ impl Outbox {
                 Some(SwitchEvent::PortChanged { description, removed })
             }
             None => std::mem::take(flows_changed).then_some(SwitchEvent::FlowsChanged),
+        }
+    }
+
+    /// A flow that was to go by itself is gone. If nobody can be told now, then later that flows
+    /// have changed.
+    pub(crate) fn flow_removed(&mut self, removed: FlowRemoved) {
+        let is_told = self.events.capacity() > RESERVED
+            && self.events.try_send(SwitchEvent::FlowRemoved(Box::new(removed))).is_ok();
+        if !is_told {
+            self.flows_changed();
         }
     }
 

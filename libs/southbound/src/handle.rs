@@ -1,7 +1,7 @@
 use l2sces_model::DatapathId;
 use l2sces_openflow::{
-    Action, Change, Description, Flow, FlowStats, Group, OpenFlowError, PacketOut, PortCounters,
-    PortDescription, Program, Reply, Request, RoleState, TunnelOption, port,
+    Action, Change, Description, Flow, FlowStats, Group, Meter, OpenFlowError, PacketOut,
+    PortCounters, PortDescription, Program, Reply, Request, RoleState, TunnelOption, port,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -83,13 +83,25 @@ impl SwitchHandle {
         }
     }
 
-    /// Reads all flows and all groups.
+    /// Reads all meters.
+    ///
+    /// # Errors
+    /// The connection is closed, or the switch refused.
+    pub async fn read_meters(&self) -> Result<Vec<Meter>, RequestError> {
+        match self.request(Request::Meters).await? {
+            Reply::Meters(meters) => Ok(meters),
+            _ => Err(RequestError::Mismatch),
+        }
+    }
+
+    /// Reads all flows, groups and meters.
     ///
     /// # Errors
     /// The connection is closed, or the switch refused.
     pub async fn read_program(&self) -> Result<Program, RequestError> {
         let mut program: Program = self.read_flows().await?.into_iter().collect();
         program.extend(self.read_groups().await?);
+        self.read_meters().await?.into_iter().for_each(|meter| program.put_meter(meter));
         Ok(program)
     }
 

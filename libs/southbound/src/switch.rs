@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use l2sces_model::DatapathId;
-use l2sces_openflow::{OpenFlowError, PacketIn, PortDescription};
+use l2sces_openflow::{FlowRemoved, OpenFlowError, PacketIn, PortDescription};
 use tokio::sync::mpsc;
 
 use crate::{CloseReason, SwitchHandle};
@@ -21,8 +21,8 @@ pub struct SwitchConnection {
     /// To ask it.
     pub handle: SwitchHandle,
     /// What it tells. Ends with [`SwitchEvent::Closed`]. When the receiver lags, packet-ins and
-    /// errors are dropped, and the changes of one port and those of flows are merged, so the end is
-    /// always right.
+    /// errors are dropped, a removed flow is told as changed flows, and the changes of one port and
+    /// those of flows are merged, so the end is always right.
     pub events: mpsc::Receiver<SwitchEvent>,
 }
 
@@ -38,6 +38,8 @@ pub enum SwitchEvent {
     },
     /// Somebody else has changed flows, and [`SwitchHandle::monitor_flows`] has asked to be told.
     FlowsChanged,
+    /// A flow that was to go by itself is gone, by itself or not.
+    FlowRemoved(Box<FlowRemoved>),
     /// A frame for the controller.
     PacketIn(PacketIn),
     /// The switch refused something that nobody waits for, such as a packet-out.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use l2sces_openflow::{
     Action, Bucket, Change, FlowBody, FlowKey, GroupBody, GroupId, GroupKind, Instruction, Match,
-    Program,
+    Meter, MeterId, MeterLimit, Program,
 };
 use l2sces_southbound::difference;
 use proptest::{collection::btree_map, collection::vec, prelude::*};
@@ -18,6 +18,11 @@ fn carry_out(switch: &mut Program, change: &Change) {
     match change {
         Change::AddFlow(flow) => {
             assert!(exists(switch, flow_references(&flow.instructions)), "{change}");
+            let meters = flow.instructions.iter().filter_map(|instruction| match instruction {
+                Instruction::Meter(id) => Some(id),
+                _ => None,
+            });
+            assert!(meters.clone().all(|id| switch.meters.contains_key(id)), "{change}");
             switch.put_flow(flow.clone());
         }
         Change::DeleteFlow(key) => assert!(switch.flows.remove(key).is_some(), "{change}"),
@@ -37,6 +42,19 @@ fn carry_out(switch: &mut Program, change: &Change) {
             assert!(!switch.flows.values().any(users), "{change} takes flows with it");
             let users = |body: &GroupBody| bucket_references(&body.buckets).contains(id);
             assert!(!switch.groups.values().any(users), "{change} leaves a group without it");
+        }
+        Change::PutMeter(meter) => {
+            assert!(!switch.meters.contains_key(&meter.id), "{change}");
+            switch.put_meter(meter.clone());
+        }
+        Change::ModifyMeter(meter) => {
+            assert!(switch.meters.contains_key(&meter.id), "{change}");
+            switch.put_meter(meter.clone());
+        }
+        Change::DeleteMeter(id) => {
+            assert!(switch.meters.remove(id).is_some(), "{change}");
+            let users = |body: &FlowBody| body.instructions.contains(&Instruction::Meter(*id));
+            assert!(!switch.flows.values().any(users), "{change} takes flows with it");
         }
     }
 }
@@ -66,18 +84,23 @@ fn program() -> impl Strategy<Value = Program> {
     let references = || vec(0_u32..8, 0..3);
     let flows = btree_map((0_u8..3, 0_u32..8), (0_u64..2, references()), 0..12);
     let groups = btree_map(0_u32..8, (0_u32..2, references()), 0..8);
-    (flows, groups, any::<bool>()).prop_map(|(flows, groups, upwards)| {
+    let meters = btree_map(0_u32..4, 0_u32..2, 0..4);
+    (flows, groups, meters, any::<bool>()).prop_map(|(flows, groups, meters, upwards)| {
         let is_there = |id: &u32| groups.contains_key(id);
         let group = |id| Action::Group(GroupId(id));
         let mut program = Program::default();
         for ((table, port), (cookie, references)) in flows {
             let key = FlowKey { table, priority: 1, matching: Match::any().in_port(port) };
             let actions: Vec<_> = references.into_iter().filter(is_there).map(group).collect();
-            let instructions = match actions.is_empty() {
+            let mut instructions = match actions.is_empty() {
                 true => vec![],
                 false => vec![Instruction::ApplyActions(actions)],
             };
-            program.flows.insert(key, FlowBody { cookie, instructions });
+            // Every other flow is metered, if there is its meter.
+            if port % 2 == 0 && meters.contains_key(&(port / 2)) {
+                instructions.insert(0, Instruction::Meter(MeterId(port / 2)));
+            }
+            program.flows.insert(key, FlowBody { cookie, idle_timeout: 0, instructions });
         }
         for (id, (output, references)) in &groups {
             let is_before = |other: &u32| if upwards { other > id } else { other < id };
@@ -85,6 +108,10 @@ fn program() -> impl Strategy<Value = Program> {
             let buckets = [Action::Output(*output)].into_iter().chain(references.map(group));
             let buckets = buckets.map(|action| Bucket::new(vec![action])).collect();
             program.groups.insert(GroupId(*id), GroupBody { kind: GroupKind::All, buckets });
+        }
+        for (id, rate) in meters {
+            let limit = MeterLimit::Frames { rate, burst: 1 };
+            program.put_meter(Meter { id: MeterId(id), limit });
         }
         program
     })

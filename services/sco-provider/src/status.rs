@@ -173,6 +173,8 @@ impl StatusBoard {
             Event::PortState { id, ready, message } => (Fact::Port(id), ready, message),
             // Said port by port.
             Event::NetworkState { .. } => return,
+            // No endpoint is at a switch between clusters.
+            Event::PortAddresses { .. } => return,
         };
         let mut inner = self.lock();
         let reason = fact.reason();

@@ -40,6 +40,7 @@ fn note(event: Event, board: &Board, queue: &Queue<Key>) {
         Event::NetworkState { vni, ready, message } => {
             board.set_network(vni, condition(ready, Reason::WaitingForSwitch, message));
         }
+        Event::PortAddresses { .. } => {}
         Event::PortState { id, ready, message } => {
             // A handoff is part of its network's state.
             let Some(key) = port_key(&id) else { return };

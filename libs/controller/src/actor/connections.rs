@@ -1,5 +1,6 @@
 //! Switches that connect, tell something, and go.
 
+use l2sces_fabric::pipeline;
 use l2sces_model::DatapathId;
 use l2sces_pki::{Role, peer_identity};
 use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
@@ -66,7 +67,11 @@ impl Actor {
             SwitchEvent::PortChanged { description, removed } => {
                 self.port_changed(id, &description, removed);
             }
+            SwitchEvent::PacketIn(packet) if packet.table == pipeline::SECURITY => {
+                self.unknown_source(key, packet);
+            }
             SwitchEvent::PacketIn(packet) => self.packet_in(id, &packet),
+            SwitchEvent::FlowRemoved(removed) => self.flow_removed(id, &removed),
             SwitchEvent::FlowsChanged => {
                 info!(switch = %id, name = self.fabric.switch_name(id), "others change its flows");
                 self.read_later(key, mending::AFTER_FOREIGN_CHANGE);

@@ -260,6 +260,9 @@ pub(crate) fn port(number: u32, at: u64) -> PortSpec {
         vni: vni(number),
         switch: id(at),
         interface: format!("pod{number}-{at}").parse().unwrap(),
-        role: PortRole::Access { mac: MacAddress::new([2, 0, 0, 0, number as u8, at as u8]) },
+        role: PortRole::Access {
+            mac: MacAddress::new([2, 0, 0, 0, number as u8, at as u8]),
+            max_learned: 0,
+        },
     }
 }

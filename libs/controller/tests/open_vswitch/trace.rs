@@ -382,7 +382,7 @@ fn the_interpreter_and_open_vswitch_agree() {
 }
 
 fn action_lists(program: &mut Program) -> impl Iterator<Item = &mut Vec<Action>> {
-    let Program { flows, groups } = program;
+    let Program { flows, groups, .. } = program;
     let instructions = flows.values_mut().flat_map(|body| &mut body.instructions);
     let of_flows = instructions.filter_map(|instruction| match instruction {
         Instruction::ApplyActions(actions) => Some(actions),

@@ -18,6 +18,8 @@ use crate::{
 enum Move {
     /// A port is attached, detached or moved.
     Port(Index, Index, Option<Index>),
+    /// An address is learned behind a port, moves behind another, or is forgotten.
+    Guest(Index, Index, Option<Index>),
     /// A network goes, or comes back.
     Network(Index),
     /// A slice goes, or comes back.
@@ -35,6 +37,8 @@ fn moves(switches: u64) -> impl Strategy<Value = Move> {
     prop_oneof![
         4 => (index(), index(), proptest::option::weighted(0.7, index()))
             .prop_map(|(network, port, to)| Move::Port(network, port, to)),
+        3 => (index(), index(), proptest::option::weighted(0.8, index()))
+            .prop_map(|(network, guest, host)| Move::Guest(network, guest, host)),
         1 => index().prop_map(Move::Network),
         1 => index().prop_map(Move::Slice),
         2 => (index(), slice(switches)).prop_map(|(at, shape)| Move::Shape(at, shape)),
@@ -76,6 +80,16 @@ impl World {
                     |switch: Option<u64>| switch.is_none_or(|at| self.connected.contains(&at));
                 if is_free(*port) && is_free(to) {
                     *port = to;
+                }
+            }
+            Move::Guest(network, guest, host) => {
+                let network = network.get_mut(networks);
+                let host = host.map(|host| host.index(network.ports.len()));
+                let guest = guest.get_mut(&mut network.guests);
+                let switch = |host: Option<usize>| network.ports[host?];
+                let is_free = |host| switch(host).is_none_or(|at| self.connected.contains(&at));
+                if is_free(*guest) && is_free(host) {
+                    *guest = host;
                 }
             }
             Move::Network(network) if self.connected.len() == *switches as usize => {
@@ -134,6 +148,10 @@ fn changes(before: &Program, after: &Program) -> Vec<Change> {
     list.extend(flows.cloned().map(Change::DeleteFlow));
     let groups = before.groups.keys().filter(|id| !after.groups.contains_key(id));
     list.extend(groups.copied().map(Change::DeleteGroup));
+    let meters = after.meters.values().filter(|meter| !before.meters.contains_key(&meter.id));
+    list.splice(0..0, meters.cloned().map(Change::PutMeter));
+    let meters = before.meters.keys().filter(|id| !after.meters.contains_key(id));
+    list.extend(meters.copied().map(Change::DeleteMeter));
     list
 }
 
@@ -155,6 +173,10 @@ fn make(program: &mut Program, change: Change) {
         Change::DeleteGroup(id) => {
             program.groups.remove(&id);
         }
+        Change::PutMeter(meter) | Change::ModifyMeter(meter) => program.put_meter(meter),
+        Change::DeleteMeter(id) => {
+            program.meters.remove(&id);
+        }
     }
 }
 
@@ -173,7 +195,7 @@ fn flights(before: &Scenario, after: &Scenario) -> Vec<Flight> {
     let mut flights = Vec::new();
     for from in &now {
         let same = |port: &&Attached| port.place() == from.place() && port.network == from.network;
-        if !then.iter().any(|port| same(&port)) {
+        if !then.iter().any(|port| same(&port) && port.mac == from.mac) {
             continue;
         }
         let of_network = |ports: &[Attached]| -> BTreeSet<(u64, u32)> {

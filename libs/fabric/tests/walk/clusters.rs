@@ -121,7 +121,12 @@ fn put_trunk(fabric: &mut Fabric, switch: u64, segment: u16, epoch: u8, regions:
 fn put_endpoints(fabric: &mut Fabric, cluster: &str, gateways: [u64; 2]) {
     for (network, switch) in NETWORKS.into_iter().flat_map(|n| gateways.map(|at| (n, at))) {
         let region = cluster.parse().unwrap();
-        fabric.put_endpoint(EndpointSpec { vni: vni(network), mac: mac(switch), region });
+        fabric.put_endpoint(EndpointSpec {
+            vni: vni(network),
+            mac: mac(switch),
+            region,
+            is_learned: false,
+        });
     }
 }
 
@@ -140,7 +145,7 @@ pub(crate) fn programs(plan: &Plan) -> BTreeMap<u64, Program> {
                 vni: vni(network),
                 switch: id(switch),
                 interface: interface(&format!("pod-{network}")),
-                role: PortRole::Access { mac: mac(switch) },
+                role: PortRole::Access { mac: mac(switch), max_learned: 0 },
             });
         }
         for (other, peers) in CLUSTERS.iter().filter(|(other, _)| *other != cluster) {

@@ -42,9 +42,11 @@ pub(crate) struct Network {
     pub(crate) exists: bool,
     /// The switch of each port; none: it is not attached. A port keeps its number and address.
     pub(crate) ports: Vec<Option<u64>>,
+    /// The port behind which each address is that was learned; none: it is not known.
+    pub(crate) guests: Vec<Option<usize>>,
 }
 
-/// One access port.
+/// One access port, or an endpoint that was learned behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct Attached {
     pub(crate) switch: u64,
@@ -62,6 +64,8 @@ impl Attached {
 
 /// Most ports of a network.
 const PORTS: usize = 6;
+/// Most addresses of a network that are learned.
+pub(crate) const GUESTS: usize = 3;
 
 fn link(switches: u64) -> impl Strategy<Value = Link> {
     (1..=switches, 1..=switches).prop_map(|(a, b)| (a.min(b), a.max(b)))
@@ -81,8 +85,10 @@ pub(crate) fn slice(switches: u64) -> impl Strategy<Value = SlicePart> {
     })
 }
 
-fn network(switches: u64) -> impl Strategy<Value = (Index, Vec<Option<u64>>)> {
-    (any::<Index>(), vec(proptest::option::weighted(0.9, 1..=switches), 1..=PORTS))
+fn network(switches: u64) -> impl Strategy<Value = (Index, Vec<Option<u64>>, Vec<Option<Index>>)> {
+    let ports = vec(proptest::option::weighted(0.9, 1..=switches), 1..=PORTS);
+    let guests = vec(proptest::option::weighted(0.5, any::<Index>()), GUESTS);
+    (any::<Index>(), ports, guests)
 }
 
 /// Slices over random, overlapping links, and networks in them that all use the same addresses.
@@ -96,9 +102,10 @@ pub(crate) fn scenario(
             (Just(switches), vec(slice(switches), 1..4), networks)
         })
         .prop_map(|(switches, slices, networks)| {
-            let network = |(slice, ports): (Index, _)| Network {
+            let network = |(slice, ports, guests): (Index, Vec<_>, Vec<Option<Index>>)| Network {
                 slice: slice.index(slices.len()),
                 exists: true,
+                guests: guests.iter().map(|host| Some((*host)?.index(ports.len()))).collect(),
                 ports,
             };
             let networks = networks.into_iter().map(network).collect();
@@ -128,6 +135,14 @@ fn vni(network: usize) -> Vni {
     (network as u32 + 1).try_into().unwrap()
 }
 
+fn port_mac(port: usize) -> MacAddress {
+    MacAddress::new([2, 0, 0, 0, 0, port as u8 + 1])
+}
+
+fn guest_mac(guest: usize) -> MacAddress {
+    MacAddress::new([2, 0, 0, 0, 1, guest as u8])
+}
+
 fn port_id(network: usize, port: usize) -> PortId {
     format!("port-{network}-{port}").into()
 }
@@ -149,6 +164,7 @@ impl Scenario {
             slice: 0,
             exists: true,
             ports: ports.iter().copied().map(Some).collect(),
+            guests: vec![],
         };
         let networks = networks.iter().map(network).collect();
         Self { switches, slices: vec![slice], networks, broken: BTreeSet::new() }
@@ -169,10 +185,19 @@ impl Scenario {
                     ports.push(Attached {
                         switch,
                         port: access(number, index).1,
-                        mac: MacAddress::new([2, 0, 0, 0, 0, index as u8 + 1]),
+                        mac: port_mac(index),
                         network: number,
                         slice: network.slice,
                     });
+                }
+            }
+            for (guest, host) in network.guests.iter().enumerate() {
+                let host = (*host).and_then(|host| {
+                    let place = (network.ports[host]?, access(number, host).1);
+                    ports.iter().find(|port| port.network == number && port.place() == place)
+                });
+                if let Some(host) = host.cloned() {
+                    ports.push(Attached { mac: guest_mac(guest), ..host });
                 }
             }
         }
@@ -216,6 +241,7 @@ impl Scenario {
         let mut places: Vec<_> =
             peers.filter(|port| !known || port.mac == to).map(Attached::place).collect();
         places.sort_unstable();
+        places.dedup();
         places
     }
 
@@ -275,11 +301,15 @@ impl Scenario {
                         vni: vni(number),
                         switch: id(switch),
                         interface: access(number, index).0,
-                        role: PortRole::Access {
-                            mac: MacAddress::new([2, 0, 0, 0, 0, index as u8 + 1]),
-                        },
+                        role: PortRole::Access { mac: port_mac(index), max_learned: GUESTS as u16 },
                     }),
                     None => fabric.remove_port(&port_id(number, index)),
+                }
+            }
+            for (guest, host) in network.guests.iter().enumerate() {
+                match host.filter(|host| network.ports[*host].is_some()) {
+                    Some(host) => fabric.learn(&port_id(number, host), guest_mac(guest)),
+                    None => fabric.forget_learned(vni(number), guest_mac(guest)),
                 }
             }
         }

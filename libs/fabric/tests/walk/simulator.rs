@@ -146,6 +146,8 @@ impl Simulator {
                         assert!(*next > at, "tables go up");
                         table = Some(*next);
                     }
+                    // Frames come one by one here.
+                    Instruction::Meter(_) => {}
                     other => panic!("the pipeline has no {other:?}"),
                 }
             }

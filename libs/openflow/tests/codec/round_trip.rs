@@ -91,7 +91,7 @@ fn instruction() -> impl Strategy<Value = Instruction> {
         (any::<u64>(), any::<u64>())
             .prop_map(|(value, mask)| Instruction::WriteMetadata { value, mask }),
         any::<u8>().prop_map(Instruction::GotoTable),
-        any::<u32>().prop_map(Instruction::Meter),
+        any::<u32>().prop_map(|id| Instruction::Meter(MeterId(id))),
         raw.prop_map(|(kind, words, fill)| {
             Instruction::Raw { kind, body: vec![fill; 4 + 8 * words] }
         }),
@@ -101,11 +101,47 @@ fn instruction() -> impl Strategy<Value = Instruction> {
 fn flow() -> impl Strategy<Value = Flow> {
     let key = (any::<u8>(), any::<u16>(), matching());
     let key = key.prop_map(|(table, priority, matching)| FlowKey { table, priority, matching });
-    (key, any::<u64>(), vec(instruction(), 0..4)).prop_map(|(key, cookie, instructions)| Flow {
+    let parts = (key, any::<u64>(), any::<u16>(), vec(instruction(), 0..4));
+    parts.prop_map(|(key, cookie, idle_timeout, instructions)| Flow {
         key,
         cookie,
+        idle_timeout,
         instructions,
     })
+}
+
+fn meter() -> impl Strategy<Value = Meter> {
+    let frames = any::<(u32, u32)>().prop_map(|(rate, burst)| MeterLimit::Frames { rate, burst });
+    let raw = (0..6_u16, vec(any::<u8>(), 0..40));
+    let raw = raw.prop_map(|(flags, bands)| MeterLimit::Raw { flags, bands });
+    let limit = prop_oneof![frames, raw];
+    (any::<u32>(), limit).prop_map(|(id, limit)| Meter { id: MeterId(id), limit })
+}
+
+fn removal() -> impl Strategy<Value = FlowRemoved> {
+    let reason = prop_oneof![
+        Just(RemovalReason::IdleTimeout),
+        Just(RemovalReason::HardTimeout),
+        Just(RemovalReason::Delete),
+        Just(RemovalReason::GroupDelete),
+        (4..=u8::MAX).prop_map(RemovalReason::Other),
+    ];
+    let numbers = any::<(u32, u16, u64, u64)>();
+    (flow(), reason, numbers).prop_map(
+        |(flow, reason, (duration, hard_timeout, packets, bytes))| {
+            let Flow { key, cookie, idle_timeout, .. } = flow;
+            FlowRemoved {
+                key,
+                cookie,
+                reason,
+                duration,
+                idle_timeout,
+                hard_timeout,
+                packets,
+                bytes,
+            }
+        },
+    )
 }
 
 fn group() -> impl Strategy<Value = Group> {
@@ -152,11 +188,10 @@ fn tunnel_option() -> impl Strategy<Value = TunnelOption> {
 
 fn flow_update() -> impl Strategy<Value = FlowUpdate> {
     let events = select(vec![FlowEvent::Added, FlowEvent::Deleted, FlowEvent::Modified]);
-    let foreign = (events, flow(), any::<(u16, u16, u16)>()).prop_map(
-        |(event, flow, (reason, idle_timeout, hard_timeout))| {
-            FlowUpdate::Foreign(ForeignUpdate { event, reason, flow, idle_timeout, hard_timeout })
-        },
-    );
+    let foreign =
+        (events, flow(), any::<(u16, u16)>()).prop_map(|(event, flow, (reason, hard_timeout))| {
+            FlowUpdate::Foreign(ForeignUpdate { event, reason, flow, hard_timeout })
+        });
     prop_oneof![foreign, any::<u32>().prop_map(|xid| FlowUpdate::Own { xid })]
 }
 
@@ -173,6 +208,9 @@ fn request_or_change() -> impl Strategy<Value = Message> {
     let commands = vec![GroupModCommand::Add, GroupModCommand::Modify, GroupModCommand::Delete];
     let group_mod =
         (select(commands), group()).prop_map(|(command, group)| GroupMod { command, group });
+    let commands = vec![MeterModCommand::Add, MeterModCommand::Modify, MeterModCommand::Delete];
+    let meter_mod =
+        (select(commands), meter()).prop_map(|(command, meter)| MeterMod { command, meter });
     let filter = (any::<u8>(), any::<u64>(), any::<u64>(), matching()).prop_map(
         |(table, cookie, cookie_mask, matching)| FlowFilter {
             table,
@@ -191,6 +229,7 @@ fn request_or_change() -> impl Strategy<Value = Message> {
     prop_oneof![
         flow_mod.prop_map(Message::FlowMod),
         group_mod.prop_map(Message::GroupMod),
+        meter_mod.prop_map(Message::MeterMod),
         filter.prop_map(|it| Message::MultipartRequest(MultipartRequest::Flows(it))),
         any::<u32>().prop_map(|it| Message::MultipartRequest(MultipartRequest::PortStats(it))),
         packet_out.prop_map(Message::PacketOut),
@@ -206,20 +245,14 @@ fn request_or_change() -> impl Strategy<Value = Message> {
 }
 
 fn answer_or_event() -> impl Strategy<Value = Message> {
-    let numbers = any::<(u32, u16, u16, u64, u64)>();
-    let stats = (flow(), numbers).prop_map(
-        |(flow, (duration, idle_timeout, hard_timeout, packets, bytes))| FlowStats {
-            flow,
-            duration,
-            idle_timeout,
-            hard_timeout,
-            packets,
-            bytes,
-        },
-    );
+    let numbers = any::<(u32, u16, u64, u64)>();
+    let stats = (flow(), numbers).prop_map(|(flow, (duration, hard_timeout, packets, bytes))| {
+        FlowStats { flow, duration, hard_timeout, packets, bytes }
+    });
     let body = prop_oneof![
         vec(stats, 0..4).prop_map(MultipartBody::Flows),
         vec(group(), 0..4).prop_map(MultipartBody::Groups),
+        vec(meter(), 0..4).prop_map(MultipartBody::Meters),
         vec(port_description(), 0..4).prop_map(MultipartBody::Ports),
         vec(flow_update(), 0..4).prop_map(MultipartBody::FlowUpdates),
     ];
@@ -258,6 +291,7 @@ fn answer_or_event() -> impl Strategy<Value = Message> {
         features.prop_map(Message::FeaturesReply),
         packet_in.prop_map(Message::PacketIn),
         port_status.prop_map(Message::PortStatus),
+        removal().prop_map(Message::FlowRemoved),
         error.prop_map(Message::Error),
         option::of(any::<u32>())
             .prop_map(|bitmap| Message::Hello(Hello { version: VERSION, bitmap })),
@@ -276,10 +310,18 @@ proptest! {
     }
 
     #[test]
-    fn a_change_is_the_message_that_makes_it(flow in flow(), group in group(), xid: u32) {
+    fn a_change_is_the_message_that_makes_it(
+        flow in flow(),
+        group in group(),
+        meter in meter(),
+        xid: u32,
+    ) {
         let flow_mod = |command, flow| Message::FlowMod(FlowMod { command, flow, cookie_mask: 0 });
         let group_mod = |command, group| Message::GroupMod(GroupMod { command, group });
-        let bare = Flow { key: flow.key.clone(), cookie: 0, instructions: vec![] };
+        let bare = Flow { key: flow.key.clone(), cookie: 0, idle_timeout: 0, instructions: vec![] };
+        let meter_mod = |command, meter| Message::MeterMod(MeterMod { command, meter });
+        let unlimited = MeterLimit::Raw { flags: 0, bands: vec![] };
+        let no_meter = Meter { id: meter.id, limit: unlimited };
         let none = Group { id: group.id, kind: GroupKind::All, buckets: vec![] };
         let cases = [
             (Change::AddFlow(flow.clone()), flow_mod(FlowModCommand::Add, flow.clone())),
@@ -287,6 +329,9 @@ proptest! {
             (Change::PutGroup(group.clone()), group_mod(GroupModCommand::Add, group.clone())),
             (Change::ModifyGroup(group.clone()), group_mod(GroupModCommand::Modify, group.clone())),
             (Change::DeleteGroup(group.id), group_mod(GroupModCommand::Delete, none)),
+            (Change::PutMeter(meter.clone()), meter_mod(MeterModCommand::Add, meter.clone())),
+            (Change::ModifyMeter(meter.clone()), meter_mod(MeterModCommand::Modify, meter.clone())),
+            (Change::DeleteMeter(meter.id), meter_mod(MeterModCommand::Delete, no_meter)),
         ];
         for (change, message) in cases {
             let mut bytes = Vec::new();

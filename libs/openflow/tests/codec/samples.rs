@@ -138,12 +138,15 @@ fn session() -> Vec<Sample> {
 fn modifications() -> Vec<Sample> {
     let unicast = key(2, 10, Match::any().metadata(7, 0xff_ffff).eth_dst(MAC));
     let flow_mod = |command, key: &FlowKey, cookie, cookie_mask, instructions| {
-        let flow = Flow { key: key.clone(), cookie, instructions };
+        let flow = Flow { key: key.clone(), cookie, idle_timeout: 0, instructions };
         Message::FlowMod(FlowMod { command, flow, cookie_mask })
     };
     let group = |command, id, kind, buckets| {
         let group = Group { id: GroupId(id), kind, buckets };
         Message::GroupMod(GroupMod { command, group })
+    };
+    let meter = |command, limit| {
+        Message::MeterMod(MeterMod { command, meter: Meter { id: MeterId(3), limit } })
     };
     vec![
         whole(
@@ -204,7 +207,7 @@ fn modifications() -> Vec<Sample> {
                 1,
                 0,
                 vec![
-                    Instruction::Meter(1),
+                    Instruction::Meter(MeterId(1)),
                     Instruction::ApplyActions(vec![
                         Action::Controller,
                         Action::Output(port::IN_PORT),
@@ -299,6 +302,46 @@ fn modifications() -> Vec<Sample> {
             ),
         ),
         whole(
+            "flow-mod: add a flow that goes when it is idle",
+            7,
+            "040e003800000007 0000000000000005 0000000000000000 0a 00 012c 0000 0064 ffffffff \
+             ffffffff ffffffff 0001 0000 0001 0004 00000000",
+            Message::FlowMod(FlowMod {
+                command: FlowModCommand::Add,
+                flow: Flow {
+                    key: key(10, 100, Match::any()),
+                    cookie: 5,
+                    idle_timeout: 300,
+                    instructions: vec![],
+                },
+                cookie_mask: 0,
+            }),
+        ),
+        whole(
+            "meter-mod: add",
+            8,
+            "041d002000000008 0000 0006 00000003 0001 0010 00000064 000000c8 00000000",
+            meter(MeterModCommand::Add, MeterLimit::Frames { rate: 100, burst: 200 }),
+        ),
+        whole(
+            "meter-mod: modify, to kilobits, which we never do",
+            9,
+            "041d002000000009 0001 0001 00000003 0001 0010 00000064 00000000 00000000",
+            meter(
+                MeterModCommand::Modify,
+                MeterLimit::Raw {
+                    flags: 1,
+                    bands: vec![0, 1, 0, 16, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 0],
+                },
+            ),
+        ),
+        whole(
+            "meter-mod: delete",
+            10,
+            "041d00100000000a 0002 0000 00000003",
+            meter(MeterModCommand::Delete, MeterLimit::Raw { flags: 0, bands: vec![] }),
+        ),
+        whole(
             "group-mod: delete (Open vSwitch)",
             6,
             "040f001000000006 0002 00 00 00000002",
@@ -324,6 +367,7 @@ fn foreign_flow() -> Flow {
     Flow {
         key: key(7, 3, matching.into_iter().collect()),
         cookie: 9,
+        idle_timeout: 0,
         instructions: vec![Instruction::ApplyActions(vec![
             action(17, &[0x81, 0, 0, 0]),
             action(0xffff, &[0, 0, 0x23, 0x20, 0, 6, 0, 32, 0, 0, 0, 0, 0, 1, 0, 4, 0, 1, 2, 4]),
@@ -353,17 +397,12 @@ fn foreign() -> Vec<Sample> {
 
 fn statistics() -> Vec<Sample> {
     let reply = |more, body| Message::MultipartReply(MultipartReply { more, body });
-    let stats = |flow, duration| FlowStats {
-        flow,
-        duration,
-        idle_timeout: 0,
-        hard_timeout: 0,
-        packets: 0,
-        bytes: 0,
-    };
+    let stats =
+        |flow, duration| FlowStats { flow, duration, hard_timeout: 0, packets: 0, bytes: 0 };
     let marked = Flow {
         key: key(0, 90, Match::any().in_port(3).pkt_mark(9)),
         cookie: 1,
+        idle_timeout: 0,
         instructions: vec![
             Instruction::ApplyActions(vec![set_mark(0)]),
             Instruction::WriteMetadata { value: 9, mask: 0xff_ffff },
@@ -444,9 +483,13 @@ fn statistics() -> Vec<Sample> {
             reply(
                 true,
                 MultipartBody::Flows(vec![FlowStats {
-                    flow: Flow { key: key(3, 0, Match::any()), cookie: 5, instructions: vec![] },
+                    flow: Flow {
+                        key: key(3, 0, Match::any()),
+                        cookie: 5,
+                        idle_timeout: 7,
+                        instructions: vec![],
+                    },
                     duration: 11,
-                    idle_timeout: 7,
                     hard_timeout: 8,
                     packets: 9,
                     bytes: 10,
@@ -482,6 +525,25 @@ fn statistics() -> Vec<Sample> {
                         ],
                     },
                 ]),
+            ),
+        ),
+        whole(
+            "multipart request: meters",
+            4,
+            "0412001800000004 000a 0000 00000000 ffffffff 00000000",
+            Message::MultipartRequest(MultipartRequest::Meters),
+        ),
+        whole(
+            "multipart reply: meters",
+            4,
+            "0413002800000004 000a 0000 00000000 \
+             0018 0006 00000003 0001 0010 00000064 000000c8 00000000",
+            reply(
+                false,
+                MultipartBody::Meters(vec![Meter {
+                    id: MeterId(3),
+                    limit: MeterLimit::Frames { rate: 100, burst: 200 },
+                }]),
             ),
         ),
         lossy(
@@ -554,6 +616,22 @@ fn packets() -> Vec<Sample> {
         live: false,
     };
     vec![
+        whole(
+            "flow-removed",
+            0,
+            "040b004000000000 0000000000000005 0064 00 0a 00000141 00000000 012c 0000 \
+             0000000000000002 0000000000000080 0001 000c 80000004 00000002 00000000",
+            Message::FlowRemoved(FlowRemoved {
+                key: key(10, 100, Match::any().in_port(2)),
+                cookie: 5,
+                reason: RemovalReason::IdleTimeout,
+                duration: 321,
+                idle_timeout: 300,
+                hard_timeout: 0,
+                packets: 2,
+                bytes: 128,
+            }),
+        ),
         whole(
             "packet-in (Open vSwitch)",
             0,
@@ -638,7 +716,12 @@ fn bundles() -> Vec<Sample> {
                 flags,
                 message: Box::new(Message::FlowMod(FlowMod {
                     command: FlowModCommand::Add,
-                    flow: Flow { key: key(1, 5, Match::any()), cookie: 0, instructions: vec![] },
+                    flow: Flow {
+                        key: key(1, 5, Match::any()),
+                        cookie: 0,
+                        idle_timeout: 0,
+                        instructions: vec![],
+                    },
                     cookie_mask: 0,
                 })),
             }),
@@ -674,8 +757,13 @@ fn extensions() -> Vec<Sample> {
     };
     let matching = Match::any().tunnel_metadata(5, 15);
     let foreign = |event, reason| {
-        let flow = Flow { key: key(3, 7, matching.clone()), cookie: 0, instructions: vec![] };
-        let update = ForeignUpdate { event, reason, flow, idle_timeout: 0, hard_timeout: 0 };
+        let flow = Flow {
+            key: key(3, 7, matching.clone()),
+            cookie: 0,
+            idle_timeout: 0,
+            instructions: vec![],
+        };
+        let update = ForeignUpdate { event, reason, flow, hard_timeout: 0 };
         updates(vec![FlowUpdate::Foreign(update)])
     };
     let refused = "040400200000000200002320000000180000000000000000fff2810800000000";

@@ -11,6 +11,7 @@ fn flow(number: u64) -> Flow {
     Flow {
         key: FlowKey { table: 3, priority: 1, matching: Match::any().metadata(number, u64::MAX) },
         cookie: 0,
+        idle_timeout: 0,
         instructions: vec![Instruction::ApplyActions(vec![Action::Output(1)])],
     }
 }

@@ -12,7 +12,7 @@ const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 
 fn flow(table: u8, priority: u16, matching: Match, instructions: Vec<Instruction>) -> Flow {
     let key = FlowKey { table, priority, matching };
-    Flow { key, cookie: 0x1_0000_0000 | u64::from(table), instructions }
+    Flow { key, cookie: 0x1_0000_0000 | u64::from(table), idle_timeout: 0, instructions }
 }
 
 fn set_tunnel(id: u64) -> Action {

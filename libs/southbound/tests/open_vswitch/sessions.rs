@@ -27,6 +27,7 @@ fn to(action: Action, matching: Match) -> Flow {
     Flow {
         key: FlowKey { table: 0, priority: 1, matching },
         cookie: 5,
+        idle_timeout: 0,
         instructions: vec![Instruction::ApplyActions(vec![action])],
     }
 }

@@ -101,6 +101,7 @@ fn a_switch_shows_its_certificate_and_works_over_tls() {
             Change::AddFlow(Flow {
                 key: FlowKey { table: 0, priority: 1, matching },
                 cookie: 0,
+                idle_timeout: 0,
                 instructions: vec![Instruction::ApplyActions(vec![Action::Output(1)])],
             })
         });

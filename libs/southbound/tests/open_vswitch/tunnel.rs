@@ -19,6 +19,7 @@ fn an_option_is_mapped_once_and_can_be_matched_then() {
                     .tunnel_metadata(0x8001_0002_0000_0000, 0xffff_ffff_0000_0000),
             },
             cookie: 0,
+            idle_timeout: 0,
             instructions: vec![Instruction::ApplyActions(vec![Action::SetField(
                 MatchField::TunnelMetadata { value: 7, mask: u64::MAX },
             )])],

@@ -54,8 +54,12 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
                 self.retract_endpoint(key).await;
             }
             self.endpoints.insert(key, announced);
-            let spec =
-                EndpointSpec { vni: network.vni, mac: endpoint.mac, region: key.cluster.clone() };
+            let spec = EndpointSpec {
+                vni: network.vni,
+                mac: endpoint.mac,
+                region: key.cluster.clone(),
+                is_learned: false,
+            };
             self.fabric.put_endpoint(spec).await;
             former
         } else {

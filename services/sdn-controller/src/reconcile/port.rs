@@ -202,7 +202,7 @@ pub(super) fn port_spec(port: &Port) -> PortSpec {
         vni: port.vni,
         switch: port.datapath_id,
         interface: port.interface_name.clone(),
-        role: PortRole::Access { mac: port.mac },
+        role: PortRole::Access { mac: port.mac, max_learned: 0 },
     }
 }
 

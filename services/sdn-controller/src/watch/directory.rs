@@ -148,9 +148,12 @@ impl Directory {
         match target {
             Target::Handoff(network) => self.handoff_step(network),
             Target::Endpoint(vni, mac) => match self.owners.get(&(vni, mac)) {
-                Some(owner) => {
-                    Step::PutEndpoint(EndpointSpec { vni, mac, region: owner.cluster.clone() })
-                }
+                Some(owner) => Step::PutEndpoint(EndpointSpec {
+                    vni,
+                    mac,
+                    region: owner.cluster.clone(),
+                    is_learned: false,
+                }),
                 None => Step::RemoveEndpoint(vni, mac),
             },
         }
@@ -248,7 +251,12 @@ mod tests {
     }
 
     fn put_endpoint(cluster: &str) -> Step {
-        Step::PutEndpoint(EndpointSpec { vni: vni(), mac: MAC, region: name(cluster) })
+        Step::PutEndpoint(EndpointSpec {
+            vni: vni(),
+            mac: MAC,
+            region: name(cluster),
+            is_learned: false,
+        })
     }
 
     #[test]
