@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use addresses::Held;
 
 use crate::{
-    Event,
+    EngineConfig, Event,
     command::Command,
     discovery::{Discovery, DiscoveryKey},
     event::Outbox,
@@ -73,15 +73,15 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) fn new(discovery_key: &[u8; 32], events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(config: &EngineConfig, events: mpsc::Sender<Event>) -> Self {
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         Self {
-            fabric: Fabric::new(),
+            fabric: Fabric::new().with_ageing_time(config.ageing_time),
             sessions: BTreeMap::new(),
             rounds: Rounds::default(),
             steps: Steps::default(),
             parked: Vec::new(),
-            discovery: Discovery::new(DiscoveryKey::new(discovery_key)),
+            discovery: Discovery::new(DiscoveryKey::new(&config.discovery_key)),
             learning: Learning::default(),
             held: 0,
             complete: false,

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use l2sces_fabric::{EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec};
+use l2sces_fabric::{
+    AgeingTime, EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
+};
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_pki::Credentials;
 use l2sces_southbound::{ListenArgs, ListenError, Listener};
@@ -25,6 +27,8 @@ pub struct EngineConfig {
     pub credentials: Option<Credentials>,
     /// Signs link discovery frames, so that nobody else can forge them.
     pub discovery_key: [u8; 32],
+    /// After how long without a frame a learned address is forgotten.
+    pub ageing_time: AgeingTime,
 }
 
 /// Why an engine cannot start.
@@ -46,7 +50,7 @@ impl EngineConfig {
     pub fn new(listen: SocketAddr, credentials: Option<Credentials>) -> Result<Self, EngineError> {
         let mut discovery_key = [0; 32];
         SystemRandom::new().fill(&mut discovery_key).map_err(|_| EngineError::Random)?;
-        Ok(Self { listen, credentials, discovery_key })
+        Ok(Self { listen, credentials, discovery_key, ageing_time: AgeingTime::default() })
     }
 }
 
@@ -73,7 +77,7 @@ impl Engine {
         let listener = Listener::bind(ListenArgs::new(config.listen, tls)).await?;
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
         let (events_tx, events) = mpsc::channel(EVENTS);
-        let actor = Actor::new(&config.discovery_key, events_tx);
+        let actor = Actor::new(&config, events_tx);
         tokio::spawn(actor.run(listener, checks_peers, commands_rx));
         Ok((Self { commands }, events))
     }

@@ -29,5 +29,6 @@ mod steps;
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use event::{Event, LinkState, Place};
 pub use l2sces_fabric::{
-    EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
+    AgeingTime, EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec,
+    SliceSpec, SwitchSpec,
 };

@@ -6,8 +6,8 @@ use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
 use l2sces_openflow::GroupId;
 
 use crate::{
-    EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, Subject,
-    SwitchSpec,
+    AgeingTime, EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec,
+    SliceSpec, Subject, SwitchSpec,
     graph::{Cost, Graph, Node},
     network::{Network, Region},
     parts::Pending,
@@ -40,6 +40,7 @@ pub struct Fabric {
     pub(crate) link_ends: BTreeMap<DatapathId, BTreeMap<InterfaceName, BTreeSet<Name>>>,
     pub(crate) interface_ports: BTreeMap<(DatapathId, InterfaceName), BTreeSet<PortId>>,
     broken_links: BTreeSet<(LinkEnd, LinkEnd)>,
+    pub(crate) ageing_time: AgeingTime,
     pub(crate) pending: Pending,
 }
 
@@ -47,6 +48,12 @@ impl Fabric {
     /// A fabric without anything.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, in which learned addresses are forgotten after another time.
+    #[must_use]
+    pub fn with_ageing_time(self, ageing_time: AgeingTime) -> Self {
+        Self { ageing_time, ..self }
     }
 
     /// Adds a switch, or changes it.

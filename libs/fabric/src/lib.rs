@@ -28,5 +28,6 @@ pub use learned::Whereabouts;
 pub use problem::Problem;
 pub use revision::{Revision, Step, Subject};
 pub use spec::{
-    EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec, SliceSpec, SwitchSpec,
+    AgeingTime, EndpointSpec, LinkEnd, LinkSpec, NetworkSpec, PortId, PortRole, PortSpec,
+    SliceSpec, SwitchSpec,
 };

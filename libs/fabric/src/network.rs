@@ -126,7 +126,7 @@ impl Fabric {
                 program.put_flow(pipeline::learning(port.vni, number));
             }
             for mac in self.learned_at(id) {
-                program.put_flow(pipeline::learned(port.vni, number, *mac));
+                program.put_flow(pipeline::learned(port.vni, number, *mac, self.ageing_time));
             }
         }
         program

@@ -8,6 +8,8 @@ use l2sces_openflow::{
     Match, MatchField, Meter, MeterId, MeterLimit, Register, RemovalReason,
 };
 
+use crate::AgeingTime;
+
 /// Tells the network from the port that a frame came in by.
 pub const CLASSIFY: u8 = 0;
 /// Hands a frame that came by a link on towards the switch it is for.
@@ -58,9 +60,6 @@ const MARK_FLOODED: u32 = 1 << 24;
 /// First bit of the epoch in a packet mark.
 const MARK_EPOCH_SHIFT: u32 = 25;
 
-/// After how long without a frame a learned address is forgotten, in seconds (IEEE 802.1Q, section
-/// 8.8.3).
-const AGEING_TIME: u16 = 300;
 /// How many frames of unknown sources an access port may send to the controller, in a second.
 const LEARNING_RATE: u32 = 100;
 /// How many at once.
@@ -317,10 +316,10 @@ pub fn learning_meter(port: u32) -> Meter {
 }
 
 /// Frames of an endpoint that was learned at an access port enter, until there are none for a time.
-pub fn learned(vni: Vni, port: u32, mac: MacAddress) -> Flow {
+pub fn learned(vni: Vni, port: u32, mac: MacAddress, ageing_time: AgeingTime) -> Flow {
     let matching = Match::any().in_port(port).eth_src(mac);
     let mut flow = network_flow(vni, SECURITY, matching, vec![Instruction::GotoTable(FORWARD)]);
-    flow.idle_timeout = AGEING_TIME;
+    flow.idle_timeout = ageing_time.0;
     flow
 }
 

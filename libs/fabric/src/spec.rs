@@ -135,6 +135,17 @@ pub enum PortRole {
     },
 }
 
+/// After how long without a frame a learned address is forgotten, in seconds; 0: never. 300 if
+/// nothing is said (IEEE 802.1Q, section 8.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgeingTime(pub u16);
+
+impl Default for AgeingTime {
+    fn default() -> Self {
+        Self(300)
+    }
+}
+
 /// An endpoint behind a trunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
+use l2sces_controller::AgeingTime;
 use l2sces_grpc::ServerArgs;
 use l2sces_model::Name;
 use l2sces_postgres::PostgresArgs;
@@ -42,6 +43,15 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(0..=10_000)
     )]
     pub bfd_interval: u32,
+    /// After how long without a frame an address that was learned at a port is forgotten, in
+    /// seconds; 0: never
+    #[arg(
+        long,
+        env = "L2SCES_AGEING_TIME",
+        value_name = "SECONDS",
+        default_value_t = AgeingTime::default().0
+    )]
+    pub ageing_time: u16,
     /// Where the desired state is kept.
     #[command(flatten)]
     pub postgres: PostgresArgs,

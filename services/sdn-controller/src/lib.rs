@@ -28,7 +28,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use l2sces_controller::{Engine, EngineConfig};
+use l2sces_controller::{AgeingTime, Engine, EngineConfig};
 use l2sces_grpc::{Access, Dialer, shutdown_signal};
 use l2sces_pki::Role;
 use l2sces_proto::fabric::v1::fabric_service_server::FabricServiceServer;
@@ -65,7 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let credentials = config.server.tls.credentials()?;
     let dialer = Dialer::new(&config.server.tls)?;
     let sco_provider = dialer.channel(&config.sco_provider).context("--sco-provider")?;
-    let engine_config = EngineConfig::new(config.openflow_listen, credentials)?;
+    let mut engine_config = EngineConfig::new(config.openflow_listen, credentials)?;
+    engine_config.ageing_time = AgeingTime(config.ageing_time);
     let pool = l2sces_postgres::connect(&config.postgres, &MIGRATOR).await?;
     let (engine, engine_events) = Engine::start(engine_config).await?;
 

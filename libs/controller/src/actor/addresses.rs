@@ -17,6 +17,8 @@ const HELD: usize = 1024;
 /// A frame to be sent through the tables again.
 #[derive(Debug)]
 pub(super) struct Held {
+    id: PortId,
+    source: MacAddress,
     port: u32,
     frame: Vec<u8>,
 }
@@ -45,7 +47,7 @@ impl Actor {
             }
         }
         self.stale.insert(subject);
-        self.hold(key, Held { port, frame: packet.data });
+        self.hold(key, Held { id, source: mac, port, frame: packet.data });
     }
 
     /// Keeps a frame until what has changed so far is confirmed.
@@ -65,13 +67,24 @@ impl Actor {
         });
     }
 
-    /// The flows for a frame are there: it goes through the tables as if it had just come in.
-    pub(super) fn release(&mut self, key: SessionKey, Held { port, frame }: Held) {
+    /// The flows for a frame are there: it goes through the tables as if it had just come in. Not
+    /// if its source has moved on meanwhile: it would be taken to have come back.
+    pub(super) fn release(&mut self, key: SessionKey, held: Held) {
+        let Held { id, source, port, frame } = held;
         self.held -= 1;
         if self.is_current(key)
+            && self.is_known_at(&id, source)
             && let Some(session) = self.sessions.get(&key.0)
         {
             session.give(Work::Resume { port, frame });
+        }
+    }
+
+    fn is_known_at(&self, id: &PortId, mac: MacAddress) -> bool {
+        let vni = self.fabric.port(id).map(|port| port.vni);
+        match vni.and_then(|vni| self.fabric.whereabouts(vni, mac)) {
+            Some(Whereabouts::Port(at) | Whereabouts::LearnedAt(at)) => at == id,
+            Some(Whereabouts::Region { .. }) | None => false,
         }
     }
 

@@ -11,6 +11,7 @@
 #[path = "../../../fabric/tests/walk/clusters.rs"]
 mod clusters;
 mod labels;
+mod learning;
 mod liveness;
 #[path = "../../../southbound/tests/open_vswitch/process.rs"]
 mod process;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use l2sces_controller::{
-    Engine, EngineConfig, Event, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec, SliceSpec,
-    SwitchSpec,
+    AgeingTime, Engine, EngineConfig, Event, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec,
+    SliceSpec, SwitchSpec,
 };
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_openflow::{Program, SessionConfig};
@@ -156,11 +156,16 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) async fn start() -> Self {
+        Self::with_ageing_time(AgeingTime::default()).await
+    }
+
+    pub(crate) async fn with_ageing_time(ageing_time: AgeingTime) -> Self {
         // A port that was free a moment ago.
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
         drop(socket);
-        let config = EngineConfig::new(address, None).unwrap();
+        let mut config = EngineConfig::new(address, None).unwrap();
+        config.ageing_time = ageing_time;
         let (engine, events) = Engine::start(config).await.unwrap();
         Self { engine, address, log: Arc::new(Mutex::new(Vec::new())), events }
     }
