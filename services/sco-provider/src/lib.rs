@@ -25,7 +25,7 @@ pub mod store;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use l2sces_controller::{Engine, EngineConfig};
+use l2sces_controller::{AgeingTime, Engine, EngineConfig};
 use l2sces_grpc::{Access, Dialer, serve, shutdown_signal};
 use l2sces_pki::Role;
 use l2sces_proto::sco::v1::{
@@ -57,6 +57,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         listen: config.openflow_listen,
         credentials,
         discovery_key: store.discovery_key().await?,
+        // Nothing is learned between clusters.
+        ageing_time: AgeingTime::default(),
     })
     .await?;
     let queues = Queues::default();

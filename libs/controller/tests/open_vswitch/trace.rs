@@ -138,7 +138,10 @@ impl Traced {
                 let port = self.ports.get(&port).map(|&port| Sent { port, tunnel: None, mark });
                 sent.extend(port);
             } else {
-                let goes_nowhere = action == "drop" || action.starts_with("userspace(");
+                // To the controller, through a meter or not.
+                let goes_nowhere = action == "drop"
+                    || action.starts_with("userspace(")
+                    || action.starts_with("meter(");
                 assert!(goes_nowhere, "unknown action {action} in {actions}");
             }
         }
