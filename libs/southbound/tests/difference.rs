@@ -139,10 +139,14 @@ proptest! {
             for id in installed.groups.keys().filter(|id| wanted.groups.contains_key(id)) {
                 prop_assert!(switch.groups.contains_key(id));
             }
+            for id in installed.meters.keys().filter(|id| wanted.meters.contains_key(id)) {
+                prop_assert!(switch.meters.contains_key(id));
+            }
         }
         prop_assert_eq!(&switch, &wanted);
         prop_assert_eq!(difference(&wanted, &switch, true), vec![]);
-        let most = wanted.flows.len() + wanted.groups.len() + installed.flows.len() + installed.groups.len();
+        let size = |it: &Program| it.flows.len() + it.groups.len() + it.meters.len();
+        let most = size(&wanted) + size(&installed);
         prop_assert!(changes.len() <= most - 2 * right.len());
     }
 
@@ -159,12 +163,15 @@ proptest! {
                     prop_assert!(!installed.groups.contains_key(&group.id));
                     switch.put_group(group);
                 }
+                Change::PutMeter(meter) => {
+                    prop_assert!(!installed.meters.contains_key(&meter.id));
+                    switch.put_meter(meter);
+                }
                 other => prop_assert!(false, "{other}"),
             }
         }
         let mut expected = wanted;
-        expected.flows.extend(installed.flows);
-        expected.groups.extend(installed.groups);
+        expected.merge(installed);
         prop_assert_eq!(switch, expected);
     }
 }
