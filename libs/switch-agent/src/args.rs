@@ -2,6 +2,7 @@ use std::fmt;
 
 use clap::{Args, ValueEnum};
 use l2sces_grpc::ServerArgs;
+use l2sces_model::{NED_TUNNEL_UDP_PORT, SPS_TUNNEL_UDP_PORT};
 use l2sces_ovsdb::Address;
 use l2sces_telemetry::TelemetryArgs;
 
@@ -20,6 +21,22 @@ impl AgentKind {
         match self {
             Self::Sps => "sps",
             Self::Ned => "ned",
+        }
+    }
+
+    /// The UDP port of the bridge's tunnels.
+    pub(crate) const fn tunnel_udp_port(self) -> u16 {
+        match self {
+            Self::Sps => SPS_TUNNEL_UDP_PORT,
+            Self::Ned => NED_TUNNEL_UDP_PORT,
+        }
+    }
+
+    /// Name of the interface that keeps that UDP port open.
+    pub(crate) const fn listener(self) -> &'static str {
+        match self {
+            Self::Sps => "l2u-sps",
+            Self::Ned => "l2u-ned",
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) enum Object {
     Controller,
     Link,
     Trunk,
+    Listener,
     Port,
     Certificate,
 }
@@ -37,6 +38,7 @@ impl Object {
             Self::Controller => "controller",
             Self::Link => "link",
             Self::Trunk => "trunk",
+            Self::Listener => "listener",
             Self::Port => "port",
             Self::Certificate => "certificate",
         }

@@ -59,6 +59,10 @@ async fn announce(agent: &SwitchApi, port: &api::Port) -> Result<(), Status> {
 }
 
 /// Makes an interface that is somebody else's.
+/// How many interfaces a bridge without ports has: its own, and the one that keeps the UDP port of
+/// tunnels open.
+const BARE: usize = 2;
+
 fn add_interface(name: &str) {
     let peer = format!("{name}-peer");
     run("ip", ["link", "add", name, "type", "veth", "peer", "name", &peer]);
@@ -184,7 +188,7 @@ fn a_missing_namespace_is_named_and_nothing_is_left_behind() {
         let refused = apply(&agent, &port).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
         assert!(node.namespace.link("l2p-1").is_none());
-        assert_eq!(node.count("Interface"), 1, "that of the bridge");
+        assert_eq!(node.count("Interface"), BARE, "those of the bridge");
     });
 }
 
@@ -282,7 +286,7 @@ fn an_interface_is_added_and_given_back() {
         assert_eq!(apply(&agent, &wanted).await.unwrap(), state);
         assert_eq!(node.vsctl(["iface-to-br", "tap0"]), "br-sps");
         delete(&agent, "tap0").await;
-        assert_eq!(node.count("Interface"), 1, "that of the bridge");
+        assert_eq!(node.count("Interface"), BARE, "those of the bridge");
         assert!(node.namespace.link("tap0").is_some());
     });
 }
@@ -321,7 +325,7 @@ fn a_pod_that_was_made_again_is_attached_again() {
         let state = state.unwrap();
         assert!(works(&state), "{state:?}");
         assert!(one.pings("10.1.0.2"));
-        assert_eq!(node.count("Interface"), 3);
+        assert_eq!(node.count("Interface"), BARE + 2);
     });
 }
 
@@ -373,11 +377,11 @@ fn a_hundred_ports_at_once() {
         // As many as there are ports, if each waited for the one before.
         let rounds = std::iter::from_fn(|| rounds.try_recv().ok()).count();
         assert!((1..=80).contains(&rounds), "Open vSwitch took {rounds} rounds");
-        assert_eq!(node.count("Interface"), 101);
+        assert_eq!(node.count("Interface"), BARE + 100);
         assert!(pods[0].pings("10.1.0.100"));
         let names: Vec<_> = ports.iter().map(|port| port.interface_name.as_str()).collect();
         join_all(names.iter().map(|name| delete(&agent, name))).await;
-        assert_eq!(node.count("Interface"), 1, "that of the bridge");
+        assert_eq!(node.count("Interface"), BARE, "those of the bridge");
     });
 }
 

@@ -29,6 +29,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) exists: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
+impl Wanted<'_> {
+    /// Whether the UDP port of tunnels must be kept open by an interface of its own.
+    ///
+    /// What comes to a UDP port without a tunnel, the userspace datapath hands to the host. When
+    /// there is a tunnel again, Open vSwitch 3.1 may change another cached flow than that one, which
+    /// then stays as long as frames come: the tunnel is deaf to that peer. With a tunnel to nobody in
+    /// particular, the port is never without one. What comes by it has no flow, and is dropped.
+    fn needs_listener(&self) -> bool {
+        self.datapath_type == DatapathType::Netdev
+    }
+}
+
 /// Makes the bridge as wanted.
 ///
 /// # Errors
@@ -75,6 +87,15 @@ pub(crate) fn apply_switch(tables: &Tables, wanted: &Wanted<'_>) -> Result<Plan,
             name: trunk.interface.as_str(),
             label: "trunk".to_owned(),
             columns: trunk_columns(trunk),
+        };
+        put_interface(&mut plan, tables, wanted.identity, &bridge, interface)?;
+    }
+    if wanted.needs_listener() {
+        let interface = Interface {
+            object: Object::Listener,
+            name: wanted.identity.kind.listener(),
+            label: "listener".to_owned(),
+            columns: listener_columns(wanted.identity.kind.tunnel_udp_port()),
         };
         put_interface(&mut plan, tables, wanted.identity, &bridge, interface)?;
     }
@@ -185,7 +206,7 @@ fn insert_controller(
     Atom::NamedUuid(name)
 }
 
-/// Takes off the bridge the tunnels and the trunk that are no longer wanted.
+/// Takes off the bridge what is no longer wanted of its tunnels, trunk and listener.
 fn remove_unwanted(plan: &mut Plan, tables: &Tables, wanted: &Wanted<'_>, bridge: Uuid) {
     let links: BTreeSet<_> =
         wanted.switch.links.iter().map(|link| link.interface.as_str()).collect();
@@ -196,7 +217,8 @@ fn remove_unwanted(plan: &mut Plan, tables: &Tables, wanted: &Wanted<'_>, bridge
             let name = row.string("name")?;
             let kind = wanted.identity.kind;
             let is_unwanted = is_marked(row, kind, Object::Link) && !links.contains(name)
-                || is_marked(row, kind, Object::Trunk) && trunk != Some(name);
+                || is_marked(row, kind, Object::Trunk) && trunk != Some(name)
+                || is_marked(row, kind, Object::Listener) && !wanted.needs_listener();
             is_unwanted.then_some(name)
         })
         .collect();
@@ -205,7 +227,7 @@ fn remove_unwanted(plan: &mut Plan, tables: &Tables, wanted: &Wanted<'_>, bridge
     plan.operations.extend(removals);
 }
 
-/// A tunnel or trunk.
+/// A tunnel, trunk or listener.
 struct Interface<'a> {
     object: Object,
     name: &'a str,
@@ -247,6 +269,15 @@ fn link_columns(link: &Link) -> Row {
         .with("type", "geneve")
         .with("options", Value::map(options))
         .with("bfd", Value::map(bfd_columns(link)))
+}
+
+fn listener_columns(udp_port: u16) -> Row {
+    let options = [
+        ("remote_ip", "flow".to_owned()),
+        ("key", "flow".to_owned()),
+        ("dst_port", udp_port.to_string()),
+    ];
+    Row::new().with("type", "geneve").with("options", Value::map(options))
 }
 
 /// How Open vSwitch is to watch a tunnel; nothing: not at all.

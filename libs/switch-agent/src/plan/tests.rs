@@ -34,6 +34,9 @@ fn applied() -> Tables {
     put_port(&mut tables, 10, "l2v-1", Object::Link, tunnel_row());
     let trunk = Row::new().with("type", "patch").with("options", Value::map([("peer", "l2t-ned")]));
     put_port(&mut tables, 12, "l2t-sps", Object::Trunk, trunk);
+    let listener = [("remote_ip", "flow"), ("key", "flow"), ("dst_port", "7000")];
+    let listener = Row::new().with("type", "geneve").with("options", Value::map(listener));
+    put_port(&mut tables, 14, "l2u-sps", Object::Listener, listener);
     tables
 }
 
@@ -113,14 +116,18 @@ fn plan_with(
     tls: Option<&TlsFiles>,
     exists: bool,
 ) -> Result<Plan, AgentError> {
+    plan_on(DatapathType::Netdev, tables, switch, tls, exists)
+}
+
+fn plan_on(
+    datapath_type: DatapathType,
+    tables: &Tables,
+    switch: &Switch,
+    tls: Option<&TlsFiles>,
+    exists: bool,
+) -> Result<Plan, AgentError> {
     let identity = identity();
-    let wanted = Wanted {
-        identity: &identity,
-        datapath_type: DatapathType::Netdev,
-        switch,
-        tls,
-        exists: &|_| exists,
-    };
+    let wanted = Wanted { identity: &identity, datapath_type, switch, tls, exists: &|_| exists };
     apply_switch(tables, &wanted)
 }
 
@@ -217,6 +224,26 @@ fn links_and_trunk_that_are_not_wanted_are_removed_and_ports_are_not() {
     switch.links.clear();
     switch.trunk = None;
     assert_eq!(changes(&tables, &switch), [taken_off(12), taken_off(10)]);
+}
+
+#[test]
+fn only_the_userspace_datapath_keeps_the_port_of_tunnels_open() {
+    let kernel = |tables: &Tables| {
+        let plan = plan_on(DatapathType::System, tables, &switch(), None, true).unwrap();
+        plan.operations
+    };
+    let names = |operations: &[Operation]| -> Vec<String> {
+        let name = |operation: &Operation| match operation {
+            Operation::Insert { table, row, .. } if table == "Interface" => {
+                row.string("name").map(str::to_owned)
+            }
+            _ => None,
+        };
+        operations.iter().filter_map(name).collect()
+    };
+    assert_eq!(names(&plan(&empty(), &switch())), ["br-sps", "l2v-1", "l2t-sps", "l2u-sps"]);
+    assert_eq!(names(&kernel(&empty())), ["br-sps", "l2v-1", "l2t-sps"]);
+    assert!(kernel(&applied()).contains(&taken_off(14)));
 }
 
 #[test]
