@@ -7,7 +7,10 @@ mod changes;
 mod connections;
 mod links;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use l2sces_fabric::{Fabric, Subject};
 use l2sces_model::DatapathId;
@@ -36,6 +39,10 @@ const INPUTS: usize = 1024;
 /// and sent as one.
 const BATCH: usize = 1024;
 
+/// How long a switch that does not connect holds up the others after a start: Open vSwitch tries at
+/// least every second, as the agents tell it.
+const GATHERING: Duration = Duration::from_secs(3);
+
 type Commands = mpsc::Receiver<(Command, oneshot::Sender<()>)>;
 
 /// Something that concerns a switch.
@@ -61,6 +68,10 @@ pub(crate) struct Actor {
     /// How many frames wait for their flows.
     held: usize,
     complete: bool,
+    /// After the start: until when no switch is changed before all have been read.
+    gathering: Option<Instant>,
+    /// Switches that have been told what to change, but for their ways, since the last compilation.
+    adopted: BTreeSet<DatapathId>,
     epochs: u64,
     /// Those who wait for the changes that are not compiled yet.
     waiters: Vec<oneshot::Sender<()>>,
@@ -85,6 +96,8 @@ impl Actor {
             learning: Learning::default(),
             held: 0,
             complete: false,
+            gathering: None,
+            adopted: BTreeSet::new(),
             epochs: 0,
             waiters: Vec::new(),
             stale: BTreeSet::new(),
@@ -109,6 +122,7 @@ impl Actor {
             let next_probe = self.discovery.next_deadline();
             let fence = self.steps.fence().map(|fence| fence.deadline);
             let conflict = self.learning.next_deadline();
+            let gathering = self.gathering;
             tokio::select! {
                 command = commands.recv() => match command {
                     Some((command, done)) => self.command(command, done),
@@ -117,6 +131,7 @@ impl Actor {
                 Some(input) = self.inputs_rx.recv() => self.input(input),
                 () = sleep_until(next_probe) => self.probe(),
                 () = sleep_until(fence) => {}
+                () = sleep_until(gathering) => {}
                 () = sleep_until(conflict) => self.end_conflicts(),
                 Ok(permit) = events.reserve(), if !self.outbox.is_empty() => {
                     if let Some(event) = self.outbox.pop() {
@@ -187,6 +202,7 @@ impl Actor {
             Command::PutLearned(port, addresses) => self.restore_learned(&port, &addresses),
             Command::SetComplete => {
                 self.complete = true;
+                self.gathering = Some(Instant::now() + GATHERING);
                 let ids: Vec<_> = self.sessions.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.synchronize(id));
                 self.stale_everything();

@@ -71,6 +71,12 @@ impl Fabric {
         }
     }
 
+    /// The switches that have been put.
+    pub fn switch_ids(&self) -> impl Iterator<Item = DatapathId> {
+        let put = self.switches.iter().filter(|(_, switch)| switch.spec.is_some());
+        put.map(|(id, _)| *id)
+    }
+
     /// The name of a switch, for messages.
     pub fn switch_name(&self, id: DatapathId) -> Option<&str> {
         self.switches.get(&id)?.spec.as_ref().map(|spec| spec.name.as_str())

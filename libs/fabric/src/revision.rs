@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::{DatapathId, Name, Vni};
-use l2sces_openflow::{Action, GroupId, Program};
+use l2sces_openflow::{Action, GroupBody, GroupId, Program};
 
 use crate::{
     Fabric,
@@ -113,18 +113,40 @@ impl Fabric {
                 let Some(way) = self.way_with(id, at) else { continue };
                 after.groups.remove(&id);
                 let Some(body) = before.groups.remove(&id) else { continue };
-                let ports = body.buckets.iter().flat_map(|bucket| &bucket.actions);
-                let next = ports
-                    .filter_map(|action| match action {
-                        Action::Output(port) => Some((at, Some(*port))),
-                        _ => None,
-                    })
-                    .next();
-                // Which switch the port leads to is not asked for of what was.
-                self.pending.legs.entry(way).or_insert(Some(Leg { group: id, next }));
+                self.note_former_leg(way, id, &body);
             }
             self.pending.undone.push((at, before, after));
         }
+    }
+
+    /// What a switch that has been read should have now: all that is wanted, but for ways that it
+    /// would turn. They turn with the next revision, together with those of other switches and in
+    /// their order: each switch by itself could make a loop with those that follow other ways yet.
+    pub fn adopt(&mut self, at: DatapathId, installed: &Program) -> Program {
+        let mut now = self.program(at);
+        for (id, body) in &mut now.groups {
+            let Some(there) = installed.groups.get(id) else { continue };
+            if output(there) != output(body)
+                && let Some(way) = self.way_with(*id, at)
+            {
+                self.note_former_leg(way, *id, there);
+                there.clone_into(body);
+            }
+        }
+        now
+    }
+
+    /// Notes where a destination group led. Which switch the port leads to is not asked for of what
+    /// was.
+    fn note_former_leg(
+        &mut self,
+        way: (Name, DatapathId, DatapathId),
+        group: GroupId,
+        body: &GroupBody,
+    ) {
+        let next = output(body).map(|port| (way.2, Some(port)));
+        self.pending.subjects.insert(Subject::Slice(way.0.clone()));
+        self.pending.legs.entry(way).or_insert(Some(Leg { group, next }));
     }
 
     /// The slice and destination that a switch has a group for.
@@ -133,6 +155,14 @@ impl Fabric {
         slices
             .find_map(|(name, slice)| Some((name.clone(), slice.routes.destination_of(group)?, at)))
     }
+}
+
+/// The port that a destination group leads to.
+fn output(group: &GroupBody) -> Option<u32> {
+    group.buckets.iter().flat_map(|bucket| &bucket.actions).find_map(|action| match action {
+        Action::Output(port) => Some(*port),
+        _ => None,
+    })
 }
 
 /// Adds one part's change to a switch's, if it is one.

@@ -33,12 +33,23 @@ impl Actor {
         if !self.steps.is_over() {
             return;
         }
-        for Parked { key, program, plan } in std::mem::take(&mut self.parked) {
-            if self.is_current(key) {
-                self.plan(key, &program, plan);
+        if self.gathering.is_some_and(|end| end <= Instant::now() || self.has_gathered()) {
+            self.gathering = None;
+        }
+        if self.gathering.is_none() {
+            for Parked { key, program, plan } in std::mem::take(&mut self.parked) {
+                if self.is_current(key) {
+                    self.plan(key, &program, plan);
+                }
             }
         }
-        let revision = self.fabric.recompile();
+        let mut revision = self.fabric.recompile();
+        let adopted = std::mem::take(&mut self.adopted);
+        if !adopted.is_empty() && !revision.steps.is_empty() {
+            // Ways turn when all that they need is there.
+            let confirmation = adopted.into_iter().map(|id| (id, Default::default()));
+            revision.steps.insert(0, confirmation.collect());
+        }
         self.stale.extend(revision.subjects.iter().cloned());
         let waiters = std::mem::take(&mut self.waiters);
         if self.complete {
@@ -158,6 +169,16 @@ impl Actor {
         }
     }
 
+    /// Whether every switch has been read, or is of no use.
+    fn has_gathered(&self) -> bool {
+        let parked: BTreeSet<_> = self.parked.iter().map(|parked| parked.key).collect();
+        self.fabric.switch_ids().all(|id| {
+            self.sessions.get(&id).is_some_and(|session| {
+                parked.contains(&(id, session.epoch)) || matches!(session.stage, Stage::Faulty(_))
+            })
+        })
+    }
+
     /// A switch has been read. While the steps of a revision are on their way, it must not come to
     /// the end of that before its turn.
     ///
@@ -168,7 +189,7 @@ impl Actor {
     fn installed(&mut self, key: SessionKey, program: Program, plan: oneshot::Sender<Plan>) {
         // Compile first what has come in meanwhile, so that it is part of the plan.
         self.compile();
-        if self.steps.is_over() {
+        if self.steps.is_over() && self.gathering.is_none() {
             self.plan(key, &program, plan);
         } else if self.sessions.get(&key.0).is_some_and(|session| session.takes_changes) {
             drop(plan);
@@ -178,10 +199,11 @@ impl Actor {
         }
     }
 
-    /// Tells what turns what a switch has into what it should have.
+    /// Tells what turns what a switch has into what it should have, but for its ways.
     fn plan(&mut self, key: SessionKey, program: &Program, plan: oneshot::Sender<Plan>) {
-        let (id, name) = (key.0, self.fabric.switch_name(key.0));
-        let changes = difference(&self.fabric.program(id), program, true);
+        let id = key.0;
+        let changes = difference(&self.fabric.adopt(id, program), program, true);
+        let name = self.fabric.switch_name(id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         info!(switch = %id, name, flows = program.flows.len(), changes = changes.len(), "switch read");
         if !std::mem::replace(&mut session.takes_changes, true) {
@@ -189,6 +211,7 @@ impl Actor {
         }
         // The installer may be gone, if the connection is: then nothing is to be done.
         let _ = plan.send(Plan { changes, through: self.rounds.last_id() });
+        self.adopted.insert(id);
         self.fabric.set_connected(id);
     }
 

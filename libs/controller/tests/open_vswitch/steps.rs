@@ -40,6 +40,20 @@ async fn start() -> (OpenVswitch, Controller, Vec<Relay>) {
     (ovs, controller, relays)
 }
 
+/// A new controller for bridges that have their programs.
+async fn take_over(ovs: &OpenVswitch, cost: u32) -> (Controller, Vec<Relay>) {
+    let controller = Controller::start().await;
+    let bridges = SWITCHES.iter().map(|number| format!("br{number}"));
+    let relays = bridges.map(|bridge| controller.relay(ovs, &bridge)).collect();
+    for number in SWITCHES {
+        controller.engine.put_switch(switch(number)).await;
+    }
+    controller.put_slice(&SWITCHES, &ring(cost)).await;
+    controller.put_network(5, &SWITCHES).await;
+    controller.engine.set_complete().await;
+    (controller, relays)
+}
+
 /// Where in the log the switches turn.
 fn turns(seen: &[Seen]) -> Vec<(usize, u64)> {
     let turns = seen.iter().enumerate().filter(|(_, seen)| seen.is_turn());
@@ -60,17 +74,39 @@ fn a_switch_turns_only_when_the_next_one_on_its_way_has_confirmed_that_it_has() 
         for (cost, order) in [(100, [3, 2, 1]), (1, [1, 2, 3])] {
             controller.seen();
             controller.put_slice(&SWITCHES, &ring(cost)).await;
-            let seen = controller.seen();
-            let turns = turns(&seen);
-            // Where each turns first, and what is between.
-            let first = |number| turns.iter().find(|(_, it)| *it == number).unwrap().0;
-            let last = |number| turns.iter().rfind(|(_, it)| *it == number).unwrap().0;
-            for pair in order.windows(2) {
-                let (before, after) = (last(pair[0]), last(pair[1]));
-                assert!(before < after, "{pair:?} in {turns:?}");
-                assert!(confirms_between(&seen, pair[0], before, after), "{pair:?}: {seen:#?}");
-            }
-            assert!(order.into_iter().all(|number| first(number) <= last(number)));
+            assert_turned_in(order, &controller.seen());
+        }
+    });
+}
+
+/// Each switch turns when the one before has confirmed that it has.
+fn assert_turned_in(order: [u64; 3], seen: &[Seen]) {
+    let turns = turns(seen);
+    // Where each turns first, and what is between.
+    let first = |number| turns.iter().find(|(_, it)| *it == number).unwrap().0;
+    let last = |number| turns.iter().rfind(|(_, it)| *it == number).unwrap().0;
+    for pair in order.windows(2) {
+        let (before, after) = (last(pair[0]), last(pair[1]));
+        assert!(before < after, "{pair:?} in {turns:?}");
+        assert!(confirms_between(seen, pair[0], before, after), "{pair:?}: {seen:#?}");
+    }
+    assert!(order.into_iter().all(|number| first(number) <= last(number)));
+}
+
+/// A controller that was away while costs changed lets the switches turn in the same order.
+#[test]
+fn a_restarted_controller_turns_switches_in_order() {
+    in_namespace(|| async {
+        let (ovs, mut controller, mut relays) = start().await;
+        for (cost, order) in [(100, [3, 2, 1]), (1, [1, 2, 3])] {
+            drop((controller, relays));
+            (controller, relays) = take_over(&ovs, cost).await;
+            eventually("the ways are turned", || async {
+                let log = controller.log.lock().unwrap();
+                order.iter().all(|number| turns(&log).iter().any(|it| it.1 == *number))
+            })
+            .await;
+            assert_turned_in(order, &controller.seen());
         }
     });
 }

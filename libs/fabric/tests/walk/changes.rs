@@ -30,6 +30,8 @@ enum Move {
     Link(Index, Index),
     /// A switch loses its controller, or finds it again.
     Connection(Index),
+    /// The controller restarts, and finds a link of a slice broken or whole again.
+    Restart(Index, Index),
 }
 
 fn moves(switches: u64) -> impl Strategy<Value = Move> {
@@ -44,6 +46,7 @@ fn moves(switches: u64) -> impl Strategy<Value = Move> {
         2 => (index(), slice(switches)).prop_map(|(at, shape)| Move::Shape(at, shape)),
         6 => (index(), index()).prop_map(|(slice, link)| Move::Link(slice, link)),
         2 => index().prop_map(Move::Connection),
+        1 => (index(), index()).prop_map(|(slice, link)| Move::Restart(slice, link)),
     ]
 }
 
@@ -104,7 +107,7 @@ impl World {
                 let slice = at.get_mut(slices);
                 *slice = SlicePart { exists: slice.exists, ..shape.clone() };
             }
-            Move::Link(slice, link) => {
+            Move::Restart(slice, link) | Move::Link(slice, link) => {
                 let links: Vec<_> = slice.get(slices).links.keys().copied().collect();
                 if !links.is_empty() {
                     let link = *link.get(&links);
@@ -115,6 +118,22 @@ impl World {
             }
             Move::Network(_) | Move::Slice(_) | Move::Shape(..) | Move::Connection(_) => {}
         }
+    }
+
+    /// A new controller reads what all switches have, and only then changes them: what it does in
+    /// no order, and the steps after that.
+    fn restart(&mut self) -> Vec<Step> {
+        self.fabric = Fabric::new();
+        self.scenario.put(&mut self.fabric);
+        self.fabric.recompile();
+        let mut unordered = Step::new();
+        for switch in &self.connected {
+            let there = self.installed[switch].clone();
+            let now = self.fabric.adopt(id(*switch), &there);
+            self.fabric.set_connected(id(*switch));
+            unordered.insert(id(*switch), (there, now));
+        }
+        vec![unordered]
     }
 
     fn simulator(&self) -> Simulator {
@@ -285,6 +304,12 @@ fn play(scenario: Scenario, moves: &[Move], mut random: u64) -> Result<(), TestC
                 let there = world.installed[&switch].clone();
                 steps.push(Step::from([(id(switch), (there, wanted))]));
                 world.fabric.set_connected(id(switch));
+            }
+        } else if let Move::Restart(..) = change {
+            // Of a switch that is not there, a new controller cannot know what it does.
+            if world.connected.len() == world.scenario.switches as usize {
+                world.wish(change);
+                steps.extend(world.restart());
             }
         } else {
             world.wish(change);
