@@ -5,37 +5,13 @@ use std::time::Duration;
 use l2sces_controller::{Event, LinkState};
 use tokio::time::Instant;
 
-use crate::support::{Controller, OpenVswitch, eventually, in_namespace, run, switch};
+use crate::{
+    nodes::{make_underlay, node},
+    support::{Controller, OpenVswitch, eventually, in_namespace, switch},
+};
 
 /// Milliseconds.
 const INTERVAL: u64 = 100;
-
-/// A node: an Open vSwitch with an underlay interface, `10.9.0.NUMBER`, and a bridge with a tunnel
-/// to the other.
-async fn node(controller: &Controller, number: u64) -> OpenVswitch {
-    let ovs = OpenVswitch::start().await;
-    // Else the kernel answers ARP requests for the underlay bridge's address by the wrong port.
-    ovs.inside("sysctl -qw net.ipv4.conf.all.arp_ignore=1");
-    ovs.inside("ip link set lo up");
-    let pid = ovs.pid();
-    run("ip", format!("link set u{number} netns {pid} name underlay").split_whitespace());
-    ovs.inside("ip link set underlay up");
-    ovs.vsctl(
-        "add-br br-phy -- set bridge br-phy datapath_type=netdev -- add-port br-phy underlay",
-    );
-    ovs.inside(&format!("ip address add 10.9.0.{number}/24 dev br-phy"));
-    ovs.inside("ip link set br-phy up");
-    let bridge = format!("br{number}");
-    controller.relay(&ovs, &bridge);
-    ovs.add_bridge(&bridge, number).await;
-    let other = 3 - number;
-    ovs.vsctl(&format!(
-        "add-port {bridge} {number}-{other} -- set interface {number}-{other} type=geneve \
-         options:remote_ip=10.9.0.{other} options:local_ip=10.9.0.{number} options:key=flow \
-         bfd:enable=true bfd:min_tx={INTERVAL} bfd:min_rx={INTERVAL}"
-    ));
-    ovs
-}
 
 async fn states(controller: &Controller) -> Vec<LinkState> {
     let states = controller.engine.links().await;
@@ -46,9 +22,9 @@ async fn states(controller: &Controller) -> Vec<LinkState> {
 #[test]
 fn a_cut_tunnel_is_noticed_soon_and_a_healed_one_too() {
     in_namespace(|| async {
-        run("ip", "link add u1 type veth peer name u2".split_whitespace());
+        make_underlay();
         let mut controller = Controller::start().await;
-        let first = node(&controller, 1).await;
+        let (first, _) = node(&controller, 1, &[2], Some(INTERVAL)).await;
         controller.engine.put_switch(switch(1)).await;
         controller.put_slice(&[1, 2], &[(1, 2, 1)]).await;
         controller.engine.set_complete().await;
@@ -57,7 +33,7 @@ fn a_cut_tunnel_is_noticed_soon_and_a_healed_one_too() {
             assert!(!state.up && !state.message.contains("BFD"), "had no time yet: {state:?}");
         }
 
-        let second = node(&controller, 2).await;
+        let (second, _) = node(&controller, 2, &[1], Some(INTERVAL)).await;
         controller.engine.put_switch(switch(2)).await;
         controller.ready([2]).await;
         controller.links_up().await;

@@ -13,6 +13,7 @@ mod clusters;
 mod labels;
 mod learning;
 mod liveness;
+mod nodes;
 #[path = "../../../southbound/tests/open_vswitch/process.rs"]
 mod process;
 mod reading;
@@ -25,4 +26,5 @@ mod scenario;
 mod simulator;
 mod steps;
 mod support;
+mod taken_back;
 mod trace;

@@ -49,8 +49,16 @@ impl Seen {
 
 /// Stands between a bridge and the engine.
 pub(crate) struct Relay {
-    holds_barriers: Arc<AtomicBool>,
-    cut: Arc<Notify>,
+    faults: Arc<Faults>,
+}
+
+/// What goes wrong on the way.
+#[derive(Default)]
+struct Faults {
+    holds_barriers: AtomicBool,
+    loses_orders: AtomicBool,
+    is_cut_off: AtomicBool,
+    cut: Notify,
 }
 
 impl Relay {
@@ -60,31 +68,50 @@ impl Relay {
         // One of an earlier relay.
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(path).unwrap();
-        let holds_barriers = Arc::new(AtomicBool::new(false));
-        let cut = Arc::new(Notify::new());
-        let (holds, cuts, log) = (holds_barriers.clone(), cut.clone(), log.clone());
+        let this = Self { faults: Arc::default() };
+        let (faults, log) = (this.faults.clone(), log.clone());
         let bridge = bridge.to_owned();
         tokio::spawn(async move {
             loop {
                 let (switch, _) = listener.accept().await.unwrap();
+                if faults.is_cut_off.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(engine) = TcpStream::connect(engine).await else { continue };
                 tokio::select! {
-                    () = forward(&bridge, switch, engine, &holds, &log) => {}
-                    () = cuts.notified() => {}
+                    () = forward(&bridge, switch, engine, &faults, &log) => {}
+                    () = faults.cut.notified() => {}
                 }
             }
         });
-        Self { holds_barriers, cut }
+        this
     }
 
     /// Loses the barrier replies from now on, so that the switch seems to hang; or does not.
     pub(crate) fn hold_barriers(&self, holds: bool) {
-        self.holds_barriers.store(holds, Ordering::SeqCst);
+        self.faults.holds_barriers.store(holds, Ordering::SeqCst);
+    }
+
+    /// Loses what the engine sends from now on, as a connection does that is about to break.
+    pub(crate) fn lose_orders(&self) {
+        self.faults.loses_orders.store(true, Ordering::SeqCst);
     }
 
     /// Breaks the connection.
     pub(crate) fn cut(&self) {
-        self.cut.notify_one();
+        self.faults.cut.notify_one();
+    }
+
+    /// Breaks the connection and lets no other come about.
+    pub(crate) fn cut_off(&self) {
+        self.faults.is_cut_off.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Lets connections come about again, on which nothing is lost.
+    pub(crate) fn heal(&self) {
+        self.faults.loses_orders.store(false, Ordering::SeqCst);
+        self.faults.is_cut_off.store(false, Ordering::SeqCst);
     }
 }
 
@@ -92,7 +119,7 @@ async fn forward(
     bridge: &str,
     mut switch: UnixStream,
     mut engine: TcpStream,
-    holds_barriers: &AtomicBool,
+    faults: &Faults,
     log: &Log,
 ) {
     let note = |message| {
@@ -109,6 +136,9 @@ async fn forward(
             while let Some(frame) = frames.next_frame().unwrap() {
                 note(Message::decode(frame.bytes).unwrap().1);
             }
+            if faults.loses_orders.load(Ordering::SeqCst) {
+                continue;
+            }
             if to_switch.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
@@ -122,7 +152,7 @@ async fn forward(
             while let Some(frame) = frames.next_frame().unwrap() {
                 let (_, message) = Message::decode(frame.bytes).unwrap();
                 let is_barrier = message == Message::BarrierReply;
-                if is_barrier && holds_barriers.load(Ordering::SeqCst) {
+                if is_barrier && faults.holds_barriers.load(Ordering::SeqCst) {
                     continue;
                 }
                 if is_barrier {
