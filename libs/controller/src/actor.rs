@@ -170,12 +170,12 @@ impl Actor {
             Command::PutSlice(spec) => {
                 self.stale.insert(Subject::Slice(spec.name.clone()));
                 self.fabric.put_slice(spec);
-                self.discovery.set_links(&self.fabric.links(), Instant::now());
+                self.set_links();
             }
             Command::RemoveSlice(name) => {
                 self.fabric.remove_slice(&name);
                 self.outbox.forget_slice(&name);
-                self.discovery.set_links(&self.fabric.links(), Instant::now());
+                self.set_links();
             }
             Command::PutNetwork(spec) => {
                 self.stale.insert(Subject::Network(spec.vni));
@@ -276,7 +276,15 @@ impl Actor {
         self.stale.extend(self.fabric.subjects_on(id));
     }
 
-    fn stale_slices(&mut self) {
+    /// Links are wanted, or not any more.
+    fn set_links(&mut self) {
+        self.discovery.set_links(&self.fabric.links(), Instant::now());
+        self.outbox.push(Event::LinksChanged);
+    }
+
+    /// Discovery has found out something about links.
+    fn stale_links(&mut self) {
+        self.outbox.push(Event::LinksChanged);
         self.stale.extend(self.fabric.slice_names().cloned().map(Subject::Slice));
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use l2sces_fabric::{LinkEnd, PortId};
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 
-/// A change of state. Every event tells the whole state of its object, so that only the latest of
-/// an object matters: when the owner lags, older ones are left out.
+/// A change of state. Every event but the last tells the whole state of its object, so that only the
+/// latest of an object matters: when the owner lags, older ones are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The switch is connected, and its flows are as wanted.
@@ -54,6 +54,9 @@ pub enum Event {
         /// Why not, in one sentence; empty when ready.
         message: String,
     },
+    /// Other links are wanted than before, or others of them work:
+    /// [`Engine::links`](crate::Engine::links) tells which.
+    LinksChanged,
 }
 
 /// Where an address of a network is.
@@ -86,6 +89,7 @@ enum Key {
     Addresses(PortId),
     Network(Vni),
     Slice(Name),
+    Links,
 }
 
 impl Event {
@@ -96,6 +100,7 @@ impl Event {
             Self::PortAddresses { id, .. } => Key::Addresses(id.clone()),
             Self::NetworkState { vni, .. } => Key::Network(*vni),
             Self::SliceState { name, .. } => Key::Slice(name.clone()),
+            Self::LinksChanged => Key::Links,
         }
     }
 }
@@ -112,7 +117,10 @@ impl Outbox {
     /// Queues an event, unless the owner knows it already.
     pub(crate) fn push(&mut self, event: Event) {
         let key = event.key();
-        if self.told.get(&key) != Some(&event) {
+        if event == Event::LinksChanged {
+            // Says nothing that could be known already.
+            self.waiting.insert(key, event);
+        } else if self.told.get(&key) != Some(&event) {
             self.told.insert(key.clone(), event.clone());
             self.waiting.insert(key, event);
         }
@@ -157,5 +165,26 @@ impl Outbox {
     /// The next event to send.
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.waiting.pop_first().map(|(_, event)| event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_told_once_and_every_change_of_links() {
+        let mut outbox = Outbox::default();
+        let ready = Event::SwitchReady(DatapathId::derived(&["a"]));
+        for _ in 0..2 {
+            outbox.push(ready.clone());
+            outbox.push(Event::LinksChanged);
+            outbox.push(Event::LinksChanged);
+        }
+        let told = |outbox: &mut Outbox| std::iter::from_fn(|| outbox.pop()).collect::<Vec<_>>();
+        assert_eq!(told(&mut outbox), [ready.clone(), Event::LinksChanged]);
+        outbox.push(ready);
+        outbox.push(Event::LinksChanged);
+        assert_eq!(told(&mut outbox), [Event::LinksChanged]);
     }
 }

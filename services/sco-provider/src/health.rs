@@ -6,23 +6,19 @@
 //! and then to fail has failed at once.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use l2sces_controller::{Event, LinkState};
-use l2sces_model::{DatapathId, Name};
+use l2sces_model::DatapathId;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
 
 use crate::domain::{GatewayKey, GatewayLink, Topology};
-
-/// How often links are asked for while some do not work: the engine says of a slice that not all of
-/// its links work, but not when yet another fails.
-const WATCHFUL: Duration = Duration::from_secs(1);
 
 /// The switches at the ends of a link, the lower one first.
 type Ends = (DatapathId, DatapathId);
@@ -49,8 +45,6 @@ pub struct Health {
 struct Inner {
     gateways: HashMap<DatapathId, Presence>,
     links: HashMap<Ends, Presence>,
-    /// The slices that have links which do not work.
-    troubled: HashSet<Name>,
 }
 
 /// What of a topology does not work.
@@ -96,13 +90,8 @@ impl Health {
                 }
                 inner.doubt_links(*id, now, false);
             }
-            Event::SliceState { name, ready, .. } => {
-                if *ready {
-                    inner.troubled.remove(name);
-                } else {
-                    inner.troubled.insert(name.clone());
-                }
-            }
+            // They are asked for.
+            Event::LinksChanged => {}
             _ => return,
         }
         self.changed.notify_one();
@@ -131,11 +120,6 @@ impl Health {
     /// Forgets a gateway that is gone.
     pub(crate) fn forget_gateway(&self, id: DatapathId) {
         self.lock().gateways.remove(&id);
-    }
-
-    /// Forgets a slice that is gone.
-    pub(crate) fn forget_slice(&self, name: &Name) {
-        self.lock().troubled.remove(name);
     }
 
     /// What of a topology does not work now. What was never asked for before counts as new.
@@ -183,8 +167,7 @@ impl Health {
             Presence::Missing(since) => Some(*since + self.grace).filter(|end| *end > now),
             Presence::Up | Presence::Broken => None,
         });
-        let look = (!inner.troubled.is_empty()).then(|| now + WATCHFUL);
-        graces.chain(look).min()
+        graces.min()
     }
 
     /// Every method leaves the maps whole at every point where it could panic.

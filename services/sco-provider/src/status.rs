@@ -171,8 +171,8 @@ impl StatusBoard {
             Event::SwitchDown { id, reason } => (Fact::Switch(id), false, reason),
             Event::SliceState { name, ready, message } => (Fact::Links(name), ready, message),
             Event::PortState { id, ready, message } => (Fact::Port(id), ready, message),
-            // Said port by port.
-            Event::NetworkState { .. } => return,
+            // Said port by port, and slice by slice.
+            Event::NetworkState { .. } | Event::LinksChanged => return,
             // No endpoint is at a switch between clusters.
             Event::PortAddresses { .. } => return,
         };

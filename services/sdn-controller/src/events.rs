@@ -50,6 +50,8 @@ fn note(event: Event, board: &Board, queue: &Queue<Key>) {
                 queue.wake(Key::Port(key));
             }
         }
+        // Of each slice it is told whether its links work.
+        Event::LinksChanged => {}
     }
 }
 

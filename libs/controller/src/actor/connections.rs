@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::{Actor, Input};
 use crate::{
+    Event,
     installer::Installer,
     mending,
     rounds::SessionKey,
@@ -40,6 +41,7 @@ impl Actor {
         self.discovery.restart_switch(id, &session.silent_interfaces(), Instant::now());
         self.sessions.insert(id, session);
         self.note_broken_links();
+        self.outbox.push(Event::LinksChanged);
         self.synchronize(id);
         self.stale_switch(id);
     }

@@ -33,7 +33,7 @@ impl Actor {
         }
         if news {
             self.note_broken_links();
-            self.stale_slices();
+            self.stale_links();
         }
     }
 
@@ -50,7 +50,7 @@ impl Actor {
         };
         if self.discovery.frame_arrived(&end, &packet.data, Instant::now(), name) {
             self.note_broken_links();
-            self.stale_slices();
+            self.stale_links();
         }
     }
 
@@ -72,7 +72,7 @@ impl Actor {
             }
         }
         if self.note_broken_links() {
-            self.stale_slices();
+            self.stale_links();
         }
     }
 

@@ -59,6 +59,7 @@ fn a_cut_tunnel_is_noticed_soon_and_a_healed_one_too() {
                 })
                 .await;
             let took = start.elapsed();
+            controller.event(|event| (event == Event::LinksChanged).then_some(())).await;
             assert!(reason.contains("no BFD answer from the far end"), "{reason}");
             assert!(took < Duration::from_secs(1), "round {round}: {took:?}");
             for state in states(&controller).await {

@@ -160,7 +160,6 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     fn forget_slice(&self, name: &Name) {
         self.slices.remove(name);
-        self.health.forget_slice(name);
         self.status.remove(&ObjectKey::Slice(name.clone()));
     }
 }

@@ -101,8 +101,7 @@ fn cut(process: &Process, a: &str, b: &str, cut: bool) {
             state.cut.remove(&ends)
         };
     }
-    let ready = process.fabric.state.lock().unwrap().cut.is_empty();
-    process.observe(Event::SliceState { name: name("s"), ready, message: format!("{a}-{b}") });
+    process.observe(Event::LinksChanged);
 }
 
 #[tokio::test]
@@ -202,9 +201,9 @@ async fn broken_links_are_left_and_healed_ones_not_returned_to() {
     .await;
     // The links must have been seen to work before they are cut.
     let looks = process.fabric.state.lock().unwrap().looks;
-    process.observe(Event::SliceState { name: name("s"), ready: true, message: String::new() });
+    process.observe(Event::LinksChanged);
     eventually("links are up", async || {
-        process.observe(Event::SliceState { name: name("s"), ready: true, message: String::new() });
+        process.observe(Event::LinksChanged);
         process.fabric.state.lock().unwrap().looks > looks + 1
     })
     .await;
@@ -285,4 +284,28 @@ async fn gates_are_closed_before_others_are_opened() {
     assert_eq!(opened(&process, "s/n"), ["a/a1:1", "b/b1:1"], "the switches have not confirmed");
     drop(closed);
     eventually("it has moved", async || opened(&process, "s/n") == ["a/a2:1", "b/b1:1"]).await;
+}
+
+#[tokio::test]
+async fn a_network_of_one_cluster_needs_no_plan() {
+    let world = World::new().await;
+    let process = world.start().await;
+    furnish(&process, &["a/a1", "b/b1"], &[("a/a1", "b/b1")]).await;
+    process.apply_network(&network("s/n", &["a", "b"], "")).await;
+    process.apply_network(&network("s/m", &["a"], "")).await;
+    let is_done = |key| process.reason(&ObjectKey::Network(network_key(key))) == Some("");
+    eventually("it is made", async || is_done("s/m") && epoch(&process, "s/n") == [1, 1]).await;
+    let planned = async |key| {
+        let stored = process.store.network(&network_key(key)).await.unwrap().unwrap();
+        stored.planned_for
+    };
+    assert!(planned("s/n").await.is_some());
+    assert_eq!(planned("s/m").await, None);
+
+    // Nothing is left of a plan when it loses its other cluster.
+    let mut smaller = network("s/n", &["a"], "");
+    smaller.version.generation = 2;
+    process.apply_network(&smaller).await;
+    eventually("its gates are closed", async || opened(&process, "s/n").is_empty()).await;
+    assert!(told(&process, "s/n", "a").is_empty());
 }
