@@ -52,9 +52,9 @@ pub use config::Config;
 /// How many objects are reconciled at once. They mostly wait, for agents and switches.
 const WORKERS: usize = 64;
 
-/// How often every object is looked at although nobody said that it changed: a caller may have gone
-/// away between the change and the wake.
-const RESYNC: Duration = Duration::from_secs(60);
+/// How often nodes are looked at although nobody said that they changed: agents tell of ports that
+/// others have changed, but not of tunnels.
+const INSPECTION: Duration = Duration::from_secs(60);
 
 /// Runs the controller until the process is asked to end. Switches keep what they have then.
 ///
@@ -133,23 +133,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Reconciles what is woken, and everything now and then.
+/// Reconciles what is woken, and nodes now and then.
 async fn work(queue: Queue<domain::Key>, reconciler: Arc<Reconciler>) {
-    let reconcile = {
-        let reconciler = Arc::clone(&reconciler);
-        move |key| {
-            let reconciler = Arc::clone(&reconciler);
-            async move { reconciler.reconcile(key).await }
-        }
-    };
-    let resync = async {
-        let mut ticks = tokio::time::interval(RESYNC);
+    let inspections = async {
         loop {
-            ticks.tick().await;
-            if let Err(error) = reconciler.resync().await {
-                tracing::warn!(%error, "no resync");
-            }
+            tokio::time::sleep(INSPECTION).await;
+            reconciler.inspect_nodes();
         }
     };
-    tokio::join!(l2sces_reconcile::run(queue, WORKERS, reconcile), resync);
+    let reconcile = |key| {
+        let reconciler = Arc::clone(&reconciler);
+        async move { reconciler.reconcile(key).await }
+    };
+    tokio::join!(l2sces_reconcile::run(queue, WORKERS, reconcile), inspections);
 }

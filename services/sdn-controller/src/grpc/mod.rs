@@ -42,6 +42,11 @@ pub(crate) struct FabricApi {
 }
 
 impl FabricApi {
+    /// Has an object looked at when a write of it failed: the database may have done it all the same.
+    fn checked<T, E>(&self, key: Key, written: Result<T, E>) -> Result<T, E> {
+        written.inspect_err(|_| self.queue.wake(key))
+    }
+
     /// Has an object looked at, and answers how it fares now.
     fn accepted(&self, key: Key) -> Option<ObjectState> {
         let state = self.board.state(&key).map(convert::state);
@@ -64,7 +69,8 @@ impl FabricService for FabricApi {
     ) -> Result<Response<ApplyNodeResponse>, Status> {
         let spec = request::node(request.into_inner(), |endpoint| self.agents.check(endpoint))?;
         let id = datapath_id(&self.cluster, &spec.name);
-        let node = self.store.apply_node(&spec, id).await?;
+        let node = self.store.apply_node(&spec, id).await;
+        let node = self.checked(Key::Node(spec.name.clone()), node)?;
         self.board.put_node(&node);
         // The far ends of its tunnels may have to follow.
         let peers = self.store.peers(&spec.name).await?;
@@ -78,7 +84,8 @@ impl FabricService for FabricApi {
     ) -> Result<Response<DeleteNodeResponse>, Status> {
         let request = request.into_inner();
         let name = request::name(&request.name)?;
-        let marked = self.store.mark_node(&name, request.force).await?;
+        let marked = self.store.mark_node(&name, request.force).await;
+        let marked = self.checked(Key::Node(name.clone()), marked)?;
         if let Some(node) = &marked {
             self.board.put_node(node);
             // The slices lead their frames around it first; then its peers let go of it.
@@ -95,7 +102,8 @@ impl FabricService for FabricApi {
         request: Request<ApplySliceRequest>,
     ) -> Result<Response<ApplySliceResponse>, Status> {
         let spec = request::slice(request.into_inner())?;
-        let stored = self.store.apply_slice(&spec).await?;
+        let stored = self.store.apply_slice(&spec).await;
+        let stored = self.checked(Key::Slice(spec.name.clone()), stored)?;
         self.board.put_slice(&stored.slice);
         self.wake_nodes(stored.slice.spec.nodes.iter().chain(&stored.former_nodes));
         Ok(Response::new(ApplySliceResponse { state: self.accepted(Key::Slice(spec.name)) }))
@@ -106,7 +114,8 @@ impl FabricService for FabricApi {
         request: Request<DeleteSliceRequest>,
     ) -> Result<Response<DeleteSliceResponse>, Status> {
         let name = request::name(&request.into_inner().name)?;
-        let marked = self.store.mark_slice(&name).await?;
+        let marked = self.store.mark_slice(&name).await;
+        let marked = self.checked(Key::Slice(name.clone()), marked)?;
         if let Some(slice) = &marked {
             self.board.put_slice(slice);
             self.queue.wake(Key::Slice(name));
@@ -119,7 +128,8 @@ impl FabricService for FabricApi {
         request: Request<ApplyNetworkRequest>,
     ) -> Result<Response<ApplyNetworkResponse>, Status> {
         let spec = request::network(request.into_inner())?;
-        let (network, existed) = self.store.apply_network(&spec).await?;
+        let applied = self.store.apply_network(&spec).await;
+        let (network, existed) = self.checked(Key::Network(spec.key.clone()), applied)?;
         self.board.put_network(&network);
         if existed == Existed(true) {
             // Their MTU may have changed.
@@ -135,7 +145,8 @@ impl FabricService for FabricApi {
         request: Request<DeleteNetworkRequest>,
     ) -> Result<Response<DeleteNetworkResponse>, Status> {
         let key = request::network_key(request.into_inner().key)?;
-        let marked = self.store.mark_network(&key).await?;
+        let marked = self.store.mark_network(&key).await;
+        let marked = self.checked(Key::Network(key.clone()), marked)?;
         if let Some(network) = &marked {
             self.board.put_network(network);
             self.queue.wake(Key::Network(key));
@@ -148,7 +159,8 @@ impl FabricService for FabricApi {
         request: Request<ApplyPortRequest>,
     ) -> Result<Response<ApplyPortResponse>, Status> {
         let spec = request::port(request.into_inner())?;
-        let stored = attach::apply_port(&self.store, self.exchange.as_ref(), &spec).await?;
+        let stored = attach::apply_port(&self.store, self.exchange.as_ref(), &spec).await;
+        let stored = self.checked(Key::Port(spec.key.clone()), stored)?;
         self.board.put_port(&stored.port);
         // The switch where it was has an interface to remove.
         self.wake_nodes(&stored.former_node);
@@ -160,7 +172,8 @@ impl FabricService for FabricApi {
         request: Request<DeletePortRequest>,
     ) -> Result<Response<DeletePortResponse>, Status> {
         let key = request::port_key(request.into_inner().key)?;
-        let marked = self.store.mark_port(&key).await?;
+        let marked = self.store.mark_port(&key).await;
+        let marked = self.checked(Key::Port(key.clone()), marked)?;
         if let Some(port) = &marked {
             self.board.put_port(port);
             self.queue.wake(Key::Port(key));

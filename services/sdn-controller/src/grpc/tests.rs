@@ -12,9 +12,12 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::reconcile::{
-    Reconciler,
-    fakes::{World, run_until},
+use crate::{
+    examples,
+    reconcile::{
+        Reconciler,
+        fakes::{World, run_until},
+    },
 };
 
 fn api(world: &World, reconciler: &Reconciler) -> FabricApi {
@@ -444,4 +447,21 @@ async fn everything_is_deleted_from_the_inside_out_and_watchers_hear_of_it() {
     }
     assert_eq!(deleted.len(), 5);
     assert!(deleted.iter().all(|state| state.version == version() && state.port.is_none()));
+}
+
+#[tokio::test]
+async fn what_may_have_been_written_is_looked_at() {
+    let world = World::new().await;
+    let reconciler = world.start_complete().await;
+    let api = api(&world, &reconciler);
+    api.apply_all().await;
+    let block = "10.1.0.0/24".parse().unwrap();
+    world.store.add_block(&examples::network_key("blue"), block, 0).await.unwrap();
+    // As when the connection is lost before the answer: it is written, and the write fails.
+    let spec = examples::port("blue", "q");
+    examples::put_port(&world.store, &spec).await.unwrap();
+    assert!(api.board.port_facts(&spec.key).is_none());
+    let lost = Err::<(), _>(Status::unavailable("lost"));
+    assert!(api.checked(Key::Port(spec.key.clone()), lost).is_err());
+    run_until(&reconciler, || api.board.port_facts(&spec.key).is_some()).await;
 }

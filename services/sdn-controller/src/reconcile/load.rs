@@ -1,5 +1,5 @@
 use super::Reconciler;
-use crate::store::StoreError;
+use crate::{domain::Key, store::StoreError};
 
 impl Reconciler {
     /// Puts everything that is stored into the fabric, and wakes every object. What is being
@@ -34,15 +34,13 @@ impl Reconciler {
             }
         }
         tracing::info!(ports = ports.len(), "state loaded");
-        self.resync().await
-    }
-
-    /// Wakes every object that is stored.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub(crate) async fn resync(&self) -> Result<(), StoreError> {
         self.store.keys().await?.into_iter().for_each(|key| self.queue.wake(key));
         Ok(())
+    }
+
+    /// Wakes every node.
+    pub(crate) fn inspect_nodes(&self) {
+        let keys = self.board.keys().into_iter();
+        keys.filter(|key| matches!(key, Key::Node(_))).for_each(|key| self.queue.wake(key));
     }
 }
