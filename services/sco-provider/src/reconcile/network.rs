@@ -142,7 +142,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let is_afresh = stored.planned_for != Some(slice.version);
         let Planned { plan, unreached } =
             plan(&slice.ways, &stored.network.clusters, &stored.plan, is_afresh);
-        if is_afresh || plan != stored.plan {
+        // One that spans a single cluster has the same plan whatever the topology.
+        let crosses_clusters = stored.network.clusters.len() > 1;
+        if (is_afresh && crosses_clusters) || plan != stored.plan {
             // Before anybody is told: a plan that was told and then forgotten might be followed by
             // another one of the same epoch.
             let vni = stored.identity.vni;

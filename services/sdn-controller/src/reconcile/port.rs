@@ -42,16 +42,15 @@ impl Reconciler {
         let is_live = facts.is_some_and(|facts| {
             facts.flows == Fact::Done(()) && matches!(facts.announcement, Fact::Done(_))
         });
-        if port.introduced || !is_live || self.watches.fault(&port.node).is_some() {
+        let has_namespace = matches!(port.attachment, Attachment::Namespace { .. });
+        let can_tell = has_namespace && port.address.is_some();
+        if !can_tell || port.introduced || !is_live || self.watches.fault(&port.node).is_some() {
             return Ok(());
         }
-        let has_namespace = matches!(port.attachment, Attachment::Namespace { .. });
-        if has_namespace && port.address.is_some() {
-            let told = self.agents.announce_port(&port.agent_endpoint, agent_port(port)).await;
-            if let Err(status) = told {
-                tracing::info!(port = %port.key, %status, "the port could not tell its address");
-                return Ok(());
-            }
+        let told = self.agents.announce_port(&port.agent_endpoint, agent_port(port)).await;
+        if let Err(status) = told {
+            tracing::info!(port = %port.key, %status, "the port could not tell its address");
+            return Ok(());
         }
         Ok(self.store.note_introduced(&port.key, &port.version).await?)
     }

@@ -142,6 +142,8 @@ impl Store {
 pub(super) enum Lock {
     /// Nobody else changes it, or stores a port of it.
     Write,
+    /// Nobody else changes it.
+    Keep,
     /// Nobody else stores a port of it with this lock: those that choose an address take turns,
     /// and do not all choose the same.
     Choose,
@@ -155,6 +157,7 @@ pub(super) async fn find(
 ) -> Result<Option<Network>, sqlx::Error> {
     let query = match lock {
         Lock::Write => "SELECT * FROM network WHERE slice = $1 AND name = $2 FOR UPDATE",
+        Lock::Keep => "SELECT * FROM network WHERE slice = $1 AND name = $2 FOR KEY SHARE",
         Lock::Choose => "SELECT * FROM network WHERE slice = $1 AND name = $2 FOR NO KEY UPDATE",
     };
     sqlx::query_as(query)

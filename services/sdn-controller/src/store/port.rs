@@ -129,9 +129,14 @@ impl Store {
     ) -> Result<PortApplied, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let network_key = spec.key.network_key();
-        let network = network::find(&mut transaction, &network_key, Lock::Choose)
-            .await?
-            .ok_or_else(|| StoreError::UnknownNetwork(network_key.clone()))?;
+        let unknown = || StoreError::UnknownNetwork(network_key.clone());
+        let network = network::find(&mut transaction, &network_key, Lock::Keep).await?;
+        let mut network = network.ok_or_else(unknown)?;
+        if network.spec.cidr.is_some() {
+            // It gets an address.
+            let locked = network::find(&mut transaction, &network_key, Lock::Choose).await?;
+            network = locked.ok_or_else(unknown)?;
+        }
         let existing = find(&mut transaction, &spec.key).await?;
         let stored = existing
             .as_ref()
@@ -142,7 +147,7 @@ impl Store {
             return Ok(PortApplied::Stored(Box::new(PortStored { port, former_node: None })));
         }
         if network.deleting {
-            return Err(StoreError::UnknownNetwork(network_key));
+            return Err(unknown());
         }
         let place = lock_place(&mut transaction, spec).await?;
         let address =

@@ -112,4 +112,9 @@ impl TestDatabase {
     pub(crate) fn store(&self) -> Store {
         Store::new(self.pool.clone(), "a".parse().unwrap())
     }
+
+    /// The database itself.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
 }

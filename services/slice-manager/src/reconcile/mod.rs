@@ -19,8 +19,9 @@ use l2sces_reconcile::{Outcome, Queue};
 use thiserror::Error;
 use tokio::time::sleep;
 
+use self::finding::Part;
 use crate::{
-    domain::{Condition, Finding, Key, Kind, Meta, Resource, Status, Stored},
+    domain::{Condition, Finding, Key, Kind, Meta, Resource, Status, Stored, Truth},
     downstream::Remotes,
     signals::{Aspect, Signals},
     store::{Leadership, Store, StoreError},
@@ -34,6 +35,10 @@ const SAFETY_NET: Duration = Duration::from_secs(60);
 
 /// Rounds of the safety net between prunings: an hour.
 const PRUNE_EVERY: u32 = 60;
+
+/// How long a new resource may be on its way before it is written down what it waits for: most are
+/// ready much sooner, and each step written down would only hold up the next.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// Pause of a replica that could not lead.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -114,9 +119,11 @@ impl Worker {
         match &key {
             Key::Cluster(name) => Box::pin(self.cluster(&key, name)).await?,
             Key::Slice(name) => Box::pin(self.slice(&key, name)).await?,
-            Key::Network { slice, name } => Box::pin(self.network(&key, slice, name)).await?,
+            Key::Network { slice, name } => {
+                return Box::pin(self.network(&key, slice, name)).await;
+            }
             Key::Port { slice, network, name } => {
-                Box::pin(self.port(&key, slice, network, name)).await?;
+                return Box::pin(self.port(&key, slice, network, name)).await;
             }
         }
         Ok(Outcome::Done)
@@ -171,6 +178,26 @@ impl Worker {
         Ok(())
     }
 
+    /// Writes what was found of the parts of a resource, but not while it is new and on its way.
+    async fn report_unless_on_its_way<R: Resource>(
+        &self,
+        stored: &Stored<R>,
+        parts: &[Part],
+        detail: R::Detail,
+    ) -> Result<Outcome, Failure> {
+        let finding = finding::of_parts(parts);
+        let refusal = finding::refusal(parts);
+        // The database's clock may be ahead of ours: then it is not known.
+        let age = (chrono::Utc::now() - stored.meta.create_time).to_std().ok();
+        if refusal.is_none()
+            && let Some(pause) = on_its_way(age, &stored.status.ready, finding.as_ref())
+        {
+            return Ok(Outcome::After(pause));
+        }
+        self.report(stored, finding, detail).await?;
+        refusal.map_or(Ok(Outcome::Done), |refusal| Err(Failure::Refused(refusal)))
+    }
+
     /// Removes a resource of which nothing is left, and tells whoever waits for that.
     async fn remove(&self, meta: &Meta, waiting: Option<Key>) -> Result<(), Failure> {
         self.store.remove(meta).await?;
@@ -178,5 +205,41 @@ impl Worker {
         self.signals.wake(waiting);
         tracing::info!(resource = %meta.key, "is gone");
         Ok(())
+    }
+}
+
+/// How much longer a resource of this age, if that is known, may be on its way; nothing: it is not
+/// new, or there is something to tell of it.
+fn on_its_way(
+    age: Option<Duration>,
+    before: &Condition,
+    finding: Option<&Finding>,
+) -> Option<Duration> {
+    let waits = finding.is_some_and(|finding| finding.status == Truth::False);
+    let was_ready = before.status == Truth::True;
+    ON_ITS_WAY.checked_sub(age?).filter(|_| waits && !was_ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_resource_may_be_on_its_way_for_a_moment() {
+        let pending = Condition::pending(chrono::Utc::now());
+        let found = |finding| pending.followed_by(finding, 1, chrono::Utc::now());
+        let waits = Finding::not_ready("Waiting", "for its network");
+        let age = |milliseconds| Some(Duration::from_millis(milliseconds));
+        let left =
+            |age, before: &Condition, finding: Finding| on_its_way(age, before, Some(&finding));
+        assert_eq!(left(age(100), &pending, waits.clone()), age(400));
+        assert_eq!(left(age(100), &found(waits.clone()), waits.clone()), age(400));
+        assert_eq!(left(age(501), &pending, waits.clone()), None, "it is not new any more");
+        assert_eq!(left(None, &pending, waits.clone()), None, "nobody knows whether it is new");
+        assert_eq!(left(age(100), &found(Finding::ready()), waits), None, "it was ready");
+        assert_eq!(left(age(100), &pending, Finding::ready()), None);
+        let away = Finding::unknown("ControllerUnreachable", "it does not answer");
+        assert_eq!(left(age(100), &pending, away), None);
+        assert_eq!(on_its_way(age(100), &pending, None), None);
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use l2sces_model::Name;
 use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
+use l2sces_reconcile::Outcome;
 
 use super::{
     Failure, Worker,
@@ -21,13 +22,14 @@ impl Worker {
         key: &Key,
         slice_name: &Name,
         name: &Name,
-    ) -> Result<(), Failure> {
+    ) -> Result<Outcome, Failure> {
         let slice_key = Key::Slice(slice_name.clone());
         let found = self.store.get_any(&[key.clone(), slice_key.clone()]).await?;
-        let Some(network) = found.get::<Network>(key)? else { return Ok(()) };
+        let Some(network) = found.get::<Network>(key)? else { return Ok(Outcome::Done) };
         let known = self.store.placements(network.meta.uid).await?;
         if network.meta.is_deleting() {
-            return self.remove_network(&network, slice_key, known).await;
+            self.remove_network(&network, slice_key, known).await?;
+            return Ok(Outcome::Done);
         }
         // A slice that has a network cannot go.
         let slice = found.get::<Slice>(&slice_key)?.ok_or(Failure::Missing(slice_key))?;
@@ -53,8 +55,7 @@ impl Worker {
             // The slice may wait to leave the cluster.
             self.signals.wake([Key::Slice(slice_name.clone())]);
         }
-        self.report(&network, finding::of_parts(&parts), detail).await?;
-        finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+        self.report_unless_on_its_way(&network, &parts, detail).await
     }
 
     /// Ports go first, then the network in its clusters, then its identity: so nobody else is given

@@ -1,5 +1,6 @@
 use l2sces_model::Name;
 use l2sces_proto::fabric::v1 as fabric;
+use l2sces_reconcile::Outcome;
 
 use super::{
     Failure, Worker,
@@ -18,8 +19,8 @@ impl Worker {
         slice: &Name,
         network: &Name,
         name: &Name,
-    ) -> Result<(), Failure> {
-        let Some(port) = self.store.get::<Port>(key).await? else { return Ok(()) };
+    ) -> Result<Outcome, Failure> {
+        let Some(port) = self.store.get::<Port>(key).await? else { return Ok(Outcome::Done) };
         let cluster = &port.spec.cluster;
         let remote = self.controller(cluster).await?;
         let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
@@ -33,7 +34,8 @@ impl Worker {
                 Ok(remote) => remote.delete(&object, false).await,
                 Err(trouble) => Err(trouble),
             };
-            return self.removed(&port, gone, place, network_key).await;
+            self.removed(&port, gone, place, network_key).await?;
+            return Ok(Outcome::Done);
         }
         // A port never changes.
         let version = Version { uid: port.meta.uid, generation: 1 };
@@ -47,8 +49,7 @@ impl Worker {
         };
         let parts = self.apply(vec![wanted]).await;
         let detail = assignment(&parts).unwrap_or_else(|| port.status.detail.clone());
-        self.report(&port, finding::of_parts(&parts), detail).await?;
-        finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+        self.report_unless_on_its_way(&port, &parts, detail).await
     }
 
     async fn removed(

@@ -2,6 +2,7 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -270,4 +271,26 @@ async fn a_mac_is_derived_anew_when_another_port_has_it() {
     let mut twin = squatter;
     twin.key.network = "red".parse().unwrap();
     assert_eq!(put_port(&store, &twin).await.unwrap().port.mac, derived(0));
+}
+
+#[tokio::test]
+async fn ports_that_get_no_address_do_not_take_turns() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("bare", 2, "")).await.unwrap();
+    // What a port that chooses an address holds until it is stored.
+    let mut other = database.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM network FOR NO KEY UPDATE").execute(&mut *other).await.unwrap();
+    let spec = port("bare", "p");
+    let stored = tokio::time::timeout(Duration::from_secs(20), put_port(&store, &spec)).await;
+    assert_eq!(stored.expect("it does not wait").unwrap().port.address, None);
+
+    let spec = port("blue", "p");
+    let chooses = put_port(&store, &spec);
+    tokio::pin!(chooses);
+    let waits = tokio::time::timeout(Duration::from_millis(50), &mut chooses).await;
+    assert!(waits.is_err(), "two could choose the same address");
+    other.rollback().await.unwrap();
+    assert!(chooses.await.unwrap().port.address.is_some());
 }
