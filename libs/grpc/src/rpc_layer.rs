@@ -53,6 +53,7 @@ impl Service<Request<Body>> for RpcService {
         let span = trace::server_span(request.headers(), path, peer);
         let shutdown = self.layer.shutdown.clone();
         let (service, _) = trace::service_and_method(path);
+        span.in_scope(|| tracing::trace!("call begins"));
         let allowed = match peer {
             Some(peer) => self.layer.access.check(peer, service),
             None => Err(Status::internal("a connection without a peer")),

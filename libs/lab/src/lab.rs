@@ -23,7 +23,7 @@ use crate::{
     namespace::Namespace,
     openvswitch,
     pod::{Pod, PodRecord},
-    postgres::{self, TableRows},
+    postgres::{self, Statement, TableRows},
     process::{ProcessIdentity, ProcessRecord, Supervisor},
     record::{self, Record},
     services::{self, Common},
@@ -52,6 +52,8 @@ pub struct LabOptions {
     pub log_filter: String,
     /// Environment variables of the services, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub environment: BTreeMap<String, String>,
+    /// Whether Postgres counts the statements that the services run; see [`Lab::statements`].
+    pub counts_statements: bool,
 }
 
 impl Default for LabOptions {
@@ -63,6 +65,7 @@ impl Default for LabOptions {
             link: None,
             log_filter: "info".to_owned(),
             environment: BTreeMap::new(),
+            counts_statements: false,
         }
     }
 }
@@ -118,7 +121,7 @@ impl Lab {
             self.inner.write()?;
             self.greet().await
         };
-        try_join(nodes, postgres::up(layout, supervisor)).await?;
+        try_join(nodes, postgres::up(layout, supervisor, options.counts_statements)).await?;
         self.inner.write()?;
         if options.services {
             let common = Common {
@@ -362,6 +365,14 @@ impl Lab {
             fs::write(&path, datapath).context(|| format!("write {}", path.display()))?;
         }
         Ok(kept)
+    }
+
+    /// How often each service has run each of its statements, in a lab that counts them.
+    ///
+    /// # Errors
+    /// Postgres does not answer, or does not count.
+    pub async fn statements(&self) -> Result<Vec<Statement>, LabError> {
+        postgres::statements(&self.inner.layout.postgres).await
     }
 
     /// Counts the rows of every table of every service, without the migrations' own table.

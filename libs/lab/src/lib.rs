@@ -37,7 +37,7 @@ pub use lab::{Lab, LabOptions, require_root};
 pub use layout::Layout;
 pub use namespace::Namespace;
 pub use pod::{Pod, PodRecord};
-pub use postgres::TableRows;
+pub use postgres::{Statement, TableRows};
 pub use process::{ProcessIdentity, ProcessRecord, ProcessSpec};
 pub use record::Record;
 pub use snoop::{RuleName, Snoop};

@@ -24,25 +24,28 @@ use crate::{
 const USER: &str = "postgres";
 
 /// Makes the database cluster, starts it, and makes database, roles and schemas.
-pub(crate) async fn up(layout: &Layout, supervisor: &Supervisor) -> Result<(), LabError> {
+pub(crate) async fn up(
+    layout: &Layout,
+    supervisor: &Supervisor,
+    counts_statements: bool,
+) -> Result<(), LabError> {
     let postgres = &layout.postgres;
     let programs = programs()?;
     initialize(postgres, &programs).await?;
     let data = postgres.socket_directory.join("data");
+    let mut settings = vec!["listen_addresses=", "max_connections=200"];
+    if counts_statements {
+        settings.push("shared_preload_libraries=pg_stat_statements");
+    }
+    let directories = [("-D", data.as_path()), ("-k", postgres.socket_directory.as_path())];
+    let directories = directories.map(|(flag, path)| (flag, path.display().to_string()));
+    let settings = settings.into_iter().map(|setting| ("-c", setting.to_owned()));
+    let arguments = directories.into_iter().chain(settings);
     supervisor
         .add(ProcessSpec {
             unit: Unit::Postgres,
             program: programs.join("postgres"),
-            arguments: vec![
-                "-D".to_owned(),
-                data.display().to_string(),
-                "-k".to_owned(),
-                postgres.socket_directory.display().to_string(),
-                "-c".to_owned(),
-                "listen_addresses=".to_owned(),
-                "-c".to_owned(),
-                "max_connections=200".to_owned(),
-            ],
+            arguments: arguments.flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
             environment: [("LC_ALL".to_owned(), "C".to_owned())].into(),
             namespace: None,
             user: Some(USER.to_owned()),
@@ -74,6 +77,9 @@ pub(crate) async fn up(layout: &Layout, supervisor: &Supervisor) -> Result<(), L
              CREATE SCHEMA {name} AUTHORIZATION {name};
              ALTER ROLE {name} SET search_path = {name};"
         );
+    }
+    if counts_statements {
+        statements += "CREATE EXTENSION pg_stat_statements;";
     }
     execute(&mut connection, statements).await?;
     connection.close().await?;
@@ -170,6 +176,39 @@ impl TableRows {
     pub fn is_history(&self) -> bool {
         self.schema == "slice_manager" && ["request", "tombstone"].contains(&self.table.as_str())
     }
+}
+
+/// A statement of a service, whatever its parameters were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The service.
+    pub unit: Unit,
+    /// Its text.
+    pub text: String,
+    /// How often it was run since the lab came up.
+    pub runs: i64,
+}
+
+/// How often each service has run each of its statements.
+pub(crate) async fn statements(postgres: &Postgres) -> Result<Vec<Statement>, LabError> {
+    let mut connection = connect(postgres).await?;
+    let rows = sqlx::query(
+        "SELECT rolname::text, query, sum(calls)::bigint FROM pg_stat_statements
+         JOIN pg_roles ON pg_roles.oid = userid GROUP BY 1, 2 ORDER BY 1, 2",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    let mut statements = Vec::new();
+    for row in rows {
+        let role: String = row.try_get(0)?;
+        // The others are the lab's own.
+        if let Some(role) = postgres.roles.iter().find(|known| known.name == role) {
+            let unit = role.unit.clone();
+            statements.push(Statement { unit, text: row.try_get(1)?, runs: row.try_get(2)? });
+        }
+    }
+    Ok(statements)
 }
 
 /// Counts the rows of every table of every service, without the migrations' own table.

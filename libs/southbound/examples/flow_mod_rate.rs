@@ -17,7 +17,8 @@ struct Args {
     /// How many flows.
     #[arg(long, default_value_t = 50_000)]
     flows: u32,
-    /// Have the switch tell of the changes of others, as a controller does.
+    /// Have the switch tell of the changes of others, but not while these are made, as a controller
+    /// does when it makes many.
     #[arg(long)]
     monitor: bool,
 }
@@ -36,18 +37,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let flows: Vec<Flow> = (0..args.flows).map(flow).collect();
     let deletions = flows.iter().map(|flow| Change::DeleteFlow(flow.key.clone())).collect();
     let additions = flows.into_iter().map(Change::AddFlow).collect();
-    measure(&switch, "add", additions).await?;
-    measure(&switch, "delete_strict", deletions).await
+    measure(&switch, "add", additions, args.monitor).await?;
+    measure(&switch, "delete_strict", deletions, args.monitor).await
 }
 
 async fn measure(
     switch: &SwitchConnection,
     name: &str,
     changes: Vec<Change>,
+    monitor: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let count = changes.len();
     let start = Instant::now();
+    if monitor {
+        switch.handle.cancel_monitor().await?;
+    }
     let applied = switch.handle.apply(changes).await?;
+    if monitor {
+        switch.handle.monitor_flows().await?;
+    }
     let rate = count as f64 / start.elapsed().as_secs_f64();
     if let Some((index, error)) = applied.errors.first() {
         return Err(format!("flow {index}: {error}").into());

@@ -1,4 +1,5 @@
-//! Flow-mods per second into one Open vSwitch: our library's, encoding included, beside the limit.
+//! Flow-mods per second into one Open vSwitch: ours, encoding included and as a controller sends many,
+//! beside the limit.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -53,7 +54,7 @@ pub(super) async fn run(
         rates.entry(("add", "limit")).or_default().push(limit.add);
         rates.entry(("delete", "limit")).or_default().push(limit.delete);
         let mut ours = command::command(&program);
-        ours.args(["--connect", &socket, "--flows", &flows.to_string()]);
+        ours.args(["--monitor", "--connect", &socket, "--flows", &flows.to_string()]);
         let said = command::run(&mut ours).await?;
         rates.entry(("add", "ours")).or_default().push(rate(&said, "add")?);
         rates.entry(("delete", "ours")).or_default().push(rate(&said, "delete_strict")?);

@@ -6,6 +6,8 @@ mod flow_mods;
 mod model;
 mod network_setup;
 mod networks;
+mod switches;
+mod usage;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -43,8 +45,10 @@ enum Benchmark {
     NetworkSetup,
     /// Flow-mods per second, beside the switch's own limit
     FlowMods,
-    /// The core with 1,000 switches and up to 10,000 networks, and a dozen real switches
+    /// The core with 1,000 switches and up to 10,000 networks
     Model,
+    /// A dozen real switches: ports, repairs, and what everything uses while idle
+    Switches,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
@@ -62,8 +66,12 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         write("flow_mods", &result)?;
     }
     if wanted(Benchmark::Model) {
-        let result = model::run(profile, &binaries, args.rounds, &narrator).await?;
+        let result = model::run(profile, &binaries, &narrator).await?;
         write("model", &result)?;
+    }
+    if wanted(Benchmark::Switches) {
+        let result = switches::run(&binaries, args.rounds, &narrator).await?;
+        write("switches", &result)?;
     }
     if wanted(Benchmark::NetworkSetup) {
         let backgrounds = [0, args.background];

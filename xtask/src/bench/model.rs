@@ -1,20 +1,12 @@
-//! The core at scale, and a dozen real switches: what one change costs as the rest grows.
+//! The core at scale: what one change costs as the rest grows.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
 use l2sces_lab::command;
 use serde_json::{Value, json};
 
-use super::{
-    figures::Durations,
-    networks::{self, Networks},
-};
 use crate::{
     narrator::Narrator,
     workspace::{self, Profile, cargo},
@@ -26,18 +18,11 @@ const PORTS_PER_NETWORK: u32 = 10;
 const NETWORKS: [u32; 3] = [1000, 3000, 10_000];
 /// Changes of each kind.
 const ROUNDS: u32 = 500;
-/// Real switches.
-const REAL: u16 = 12;
 /// The figures that must not grow with the networks.
 const CHANGES: [&str; 6] =
     ["attach_p50_us", "attach_p99_us", "cut_p50_us", "cut_p99_us", "heal_p50_us", "heal_p99_us"];
 
-pub(super) async fn run(
-    profile: Profile,
-    binaries: &Path,
-    rounds: u16,
-    narrator: &Narrator,
-) -> Result<Value> {
+pub(super) async fn run(profile: Profile, binaries: &Path, narrator: &Narrator) -> Result<Value> {
     let mut build = cargo()?;
     build.args(["build", "--quiet", "--package", "l2sces-fabric"]).args(profile.flag());
     workspace::run(build.args(["--example", "model_scale"])).await?;
@@ -67,42 +52,7 @@ pub(super) async fn run(
     }
     println!("\n{table}");
 
-    narrator.chapter(&format!("{REAL} real switches: from request to flows confirmed, one port"));
-    let attach = Durations::of(attach(binaries, rounds, narrator).await?)?;
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["MS", "MIN", "MEDIAN", "90 %", "MAX"]);
-    let row = [format!("attach, network on {REAL} switches")].into_iter().chain(attach.row());
-    table.add_row(row);
-    println!("\n{table}");
-    Ok(
-        json!({ "switches": SWITCHES, "sizes": sizes, "real_switches": REAL, "attach": attach.json() }),
-    )
-}
-
-/// Attaches one port after the other to a network that has one on every switch.
-async fn attach(binaries: &Path, rounds: u16, narrator: &Narrator) -> Result<Vec<Duration>> {
-    let nodes: Vec<_> = (1..=REAL).map(|n| format!("a{n}")).collect();
-    let topology = format!("a={}", nodes.join(",")).parse()?;
-    let lab = networks::lab(&topology, binaries, narrator).await?;
-    networks::make_interfaces(&lab, rounds + 1).await?;
-    let networks = Networks::open(&lab)?;
-    let mut watch = networks.watch().await?;
-    let names: Vec<_> = nodes.iter().map(String::as_str).collect();
-    networks.create(0, &names).await?;
-    watch
-        .wait_for(names.iter().map(|node| ("n0".to_owned(), (*node).to_owned())).collect())
-        .await?;
-    let mut durations = Vec::new();
-    for (round, node) in (1..=rounds).zip(names.iter().cycle()) {
-        let name = format!("extra-{round}");
-        let start = Instant::now();
-        networks.attach(0, &name, node, round).await?;
-        watch.wait_for([("n0".to_owned(), name)].into()).await?;
-        durations.push(start.elapsed());
-    }
-    lab.down().await?;
-    Ok(durations)
+    Ok(json!({ "switches": SWITCHES, "sizes": sizes }))
 }
 
 /// Reads "NAME VALUE" lines.

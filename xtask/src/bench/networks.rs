@@ -1,47 +1,80 @@
 //! Networks of a lab, asked for and watched by gRPC, as an orchestrator does.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    net::Ipv4Addr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
-use l2sces_lab::{Lab, LabOptions, Namespace, Topology, Unit};
+use anyhow::{Context, Result, ensure};
+use l2sces_lab::{Lab, LabOptions, Namespace, Pod, Topology, Unit};
+use l2sces_model::MacAddress;
 use l2sces_proto::{
+    fabric::v1::{self as fabric, fabric_service_client::FabricServiceClient},
     resource::v1::{ChangeKind, ConditionStatus, Metadata},
     slice::v1::{
-        AttachPortRequest, CreateNetworkRequest, InterfaceAttachment, Network, NetworkSpec, Port,
-        PortSpec, WatchPortsRequest, WatchPortsResponse,
+        AttachPortRequest, CreateNetworkRequest, InterfaceAttachment, NamespaceAttachment, Network,
+        NetworkSpec, Port, PortSpec, WatchPortsRequest, WatchPortsResponse,
         network_service_client::NetworkServiceClient, port_spec::Attachment,
     },
 };
 use tonic::{Streaming, transport::Channel};
 
+use super::usage;
 use crate::{
     cli::{Cli, create_cluster, words},
     narrator::Narrator,
 };
 
 /// How long ports may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const SLICE: &str = "s1";
+/// The only cluster.
+pub(super) const CLUSTER: &str = "a";
+/// Name of a pod's interface.
+pub(super) const POD_INTERFACE: &str = "net1";
 
-/// Brings up a lab of one cluster, `a`, with a slice over all of it.
+/// Brings up a lab of one cluster with a slice over all of it.
 pub(super) async fn lab(topology: &Topology, binaries: &Path, narrator: &Narrator) -> Result<Lab> {
+    let options = LabOptions { log_filter: "warn".to_owned(), ..LabOptions::default() };
+    up(topology, binaries, narrator, options).await
+}
+
+/// The same, where statements and calls are counted.
+pub(super) async fn lab_that_counts(
+    topology: &Topology,
+    binaries: &Path,
+    narrator: &Narrator,
+) -> Result<Lab> {
     let options = LabOptions {
-        binaries: Some(binaries.to_owned()),
-        log_filter: "warn".to_owned(),
+        log_filter: usage::LOG_FILTER.to_owned(),
+        counts_statements: true,
         ..LabOptions::default()
     };
+    up(topology, binaries, narrator, options).await
+}
+
+async fn up(
+    topology: &Topology,
+    binaries: &Path,
+    narrator: &Narrator,
+    options: LabOptions,
+) -> Result<Lab> {
+    let options = LabOptions { binaries: Some(binaries.to_owned()), ..options };
     let lab = Lab::up(topology, options).await?;
     let cli = Cli::new(&lab, narrator);
     for cluster in &lab.layout().clusters {
         cli.run_silently(&create_cluster(cluster)).await?;
     }
-    cli.run_silently(&words(&format!("slice create {SLICE} --cluster a"))).await?;
+    cli.run_silently(&words(&format!("slice create {SLICE} --cluster {CLUSTER}"))).await?;
     Ok(lab)
 }
 
-/// Puts the interfaces that will be attached on the bridge of every node, as a hypervisor adds its
-/// taps: `p0`, `p1` and so on.
+/// Puts the interfaces that will be attached on the bridge of every node, and sets them up, as a
+/// hypervisor adds its taps: `p0`, `p1` and so on.
 pub(super) async fn make_interfaces(lab: &Lab, count: u16) -> Result<()> {
+    ensure!(count > 0, "no interfaces");
     for node in lab.layout().nodes() {
         // Router solicitations of a thousand interfaces would be measured too.
         let namespace = Namespace::named(&node.namespace);
@@ -55,6 +88,8 @@ pub(super) async fn make_interfaces(lab: &Lab, count: u16) -> Result<()> {
             }
             node.vsctl(arguments).await?;
         }
+        let commands = format!("seq 0 {} | sed 's/.*/link set p& up/' | ip -batch -", count - 1);
+        namespace.run(["sh", "-c", &commands]).await?;
     }
     Ok(())
 }
@@ -62,56 +97,100 @@ pub(super) async fn make_interfaces(lab: &Lab, count: u16) -> Result<()> {
 /// A port of the slice, by its network and its name.
 pub(super) type PortName = (String, String);
 
+/// The name of a port of the network of a number.
+pub(super) fn port_name(network: u16, port: &str) -> PortName {
+    (format!("n{network}"), port.to_owned())
+}
+
+/// What a port is to be.
+#[derive(Clone, Copy)]
+pub(super) enum Attached<'a> {
+    /// The interface of a number on the node.
+    Interface(u16),
+    /// An interface in a pod.
+    Namespace(&'a Pod, Member),
+}
+
+/// What a pod's interface is given.
+#[derive(Clone, Copy)]
+pub(super) struct Member {
+    pub(super) mac: MacAddress,
+    pub(super) address: Option<Ipv4Addr>,
+}
+
 /// The networks of a lab. Those of a number are called `n0`, `n1` and so on, and their ports like
 /// the nodes that they are on.
 pub(super) struct Networks {
     client: NetworkServiceClient<Channel>,
+    fabric: FabricServiceClient<Channel>,
 }
 
 impl Networks {
     pub(super) fn open(lab: &Lab) -> Result<Self> {
-        Ok(Self { client: NetworkServiceClient::new(lab.channel(&Unit::SliceManager)?) })
+        let controller = Unit::SdnController(CLUSTER.to_owned());
+        Ok(Self {
+            client: NetworkServiceClient::new(lab.channel(&Unit::SliceManager)?),
+            fabric: FabricServiceClient::new(lab.channel(&controller)?),
+        })
+    }
+
+    /// Asks for a network; without a CIDR, of one that has no addresses.
+    pub(super) async fn create_network(&self, number: u16, cidr: &str) -> Result<()> {
+        let network = Network {
+            metadata: named(&format!("n{number}")),
+            slice: SLICE.to_owned(),
+            spec: Some(NetworkSpec { cidr: cidr.to_owned(), ..NetworkSpec::default() }),
+            status: None,
+        };
+        let request = CreateNetworkRequest { network: Some(network), ..Default::default() };
+        self.client.clone().create_network(request).await?;
+        Ok(())
     }
 
     /// Asks for a network with a port on each node, which takes the node's interface of the same
     /// number.
     pub(super) async fn create(&self, number: u16, nodes: &[&str]) -> Result<()> {
-        let mut client = self.client.clone();
-        let network = Network {
-            metadata: named(&format!("n{number}")),
-            slice: SLICE.to_owned(),
-            spec: Some(NetworkSpec::default()),
-            status: None,
-        };
-        let request = CreateNetworkRequest { network: Some(network), ..Default::default() };
-        client.create_network(request).await?;
-        let attach = nodes.iter().map(|node| self.attach(number, node, node, number));
+        self.create_network(number, "").await?;
+        let attach =
+            nodes.iter().map(|node| self.attach(number, node, node, Attached::Interface(number)));
         futures::future::try_join_all(attach).await?;
         Ok(())
     }
 
-    /// Asks for a port, which takes the node's interface of a number.
+    /// Asks for a port.
     pub(super) async fn attach(
         &self,
         network: u16,
         name: &str,
         node: &str,
-        interface: u16,
+        attached: Attached<'_>,
     ) -> Result<()> {
-        let [high, low] = interface.to_be_bytes();
-        let host: u8 = node.trim_start_matches('a').parse()?;
+        let (attachment, member) = match attached {
+            Attached::Interface(number) => {
+                let [high, low] = number.to_be_bytes();
+                let host: u8 = node.trim_start_matches(CLUSTER).parse()?;
+                let interface = InterfaceAttachment { name: format!("p{number}") };
+                let mac = MacAddress::new([2, 0, 0, host, high, low]);
+                (Attachment::Interface(interface), Member { mac, address: None })
+            }
+            Attached::Namespace(pod, member) => {
+                let namespace = NamespaceAttachment {
+                    path: pod.path(),
+                    interface_name: POD_INTERFACE.to_owned(),
+                };
+                (Attachment::Namespace(namespace), member)
+            }
+        };
         let port = Port {
             metadata: named(name),
             slice: SLICE.to_owned(),
             network: format!("n{network}"),
             spec: Some(PortSpec {
-                cluster: "a".to_owned(),
+                cluster: CLUSTER.to_owned(),
                 node: node.to_owned(),
-                attachment: Some(Attachment::Interface(InterfaceAttachment {
-                    name: format!("p{interface}"),
-                })),
-                mac: format!("02:00:00:{host:02x}:{high:02x}:{low:02x}"),
-                address: String::new(),
+                attachment: Some(attachment),
+                mac: member.mac.to_string(),
+                address: member.address.map(|address| address.to_string()).unwrap_or_default(),
             }),
             status: None,
         };
@@ -120,23 +199,33 @@ impl Networks {
         Ok(())
     }
 
-    pub(super) async fn watch(&self) -> Result<Watch> {
+    /// Watches ports become ready, as whoever asked for them does.
+    pub(super) async fn watch(&self) -> Result<ReadyPorts> {
         let request = WatchPortsRequest { slice: SLICE.to_owned(), ..Default::default() };
-        let stream = self.client.clone().watch_ports(request).await?.into_inner();
-        Ok(Watch { stream })
+        Ok(ReadyPorts(self.client.clone().watch_ports(request).await?.into_inner()))
+    }
+
+    /// Watches the cluster's controller be told by the switches that they have the ports' flows.
+    pub(super) async fn watch_flows(&self) -> Result<ConfirmedPorts> {
+        let stream = self.fabric.clone().watch(fabric::WatchRequest {}).await?.into_inner();
+        Ok(ConfirmedPorts(stream))
     }
 }
 
-pub(super) struct Watch {
-    stream: Streaming<WatchPortsResponse>,
-}
+/// Ports that are ready: their flows are confirmed, the other clusters know of them, and whoever
+/// asked for them can read so.
+pub(super) struct ReadyPorts(Streaming<WatchPortsResponse>);
 
-impl Watch {
-    /// Waits until the ports, given as (network, name), have become ready.
-    pub(super) async fn wait_for(&mut self, mut ports: HashSet<PortName>) -> Result<()> {
+impl ReadyPorts {
+    /// Waits until the ports have become ready; when the last was.
+    pub(super) async fn wait_for(
+        &mut self,
+        ports: impl IntoIterator<Item = PortName>,
+    ) -> Result<Instant> {
+        let mut ports: HashSet<PortName> = ports.into_iter().collect();
         let ready = async {
             while !ports.is_empty() {
-                let change = self.stream.message().await?.context("the watch has ended")?;
+                let change = self.0.message().await?.context("the watch has ended")?;
                 if change.kind() != ChangeKind::Put {
                     continue;
                 }
@@ -150,9 +239,37 @@ impl Watch {
                     ports.remove(&(port.network, name));
                 }
             }
-            Ok(())
+            Ok(Instant::now())
         };
         tokio::time::timeout(PATIENCE, ready).await.context("ports did not become ready")?
+    }
+}
+
+/// Ports whose flows every switch of their network has confirmed.
+pub(super) struct ConfirmedPorts(Streaming<fabric::WatchResponse>);
+
+impl ConfirmedPorts {
+    /// Waits until the flows of the ports are confirmed; when the last were.
+    pub(super) async fn wait_for(
+        &mut self,
+        ports: impl IntoIterator<Item = PortName>,
+    ) -> Result<Instant> {
+        let mut ports: HashSet<PortName> = ports.into_iter().collect();
+        let confirmed = async {
+            while !ports.is_empty() {
+                let change = self.0.message().await?.context("the watch has ended")?;
+                let state = change.state.unwrap_or_default();
+                // Only the announcement to other clusters is left to be made.
+                if state.ready || state.reason == "NotAnnounced" {
+                    let key = state.key.and_then(|key| key.key);
+                    if let Some(fabric::object_key::Key::Port(port)) = key {
+                        ports.remove(&(port.network, port.name));
+                    }
+                }
+            }
+            Ok(Instant::now())
+        };
+        tokio::time::timeout(PATIENCE, confirmed).await.context("flows were not confirmed")?
     }
 }
 
