@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/advertisements.rs"]
+mod advertisements;
 mod support;
 
 use std::sync::Arc;
 
+use advertisements::Advertisements;
 use futures::{StreamExt as _, future::join_all};
 use l2sces_ovsdb::{Client, Config, MonitoredTable, Mutation, Mutator, Operation, Row, Value};
 use l2sces_proto::{
@@ -267,6 +270,43 @@ fn an_address_that_changes_hands_is_found_at_once() {
 
         let gone = announce(&agent, &first).await.unwrap_err();
         assert_eq!(gone.code(), Code::NotFound, "{gone}");
+    });
+}
+
+/// As an IPv6 host does that has changed (RFC 4861, sections 4.4 and 7.2.6): an unsolicited neighbor
+/// advertisement to all nodes that overrides what they know.
+#[test]
+fn an_ipv6_address_is_advertised_unasked() {
+    let node = Node::start();
+    let (one, peer) = (Namespace::new("pod"), Namespace::new("pod"));
+    node.block_on(async {
+        let agent = agent_with_bridge(&node).await;
+        let [mut first, mut second] = [port(1, &one), port(2, &peer)];
+        namespace_of(&mut first).address = "fd00:1::1/64".to_owned();
+        namespace_of(&mut second).address = "fd00:1::2/64".to_owned();
+        for port in [&first, &second] {
+            apply(&agent, port).await.unwrap();
+        }
+        let advertisements = Advertisements::watch(&peer);
+        announce(&agent, &first).await.unwrap();
+        let fields = advertisements.next_of("fd00:1::1");
+        let expected = [
+            ("eth.src", "02:00:00:00:00:01"),
+            ("eth.dst", "33:33:00:00:00:01"),
+            ("ipv6.dst", "ff02::1"),
+            ("ipv6.hlim", "255"),
+            ("icmpv6.type", "136"),
+            ("icmpv6.checksum.status", "1"),
+            ("icmpv6.nd.na.flag.r", "0"),
+            ("icmpv6.nd.na.flag.s", "0"),
+            ("icmpv6.nd.na.flag.o", "1"),
+            ("icmpv6.nd.na.target_address", "fd00:1::1"),
+            ("icmpv6.opt.type", "2"),
+            ("icmpv6.opt.linkaddr", "02:00:00:00:00:01"),
+            ("_ws.malformed", ""),
+        ];
+        let expected = expected.map(|(field, value)| (field.to_owned(), value.to_owned()));
+        assert_eq!(fields, expected);
     });
 }
 
