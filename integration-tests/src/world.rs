@@ -90,13 +90,19 @@ impl World {
 
     /// Registers every cluster of the lab and waits until they are ready.
     pub async fn register_clusters(&mut self, labels: &Labels<'_>) -> Result<()> {
-        for cluster in &self.lab.layout().clusters {
-            let cluster = Some(described(cluster, labels));
+        let clusters = &self.lab.layout().clusters;
+        let clusters = clusters.iter().map(|cluster| described(cluster, labels)).collect();
+        self.register(clusters).await
+    }
+
+    /// Registers clusters and waits until they are ready.
+    pub async fn register(&mut self, clusters: Vec<Cluster>) -> Result<()> {
+        for cluster in clusters.iter().cloned().map(Some) {
             let request = CreateClusterRequest { cluster, ..Default::default() };
             self.clusters.create_cluster(request).await?;
         }
-        for cluster in &self.lab.layout().clusters {
-            let name = cluster.name.clone();
+        for cluster in clusters {
+            let name = cluster.metadata.unwrap_or_default().name;
             self.ready(&format!("cluster {name}"), || {
                 let (mut client, name) = (self.clusters.clone(), name.clone());
                 async move {
@@ -263,7 +269,7 @@ impl World {
 }
 
 /// A cluster of the lab, as it is registered.
-fn described(cluster: &layout::Cluster, labels: &Labels<'_>) -> Cluster {
+pub fn described(cluster: &layout::Cluster, labels: &Labels<'_>) -> Cluster {
     let node = |node: &layout::Node| Node {
         labels: labels
             .get(node.name.as_str())
