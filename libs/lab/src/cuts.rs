@@ -63,7 +63,7 @@ impl Lab {
     }
 }
 
-fn gateway_address(node: &Node) -> Result<std::net::Ipv4Addr, LabError> {
+pub(crate) fn gateway_address(node: &Node) -> Result<std::net::Ipv4Addr, LabError> {
     let gateway = node.gateway.as_ref().map(|gateway| gateway.wan_address);
     gateway.ok_or_else(|| LabError::Unknown { kind: "gateway", name: node.name.clone() })
 }

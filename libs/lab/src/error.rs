@@ -2,7 +2,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
-use crate::{topology::TopologyError, unit::Unit};
+use crate::{cable::ImpairmentError, topology::TopologyError, unit::Unit};
 
 /// What goes wrong in a lab.
 #[derive(Debug, Error)]
@@ -79,6 +79,17 @@ pub enum LabError {
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// No cable can do what is asked for.
+    #[error("no cable can have {0}")]
+    Impairment(#[from] ImpairmentError),
+    /// There is a cable between the ports of two nodes.
+    #[error("there is a cable between {one} and {other} already")]
+    Plugged {
+        /// One port.
+        one: String,
+        /// The other.
+        other: String,
     },
     /// Ctrl-C.
     #[error("interrupted")]

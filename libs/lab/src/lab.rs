@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use tonic::transport::Channel;
 
 use crate::{
+    cable::Plugs,
     certificates, channel,
     error::{Context, LabError},
     interrupt,
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     layout: Layout,
     supervisor: Supervisor,
     pods: Mutex<Vec<PodRecord>>,
+    plugs: Arc<Mutex<Plugs>>,
     /// Held by whoever makes a namespace or writes the record: one at a time, and none once the
     /// lab goes down.
     making: Mutex<()>,
@@ -171,6 +173,7 @@ impl Lab {
             inner: Arc::new(Inner {
                 supervisor: Supervisor::new(true, record.processes),
                 pods: Mutex::new(record.pods),
+                plugs: Arc::default(),
                 making: Mutex::new(()),
                 layout: record.layout,
                 detached: true,
@@ -205,6 +208,11 @@ impl Lab {
     /// There is none.
     pub fn node(&self, name: &str) -> Result<&Node, LabError> {
         self.inner.layout.node(name)
+    }
+
+    /// Which of its nodes have cables between them.
+    pub(crate) fn plugs(&self) -> &Arc<Mutex<Plugs>> {
+        &self.inner.plugs
     }
 
     /// The namespace of the control services.
@@ -425,6 +433,7 @@ impl Inner {
         let inner = Self {
             supervisor: Supervisor::new(options.detached, Vec::new()),
             pods: Mutex::default(),
+            plugs: Arc::default(),
             making: Mutex::default(),
             detached: options.detached,
             owner: ProcessIdentity::own(),

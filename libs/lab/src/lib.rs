@@ -7,6 +7,7 @@
 //!
 //! Needs root, and the Debian packages that [`packages`] installs.
 
+pub mod cable;
 mod certificates;
 mod channel;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod layout;
 mod namespace;
 mod openvswitch;
 pub mod packages;
+mod packet_socket;
 mod pod;
 mod postgres;
 pub mod probe;

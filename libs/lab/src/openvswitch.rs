@@ -4,6 +4,8 @@
 
 use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
 
+use l2sces_model::MacAddress;
+
 use crate::{
     command,
     error::{Context, LabError},
@@ -93,6 +95,12 @@ fn underlays(node: &Node) -> impl Iterator<Item = (&'static str, &'static str, I
     std::iter::once((UNDERLAY_BRIDGE, UNDERLAY_INTERFACE, node.underlay_address)).chain(wan)
 }
 
+/// The MAC address of the bridge that holds an underlay address.
+pub(crate) fn hardware_address(address: Ipv4Addr) -> MacAddress {
+    let [a, b, c, d] = address.octets();
+    MacAddress::new([0x0a, 0x70, a, b, c, d])
+}
+
 async fn add_underlay(
     node: &Node,
     bridge: &str,
@@ -101,8 +109,7 @@ async fn add_underlay(
 ) -> Result<(), LabError> {
     // A bridge takes the MAC address of its first port unless told otherwise; then the kernel
     // would answer on the interface too, and every ping be answered twice.
-    let [a, b, c, d] = address.octets();
-    let mac = format!("other_config:hwaddr=\"0a:70:{a:02x}:{b:02x}:{c:02x}:{d:02x}\"");
+    let mac = format!("other_config:hwaddr=\"{}\"", hardware_address(address));
     vsctl(
         node,
         [

@@ -120,6 +120,6 @@ pub(crate) async fn set_link(namespace: &str, node: &Node, up: bool) -> Result<(
 }
 
 /// The far end of a node's cable, on the bridge.
-fn port(node: &Node) -> String {
+pub(crate) fn port(node: &Node) -> String {
     format!("p-{}", node.name)
 }

@@ -1,7 +1,5 @@
 use std::{
-    io,
     mem::MaybeUninit,
-    os::fd::AsRawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,17 +8,13 @@ use std::{
     time::Duration,
 };
 
-use nix::libc;
 use socket2::Socket;
 
-use super::frame::packet_socket;
 use crate::{
     error::{Context, LabError},
     namespace::Namespace,
+    packet_socket,
 };
-
-/// Room for what comes while the machine is busy elsewhere, in bytes of the kernel's memory.
-const ROOM: libc::c_int = 32 << 20;
 
 /// Hands on every frame that a namespace receives, without its outermost VLAN tag, from a thread of
 /// its own, until it is dropped.
@@ -44,10 +38,7 @@ impl Capture {
         let interface = interface.map(str::to_owned);
         let socket = namespace
             .enter(move || {
-                let socket = packet_socket(interface.as_deref())?;
-                // Hides the frames that the namespace itself sends.
-                set_option(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
-                set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, ROOM)?;
+                let socket = packet_socket::open_for_reception(interface.as_deref())?;
                 socket.set_read_timeout(Some(Duration::from_millis(20)))?;
                 Ok(socket)
             })
@@ -73,7 +64,7 @@ impl Capture {
 
     /// Frames that came but found no room.
     pub(super) fn overlooked(&self) -> u64 {
-        let since = dropped(&self.socket);
+        let since = packet_socket::overlooked(&self.socket);
         self.overlooked.fetch_add(since, Ordering::SeqCst) + since
     }
 }
@@ -85,37 +76,4 @@ impl Drop for Capture {
             drop(thread.join());
         }
     }
-}
-
-fn set_option(
-    socket: &Socket,
-    level: libc::c_int,
-    option: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
-    // SAFETY: the option's value is an int, which lives until the call returns.
-    let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Frames that found no room since this was asked last (packet(7), `PACKET_STATISTICS`).
-fn dropped(socket: &Socket) -> u64 {
-    // SAFETY: the statistics are plain data, for which zeros are valid.
-    let mut statistics: libc::tpacket_stats = unsafe { std::mem::zeroed() };
-    let mut length = libc::socklen_t::try_from(size_of_val(&statistics)).unwrap_or_default();
-    // SAFETY: statistics and length live until the call returns, and the length is that of the
-    // statistics.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_STATISTICS,
-            (&raw mut statistics).cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 { statistics.tp_drops.into() } else { 0 }
 }

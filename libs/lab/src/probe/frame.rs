@@ -1,12 +1,9 @@
-use std::io;
-
 use l2sces_model::MacAddress;
-use nix::libc;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::{
     error::{Context, LabError},
     namespace::Namespace,
+    packet_socket,
 };
 
 /// EtherType of 802.1Q tags.
@@ -95,7 +92,7 @@ pub fn send_frames(
     let socket = namespace
         .enter({
             let interface = interface.clone();
-            move || packet_socket(Some(&interface))
+            move || packet_socket::open(Some(&interface))
         })
         .context(|| format!("open {interface} in {}", namespace.name()))?;
     for frame in frames {
@@ -105,32 +102,6 @@ pub fn send_frames(
         }
     }
     Ok(())
-}
-
-/// A packet socket (packet(7)) for all frames of an interface, or of all interfaces, of the
-/// namespace that the calling thread is in.
-pub(crate) fn packet_socket(interface: Option<&str>) -> io::Result<Socket> {
-    let index = match interface {
-        Some(name) => nix::net::if_::if_nametoindex(name)?,
-        None => 0,
-    };
-    // The kernel takes the protocol in network byte order.
-    let protocol = u16::try_from(libc::ETH_P_ALL).unwrap_or_default().to_be();
-    // Without a protocol nothing is received before the socket is bound to the interface.
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
-    // SAFETY: a sockaddr_ll fits into the storage, which is zeroed; its length is returned.
-    let (_, address) = unsafe {
-        SockAddr::try_init(|storage, length| {
-            let address = storage.cast::<libc::sockaddr_ll>();
-            (*address).sll_family = u16::try_from(libc::AF_PACKET).unwrap_or_default();
-            (*address).sll_protocol = protocol;
-            (*address).sll_ifindex = i32::try_from(index).unwrap_or_default();
-            *length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
-            Ok(())
-        })
-    }?;
-    socket.bind(&address)?;
-    Ok(socket)
 }
 
 #[cfg(test)]

@@ -17,11 +17,12 @@ use socket2::Socket;
 
 use super::{
     capture::Capture,
-    frame::{ETHERTYPE_PROBE, Frame, packet_socket},
+    frame::{ETHERTYPE_PROBE, Frame},
 };
 use crate::{
     error::{Context, LabError},
     namespace::Namespace,
+    packet_socket,
 };
 
 /// What the payload of every numbered frame begins with.
@@ -127,7 +128,7 @@ fn send(id: StreamId, spec: &StreamSpec, sent: &AtomicU32, stop: &AtomicBool) {
         due += spec.interval;
         let number = sent.load(Ordering::SeqCst);
         frame[NUMBER].copy_from_slice(&number.to_be_bytes());
-        socket = socket.or_else(|| packet_socket(Some(&spec.interface)).ok());
+        socket = socket.or_else(|| packet_socket::open(Some(&spec.interface)).ok());
         match socket.as_ref().map(|socket: &Socket| socket.send(&frame)) {
             Some(Ok(_)) => sent.store(number + 1, Ordering::SeqCst),
             // The interface is not there, or not up: perhaps another of the same name will be.

@@ -1,0 +1,351 @@
+//! Cables under real sockets: first between two hosts and nothing else, where what a cable does can
+//! be measured, then between the nodes of a lab. Needs root and the packages of
+//! `l2sces_lab::packages::LAB`.
+//!
+//! What is measured holds on a busy machine: a cable can only be late, so of many delays the lower
+//! ones are looked at, and without impairment as well as with it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+#![allow(clippy::print_stderr, reason = "what was measured is worth more than that it was enough")]
+
+use std::{
+    collections::BTreeSet,
+    io::{self, IoSliceMut},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use l2sces_lab::{
+    Lab, LabOptions, Namespace,
+    cable::{Cable, CableEnd, CableSpec, Counters, Direction, Impairment, Loss, Rate},
+    probe::Ping,
+    wait,
+};
+use l2sces_model::MacAddress;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const MS: Duration = Duration::from_millis(1);
+/// Bytes that UDP, IPv4 and Ethernet put in front of a payload.
+const HEADERS: usize = 8 + 20 + 14;
+
+/// Two hosts, each a namespace, whose interfaces end in a third.
+struct Bench {
+    hosts: [Namespace; 2],
+    middle: Namespace,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+        let namespace = |part: &str| {
+            Namespace::create(&format!("cable-{}-{number}-{part}", std::process::id())).unwrap()
+        };
+        let bench = Self { hosts: ["a", "b"].map(namespace), middle: namespace("m") };
+        bench.middle.set_parameter("ipv6/conf/default/disable_ipv6", "1").unwrap();
+        for (n, host) in bench.hosts.iter().enumerate() {
+            let (own, other) = (n + 1, 2 - n);
+            host.set_parameter("ipv6/conf/default/disable_ipv6", "1").unwrap();
+            let name = host.name();
+            let lines = format!("link add m{own} type veth peer name e netns {name}\n");
+            bench.middle.ip_batch(&format!("{lines}link set m{own} up\n")).await.unwrap();
+            // With the neighbour known, nothing but what a test sends is on the cable.
+            let lines = format!(
+                "link set e address 02:00:00:00:00:0{own} up\n\
+                 address add 10.9.0.{own}/24 dev e\n\
+                 neighbour add 10.9.0.{other} lladdr 02:00:00:00:00:0{other} dev e\n"
+            );
+            host.ip_batch(&lines).await.unwrap();
+            // The cable takes frames as they are on a wire, with checksums and in one piece each.
+            host.run(["ethtool", "-K", "e", "tx", "off", "gso", "off", "tso", "off"])
+                .await
+                .unwrap();
+        }
+        bench
+    }
+
+    fn cable(&self, spec: &CableSpec) -> Cable {
+        let end = |n: u8| CableEnd {
+            interface: format!("m{n}"),
+            station: MacAddress::new([2, 0, 0, 0, 0, n]),
+        };
+        Cable::plug(&self.middle, &[end(1), end(2)], spec).unwrap()
+    }
+
+    /// The first host's socket, and the second's to receive what it sends.
+    fn sockets(&self) -> [UdpSocket; 2] {
+        let [one, other] = [1, 2].map(|n| {
+            let address = SocketAddr::from((Ipv4Addr::new(10, 9, 0, n), 7000));
+            let socket = self.hosts[usize::from(n) - 1].bind_udp(address).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            // Room for all that a test sends: the receiver may have to wait for a processor.
+            setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).unwrap();
+            setsockopt(&socket, sockopt::ReceiveTimestampns, &true).unwrap();
+            socket
+        });
+        one.connect("10.9.0.2:7000").unwrap();
+        other.connect("10.9.0.1:7000").unwrap();
+        [one, other]
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        for namespace in self.hosts.iter().chain([&self.middle]) {
+            namespace.delete().unwrap();
+        }
+    }
+}
+
+fn forth(impairment: Impairment) -> CableSpec {
+    CableSpec { seed: 7, forth: impairment, ..CableSpec::default() }
+}
+
+/// Waits until a cable knows what became of `offered` frames.
+async fn settled(cable: &Cable, offered: u64) -> Counters {
+    let counters = wait::holds("every frame has its fate", PATIENCE, || async {
+        let counters = cable.counters(Direction::Forth);
+        let settled = counters.offered == offered && counters.under_way() == 0;
+        settled.then_some(counters).ok_or_else(|| format!("{counters:?}"))
+    });
+    let counters = counters.await.unwrap();
+    assert_eq!(cable.overlooked(), 0);
+    counters
+}
+
+/// Receives a datagram and returns when it came, by the kernel's clock: that the receiver has to wait
+/// for a processor is no delay of the cable.
+fn arrival(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<SystemTime> {
+    let mut control = nix::cmsg_space!(nix::libc::timespec);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::empty();
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
+    let stamp = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+        _ => None,
+    });
+    Ok(SystemTime::UNIX_EPOCH + stamp.unwrap())
+}
+
+/// How long each of `count` datagrams takes, one after the other, in order of length.
+fn delays([one, other]: &[UdpSocket; 2], count: u32) -> Vec<Duration> {
+    let mut buffer = [0; 64];
+    let mut delays: Vec<_> = (0..count)
+        .map(|_| {
+            let sent = SystemTime::now();
+            one.send(&[0; 18]).unwrap();
+            arrival(other, &mut buffer).unwrap().duration_since(sent).unwrap_or_default()
+        })
+        .collect();
+    delays.sort_unstable();
+    delays
+}
+
+/// The delay that a quarter of all does not exceed.
+fn lower_quartile(sorted: &[Duration]) -> Duration {
+    sorted[sorted.len() / 4]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delay_is_what_was_asked_for() {
+    let bench = Bench::new().await;
+    let cable = bench.cable(&CableSpec::default());
+    let sockets = bench.sockets();
+    let without = lower_quartile(&delays(&sockets, 200));
+    for delay in [MS, 10 * MS] {
+        cable.set(Direction::Forth, Impairment { delay, ..Default::default() }).unwrap();
+        let imposed = lower_quartile(&delays(&sockets, 100)).saturating_sub(without);
+        eprintln!("{delay:?} imposed as {imposed:?}, above {without:?} without");
+        let tolerance = (MS / 5).max(delay / 10);
+        assert!(imposed.abs_diff(delay) <= tolerance, "{imposed:?} instead of {delay:?}");
+    }
+    assert_eq!(cable.counters(Direction::Back), Counters::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jitter_spreads_the_delay_evenly() {
+    let bench = Bench::new().await;
+    let impairment = Impairment { delay: 10 * MS, jitter: 8 * MS, ..Default::default() };
+    let _cable = bench.cable(&forth(impairment));
+    let sorted = delays(&bench.sockets(), 200);
+    let [first, middle, third] = [50, 100, 150].map(|n| sorted[n].as_secs_f64() * 1e3);
+    eprintln!("quartiles of 10 ms ± 8 ms: {first:.2}, {middle:.2}, {third:.2} ms");
+    for (is, should) in [(first, 6.0), (middle, 10.0), (third, 14.0)] {
+        // Four standard deviations of a quartile of 200, and what the machine adds.
+        assert!((should - 2.3..should + 3.3).contains(&is), "{is} ms instead of {should} ms");
+    }
+}
+
+/// The numbers of those of `count` datagrams that arrive.
+async fn arrivals(bench: &Bench, spec: &CableSpec, count: u32) -> (BTreeSet<u32>, Counters) {
+    let cable = bench.cable(spec);
+    let [one, other] = bench.sockets();
+    other.set_nonblocking(true).unwrap();
+    let mut arrived = BTreeSet::new();
+    let mut counters = Counters::default();
+    // No more at a time than the receiver has room for.
+    for batch in Vec::from_iter(0..count).chunks(100) {
+        for number in batch {
+            one.send(&number.to_be_bytes()).unwrap();
+        }
+        counters = settled(&cable, u64::from(batch[0]) + batch.len() as u64).await;
+        wait::holds("what was carried arrives", PATIENCE, || {
+            let mut buffer = [0; 4];
+            while other.recv(&mut buffer).is_ok() {
+                arrived.insert(u32::from_be_bytes(buffer));
+            }
+            let count = arrived.len() as u64;
+            let state = format!("{count} of {counters:?}");
+            async move { (count == counters.carried).then_some(()).ok_or(state) }
+        })
+        .await
+        .unwrap();
+    }
+    (arrived, counters)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_loses_the_same_frames_again() {
+    let bench = Bench::new().await;
+    for loss in [
+        Loss::Independent { probability: 0.1 },
+        Loss::Bursts { probability: 0.1, mean_length: 4.0 },
+    ] {
+        let spec = forth(Impairment { loss, ..Default::default() });
+        let (arrived, counters) = arrivals(&bench, &spec, 4_000).await;
+        eprintln!("{loss:?}: {} of 4000 lost", counters.lost);
+        assert_eq!(counters.lost, 4_000 - arrived.len() as u64);
+        // More than four standard deviations, also of losses in bursts.
+        assert!(counters.lost.abs_diff(400) < 200, "{counters:?}");
+        assert_eq!(arrivals(&bench, &spec, 4_000).await, (arrived.clone(), counters));
+        let (others, _) = arrivals(&bench, &CableSpec { seed: 8, ..spec }, 4_000).await;
+        assert_ne!(others, arrived);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_kept_and_what_finds_no_room_dropped() {
+    const SIZE: usize = 1_000;
+    let bench = Bench::new().await;
+    let rate = Rate { bits_per_second: 10_000_000, burst: 0, queue: 2 << 20 };
+    let cable = bench.cable(&forth(Impairment { rate: Some(rate), ..Default::default() }));
+    let [one, other] = bench.sockets();
+    let receiver = std::thread::spawn(move || -> io::Result<Duration> {
+        let mut buffer = [0; SIZE];
+        let arrivals =
+            (0..1_000).map(|_| arrival(&other, &mut buffer)).collect::<io::Result<Vec<_>>>()?;
+        // The median of how long half of them took, wherever the half begins: a cable that was late
+        // once does not change it.
+        let halves = arrivals.iter().zip(&arrivals[500..]);
+        let mut took: Vec<_> =
+            halves.map(|(from, to)| to.duration_since(*from).unwrap_or_default()).collect();
+        took.sort_unstable();
+        Ok(took[250])
+    });
+    for _ in 0..1_000 {
+        one.send(&[0; SIZE]).unwrap();
+    }
+    let took = receiver.join().unwrap().unwrap();
+    let measured = (500 * (SIZE + HEADERS) * 8) as f64 / took.as_secs_f64();
+    eprintln!("10 Mbit/s kept as {:.3} Mbit/s", measured / 1e6);
+    assert!((measured / 1e7 - 1.0).abs() < 0.05, "{measured} bit/s");
+    assert_eq!(settled(&cable, 1_000).await.carried, 1_000);
+    // Two frames have room, the others come sooner than either can leave.
+    let rate = Rate { bits_per_second: 8_000, burst: 0, queue: 3_000 };
+    cable.set(Direction::Forth, Impairment { rate: Some(rate), ..Default::default() }).unwrap();
+    for _ in 0..10 {
+        one.send(&[0; SIZE]).unwrap();
+    }
+    assert_eq!(settled(&cable, 1_010).await.dropped_by_queue, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mtu_is_exact_and_nobody_is_told() {
+    let bench = Bench::new().await;
+    let cable = bench.cable(&forth(Impairment { mtu: Some(1_400), ..Default::default() }));
+    let [one, other] = bench.sockets();
+    one.send(&[1; 1_400 - 28]).unwrap();
+    one.send(&[2; 1_400 - 28 + 1]).unwrap();
+    let counters = settled(&cable, 2).await;
+    assert_eq!((counters.carried, counters.dropped_by_mtu), (1, 1));
+    let mut buffer = [0; 1_500];
+    assert_eq!(other.recv(&mut buffer).unwrap(), 1_400 - 28);
+    assert_eq!(cable.counters(Direction::Back).offered, 0);
+    assert_eq!(one.take_error().unwrap().map(|error| error.to_string()), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_cable_carries_nothing_until_it_heals() {
+    let bench = Bench::new().await;
+    let cable = bench.cable(&forth(Impairment { delay: PATIENCE / 4, ..Default::default() }));
+    let [one, other] = bench.sockets();
+    one.send(&[1]).unwrap();
+    wait::until("the frame is under way", PATIENCE, || async {
+        (cable.counters(Direction::Forth).under_way() == 1).then_some(())
+    })
+    .await
+    .unwrap();
+    cable.cut();
+    one.send(&[2]).unwrap();
+    assert_eq!(settled(&cable, 2).await.dropped_by_cut, 2);
+    cable.heal();
+    cable.set(Direction::Forth, Impairment::default()).unwrap();
+    one.send(&[3]).unwrap();
+    let mut buffer = [0];
+    other.recv(&mut buffer).unwrap();
+    assert_eq!(buffer, [3]);
+    let refused = Impairment { jitter: MS, ..Default::default() };
+    assert!(cable.set(Direction::Forth, refused).is_err());
+}
+
+async fn round_trip(lab: &Lab, from: &str, to: Ipv4Addr) -> Option<Duration> {
+    let namespace = Namespace::named(&lab.node(from).unwrap().namespace);
+    let ping = Ping { interval: 20 * MS, ..Ping::new(to, 10) };
+    let report = ping.run(&namespace).await.unwrap();
+    assert_eq!(report.duplicates, 0, "{from} to {to}");
+    report.round_trip
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cable_takes_the_place_of_one_path_of_a_lab() {
+    let options = LabOptions { services: false, ..LabOptions::default() };
+    let lab = Lab::up(&"a=a1*,a2,a3 b=b1*".parse().unwrap(), options).await.unwrap();
+    let underlay = |node: &str| lab.node(node).unwrap().underlay_address;
+    let wan = |node: &str| lab.node(node).unwrap().gateway.as_ref().unwrap().wan_address;
+    let spec = CableSpec::symmetric(1, Impairment { delay: 50 * MS, ..Default::default() });
+    let cable = lab.cable("a1", "a2", spec).await.unwrap();
+    let across = lab.cable("a1", "b1", spec).await.unwrap();
+    let second = lab.cable("a1", "a3", spec).await.unwrap();
+    for (from, to, is_slow) in [
+        ("a1", underlay("a2"), true),
+        ("a2", underlay("a1"), true),
+        ("a1", underlay("a3"), true),
+        // Both have cables, but none between them.
+        ("a2", underlay("a3"), false),
+        ("a1", wan("b1"), true),
+    ] {
+        let round_trip = round_trip(&lab, from, to).await.unwrap();
+        eprintln!("{from} to {to}: {round_trip:?}");
+        let slow = 100 * MS..150 * MS;
+        let expected = if is_slow { slow } else { Duration::ZERO..50 * MS };
+        assert!(expected.contains(&round_trip), "{from} to {to}: {round_trip:?}");
+    }
+    assert!(lab.cable("a2", "a1", spec).await.is_err(), "there is one");
+    assert!(lab.cable("a2", "b1", spec).await.is_err(), "a2 is no gateway");
+    assert!(lab.cable("a2", "a2", spec).await.is_err());
+    cable.cut();
+    assert_eq!(round_trip(&lab, "a1", underlay("a2")).await, None);
+    assert!(round_trip(&lab, "a1", underlay("a3")).await.is_some());
+    // Without cables the paths are again what they were.
+    for cable in [cable, across, second] {
+        tokio::task::spawn_blocking(move || drop(cable)).await.unwrap();
+    }
+    for (from, to) in [("a1", underlay("a2")), ("a2", underlay("a3")), ("a1", wan("b1"))] {
+        let round_trip = round_trip(&lab, from, to).await.unwrap();
+        assert!(round_trip < 50 * MS, "{from} to {to}: {round_trip:?}");
+    }
+    lab.down().await.unwrap();
+}
