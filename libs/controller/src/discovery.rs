@@ -26,6 +26,10 @@ use direction::{Direction, INTERVAL};
 /// probed together, however their timing began.
 const GATHER: Duration = Duration::from_millis(1500);
 
+/// How long the far end of a tunnel may take to answer BFD at first. Open vSwitch sends once a second
+/// until it has heard the other end, which takes both of them some two seconds.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
 /// A link in one direction: where frames go in, and where they come out.
 type Ends = (LinkEnd, LinkEnd);
 
@@ -40,6 +44,8 @@ pub(crate) struct Discovery {
     schedule: BTreeSet<(Instant, Ends)>,
     /// The interfaces whose far ends have answered BFD and do not any more.
     lost: BTreeSet<LinkEnd>,
+    /// The interfaces whose far ends have not answered BFD yet, and until when they may take.
+    awaited: BTreeMap<LinkEnd, Instant>,
 }
 
 /// A probe to send.
@@ -57,6 +63,7 @@ impl Discovery {
             at: BTreeMap::new(),
             schedule: BTreeSet::new(),
             lost: BTreeSet::new(),
+            awaited: BTreeMap::new(),
         }
     }
 
@@ -91,6 +98,10 @@ impl Discovery {
         now: Instant,
     ) {
         self.lost.retain(|end| end.switch != id || silent.contains(&end.interface));
+        self.awaited.retain(|end, _| end.switch != id);
+        for interface in silent {
+            self.await_answer(&LinkEnd { switch: id, interface: interface.clone() }, now);
+        }
         for ends in self.at.get(&id).cloned().unwrap_or_default() {
             self.restart(ends, now);
         }
@@ -115,9 +126,17 @@ impl Discovery {
         }
     }
 
+    /// An interface's far end has not answered BFD yet: if it does not for long, it is lost.
+    pub(crate) fn await_answer(&mut self, end: &LinkEnd, now: Instant) {
+        if !self.lost.contains(end) {
+            self.awaited.entry(end.clone()).or_insert(now + FIRST_ANSWER);
+        }
+    }
+
     /// BFD tells that an interface's far end does not answer any more, or does again. Returns
     /// whether that is news of a wanted link.
     pub(crate) fn set_lost(&mut self, end: &LinkEnd, is_lost: bool, now: Instant) -> bool {
+        self.awaited.remove(end);
         let is_news = match is_lost {
             true => self.lost.insert(end.clone()),
             false => self.lost.remove(end),
@@ -136,9 +155,10 @@ impl Discovery {
         concerns_any
     }
 
-    /// When the next probe is due.
+    /// When the next probe is due, or an answer overdue.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.schedule.first().map(|(at, _)| *at)
+        let probe = self.schedule.first().map(|(at, _)| *at);
+        probe.into_iter().chain(self.awaited.values().copied()).min()
     }
 
     /// The probes that are due. `can_probe` tells whether both switches are ready: others say
@@ -149,6 +169,11 @@ impl Discovery {
         can_probe: impl Fn(&LinkEnd, &LinkEnd) -> bool,
     ) -> Vec<Probe> {
         if self.next_deadline().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let overdue = self.awaited.extract_if(.., |_, until| *until <= now);
+        self.lost.extend(overdue.map(|(end, _)| end));
+        if self.schedule.first().is_none_or(|(at, _)| *at > now) {
             return Vec::new();
         }
         let is_due = |at: Instant, ends: &Ends| {

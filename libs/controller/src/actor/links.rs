@@ -26,9 +26,11 @@ impl Actor {
             let is_lost = number.map_or(Some(false), |number| session.is_lost(number));
             self.fabric.set_interface(id, &interface, number);
             let end = LinkEnd { switch: id, interface };
-            // One that has not answered since the switch connected may need more time, or may have
-            // been lost before: nothing is new of it.
-            news |= is_lost.is_some_and(|is_lost| self.discovery.set_lost(&end, is_lost, now));
+            match is_lost {
+                Some(is_lost) => news |= self.discovery.set_lost(&end, is_lost, now),
+                // It may need more time, or have been lost before the switch connected.
+                None => self.discovery.await_answer(&end, now),
+            }
             self.discovery.wake(&end, now);
         }
         if news {

@@ -202,3 +202,27 @@ fn frames_of_others_and_altered_frames_are_not_believed() {
     }
     assert!(discovery.frame_arrived(&b, &genuine, now, name));
 }
+
+#[test]
+fn a_far_end_that_never_answers_bfd_is_lost_after_a_time() {
+    let now = Instant::now();
+    let (mut discovery, a, b) = discovery(now);
+    exchange(&mut discovery, [&a, &b], None, now);
+    discovery.await_answer(&a, now);
+    let before = now + FIRST_ANSWER / 2;
+    discovery.await_answer(&a, before);
+    exchange(&mut discovery, [&a, &b], None, before);
+    assert_eq!(discovery.broken(), BTreeSet::new(), "it may need the time");
+    let overdue = now + FIRST_ANSWER;
+    assert_eq!(discovery.next_deadline(), Some(overdue));
+    exchange(&mut discovery, [&a, &b], None, overdue);
+    assert_eq!(discovery.broken().len(), 2, "in both directions");
+    assert!(discovery.set_lost(&a, false, overdue), "and then it does");
+    assert_eq!(discovery.broken(), BTreeSet::new());
+
+    // One that has answered in time is not waited for any more.
+    discovery.await_answer(&b, overdue);
+    discovery.set_lost(&b, false, overdue);
+    exchange(&mut discovery, [&a, &b], None, overdue);
+    assert_eq!(discovery.next_deadline(), Some(overdue + INTERVAL));
+}
