@@ -19,7 +19,7 @@ use std::{
 
 use l2sces_lab::{
     Lab, LabOptions, Namespace,
-    cable::{Cable, CableEnd, CableSpec, Counters, Direction, Impairment, Loss, Rate},
+    cable::{Cable, CableEnd, CableSpec, Counters, Direction, Impairment, Loss, Nat, Rate},
     probe::Ping,
     wait,
 };
@@ -299,6 +299,41 @@ async fn a_cut_cable_carries_nothing_until_it_heals() {
     assert_eq!(buffer, [3]);
     let refused = Impairment { jitter: MS, ..Default::default() };
     assert!(cable.set(Direction::Forth, refused).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_router_a_host_is_seen_at_one_address_and_port() {
+    let bench = Bench::new().await;
+    let [inside, outside] = [1, 101].map(|host| Ipv4Addr::new(10, 9, 0, host));
+    let nat = Nat { inside, outside, timeout: PATIENCE };
+    let cable = bench.cable(&CableSpec { nat: Some(nat), ..CableSpec::default() });
+    let socket = |host: usize, address: &str| {
+        let socket = bench.hosts[host].bind_udp(address.parse().unwrap()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let host = socket(0, "10.9.0.1:7000");
+    let [first, second] = ["10.9.0.2:7001", "10.9.0.2:7002"].map(|address| socket(1, address));
+    let mut buffer = [0; 16];
+    host.send_to(b"hello", "10.9.0.2:7001").unwrap();
+    let (_, seen) = first.recv_from(&mut buffer).unwrap();
+    assert_eq!(seen.ip(), outside);
+    host.send_to(b"hello", "10.9.0.2:7002").unwrap();
+    assert_eq!(second.recv_from(&mut buffer).unwrap().1, seen, "whomever it speaks to");
+    // The second host finds the address by ARP, and its answer the first host.
+    second.send_to(b"answer", seen).unwrap();
+    let (length, from) = host.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from.to_string().as_str()), (&b"answer"[..], "10.9.0.2:7002"));
+    assert_eq!(cable.mappings().len(), 1);
+    cable.forget_mappings();
+    second.send_to(b"late", seen).unwrap();
+    wait::until("the late answer is dropped", PATIENCE, || async {
+        (cable.counters(Direction::Back).dropped_by_nat == 1).then_some(())
+    })
+    .await
+    .unwrap();
+    host.send_to(b"hello", "10.9.0.2:7001").unwrap();
+    assert_ne!(first.recv_from(&mut buffer).unwrap().1, seen, "the router was switched on again");
 }
 
 async fn round_trip(lab: &Lab, from: &str, to: Ipv4Addr) -> Option<Duration> {

@@ -31,14 +31,16 @@ pub struct Counters {
     /// Frames that came while the cable was cut, were under way when it was, or found the interface
     /// at the far end down.
     pub dropped_by_cut: u64,
+    /// Frames that the router at the first end did not let pass.
+    pub dropped_by_nat: u64,
 }
 
 impl Counters {
     /// Frames that have neither arrived nor been dropped yet.
     pub fn under_way(&self) -> u64 {
-        let Self { offered, carried, lost, dropped_by_queue, dropped_by_mtu, dropped_by_cut } =
-            *self;
-        offered - carried - lost - dropped_by_queue - dropped_by_mtu - dropped_by_cut
+        let dropped = self.dropped_by_queue + self.dropped_by_mtu;
+        let dropped = dropped + self.dropped_by_cut + self.dropped_by_nat;
+        self.offered - self.carried - self.lost - dropped
     }
 }
 
@@ -122,11 +124,7 @@ impl Line {
         // The clock that frames are stamped by may be set back.
         self.now = self.now.max(now);
         let number = self.counters.offered;
-        self.counters.offered += 1;
-        // Every frame takes its numbers, whatever becomes of it: what happens to the frames after
-        // it then depends on the seed alone.
-        let lost = self.is_next_lost();
-        let deviation = self.deviations.fraction();
+        let (lost, deviation) = self.draw();
         if self.is_cut {
             self.counters.dropped_by_cut += 1;
             return;
@@ -155,6 +153,20 @@ impl Line {
         }
         self.load += size;
         self.under_way.push(Reverse(UnderWay { due, number, frame: frame.to_vec() }));
+    }
+
+    /// Counts a frame that came and that the router at the first end does not let pass.
+    pub(super) fn refuse(&mut self) {
+        self.draw();
+        self.counters.dropped_by_nat += 1;
+    }
+
+    /// Counts a frame, and decides whether it is lost and where between its least and its greatest
+    /// its delay is. Every frame takes its numbers, whatever becomes of it: what happens to the
+    /// frames after it then depends on the seed alone.
+    fn draw(&mut self) -> (bool, f64) {
+        self.counters.offered += 1;
+        (self.is_next_lost(), self.deviations.fraction())
     }
 
     fn is_next_lost(&mut self) -> bool {

@@ -8,14 +8,18 @@
 
 mod impairment;
 mod line;
+mod nat;
 mod plugs;
 mod random;
 mod relay;
 mod socket;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::SocketAddrV4,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use l2sces_model::MacAddress;
@@ -24,9 +28,9 @@ pub(crate) use self::plugs::Plugs;
 pub use self::{
     impairment::{Impairment, ImpairmentError, Loss, Rate},
     line::Counters,
+    nat::Nat,
 };
 use self::{
-    line::Line,
     plugs::Plug,
     relay::{Lines, Relay},
 };
@@ -75,12 +79,14 @@ pub struct CableSpec {
     pub forth: Impairment,
     /// What it does to frames from the second end to the first.
     pub back: Impairment,
+    /// A home router at the first end; none: the ends see each other's addresses.
+    pub nat: Option<Nat>,
 }
 
 impl CableSpec {
     /// The same in both directions; what is lost in one is no hint to what is lost in the other.
     pub fn symmetric(seed: u64, impairment: Impairment) -> Self {
-        Self { seed, forth: impairment, back: impairment }
+        Self { seed, forth: impairment, back: impairment, nat: None }
     }
 }
 
@@ -118,10 +124,7 @@ impl Cable {
     ) -> Result<Self, LabError> {
         spec.forth.validate()?;
         spec.back.validate()?;
-        let lines = Arc::new(Lines::new(
-            Line::new(spec.seed, Direction::Forth, spec.forth),
-            Line::new(spec.seed, Direction::Back, spec.back),
-        ));
+        let lines = Arc::new(Lines::new(spec));
         let relay = Relay::start(namespace, ends, Arc::clone(&lines)).context(|| {
             let [one, other] = ends.each_ref().map(|end| &end.interface);
             format!("plug a cable between {one} and {other} in {}", namespace.name())
@@ -157,6 +160,19 @@ impl Cable {
     /// What became of the frames of a direction since the cable was plugged.
     pub fn counters(&self, direction: Direction) -> Counters {
         self.lines.lock(direction).counters()
+    }
+
+    /// What is behind the router at the first end, and where the second end sees it.
+    pub fn mappings(&self) -> Vec<(SocketAddrV4, SocketAddrV4)> {
+        let now = self.lines.now();
+        self.lines.translator().map(|mut nat| nat.mappings(now)).unwrap_or_default()
+    }
+
+    /// Makes the router at the first end forget every mapping, as when it is switched off and on.
+    pub fn forget_mappings(&self) {
+        if let Some(mut translator) = self.lines.translator() {
+            translator.forget();
+        }
     }
 
     /// Frames that never came to the cable, because the machine was too busy: unless this is 0, more

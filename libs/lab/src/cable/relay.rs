@@ -16,8 +16,9 @@ use nix::{
 use socket2::Socket;
 
 use super::{
-    CableEnd, Direction,
+    CableEnd, CableSpec, Direction,
     line::Line,
+    nat::Translator,
     socket::{EndSocket, is_for},
 };
 use crate::namespace::Namespace;
@@ -27,17 +28,47 @@ const BATCH: usize = 64;
 /// Room for the largest frame.
 const LARGEST_FRAME: usize = 65_550;
 
-/// Both directions of a cable.
+/// What a cable and its thread share.
 #[derive(Debug)]
-pub(super) struct Lines([Mutex<Line>; 2]);
+pub(super) struct Lines {
+    lines: [Mutex<Line>; 2],
+    /// The router at the first end.
+    translator: Option<Mutex<Translator>>,
+    /// The times of the lines and the router count from here.
+    start: Instant,
+}
 
 impl Lines {
-    pub(super) fn new(forth: Line, back: Line) -> Self {
-        Self([Mutex::new(forth), Mutex::new(back)])
+    pub(super) fn new(spec: &CableSpec) -> Self {
+        let line = |direction, impairment| Mutex::new(Line::new(spec.seed, direction, impairment));
+        Self {
+            lines: [line(Direction::Forth, spec.forth), line(Direction::Back, spec.back)],
+            translator: spec.nat.map(Translator::new).map(Mutex::new),
+            start: Instant::now(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     pub(super) fn lock(&self, direction: Direction) -> MutexGuard<'_, Line> {
-        self.0[direction.index()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines[direction.index()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn translator(&self) -> Option<MutexGuard<'_, Translator>> {
+        let translator = self.translator.as_ref()?;
+        Some(translator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a frame that came to the near end of a direction.
+    fn offer(&self, direction: Direction, came: Duration, frame: &mut [u8]) {
+        let passes = self.translator().is_none_or(|mut translator| match direction {
+            Direction::Forth => translator.outbound(came, frame),
+            Direction::Back => translator.inbound(came, frame),
+        });
+        let mut line = self.lock(direction);
+        if passes { line.offer(came, frame) } else { line.refuse() }
     }
 }
 
@@ -66,7 +97,6 @@ impl Relay {
             senders: of_thread,
             stations: ends.each_ref().map(|end| end.station),
             lines,
-            start: Instant::now(),
             stopped,
         };
         let thread = thread::Builder::new().name("lab-cable".to_owned()).spawn(|| mover.run())?;
@@ -94,8 +124,6 @@ struct Mover {
     senders: [Socket; 2],
     stations: [l2sces_model::MacAddress; 2],
     lines: Arc<Lines>,
-    /// The times of the lines count from here.
-    start: Instant,
     stopped: PipeReader,
 }
 
@@ -111,10 +139,10 @@ impl Mover {
             for direction in Direction::BOTH {
                 let mut line = self.lines.lock(direction);
                 let far = &self.senders[direction.far()];
-                line.deliver(self.start.elapsed(), |frame| far.send(frame).is_ok());
+                line.deliver(self.lines.now(), |frame| far.send(frame).is_ok());
                 next = next.into_iter().chain(line.next_due()).min();
             }
-            let wait = next.map(|next| next.saturating_sub(self.start.elapsed()));
+            let wait = next.map(|next| next.saturating_sub(self.lines.now()));
             if self.wait(wait) {
                 return;
             }
@@ -124,13 +152,12 @@ impl Mover {
     /// Reads what has come to the near end of a direction.
     fn take(&mut self, direction: Direction, buffer: &mut [u8]) {
         let station = self.stations[direction.far()];
-        let mut line = None;
         for _ in 0..BATCH {
             // An interface that is down says so once, and then nothing.
             let Ok((frame, age)) = self.sockets[direction.near()].receive(buffer) else { return };
             if is_for(frame, station) {
-                let came = self.start.elapsed().saturating_sub(age);
-                line.get_or_insert_with(|| self.lines.lock(direction)).offer(came, frame);
+                let came = self.lines.now().saturating_sub(age);
+                self.lines.offer(direction, came, frame);
             }
         }
     }

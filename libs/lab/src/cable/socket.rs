@@ -46,7 +46,10 @@ impl EndSocket {
 
     /// Reads a frame and how long ago it came: the kernel knows, and the time that this thread took
     /// to wake up does not add to the delay.
-    pub(super) fn receive<'b>(&mut self, buffer: &'b mut [u8]) -> io::Result<(&'b [u8], Duration)> {
+    pub(super) fn receive<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> io::Result<(&'b mut [u8], Duration)> {
         let mut age = Duration::ZERO;
         let length = {
             let mut slices = [IoSliceMut::new(buffer)];
@@ -64,7 +67,7 @@ impl EndSocket {
             }
             message.bytes
         };
-        Ok((&buffer[..length], age))
+        Ok((&mut buffer[..length], age))
     }
 
     /// Frames that came and were not read, because the machine was too busy, since this was asked
