@@ -214,6 +214,7 @@ pub fn port_of(
             })),
             mac: mac.to_owned(),
             address: address.map(|address| address.to_string()).unwrap_or_default(),
+            max_learned_addresses: 0,
         }),
         status: None,
     }

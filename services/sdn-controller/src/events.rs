@@ -40,7 +40,11 @@ fn note(event: Event, board: &Board, queue: &Queue<Key>) {
         Event::NetworkState { vni, ready, message } => {
             board.set_network(vni, condition(ready, Reason::WaitingForSwitch, message));
         }
-        Event::PortAddresses { .. } => {}
+        Event::PortAddresses { id, learned, conflicts } => {
+            let Some(key) = port_key(&id) else { return };
+            board.set_addresses(&key, learned, &conflicts);
+            queue.wake(Key::Port(key));
+        }
         Event::PortState { id, ready, message } => {
             // A handoff is part of its network's state.
             let Some(key) = port_key(&id) else { return };

@@ -73,6 +73,7 @@ pub(crate) fn port(network: &str, port: &str) -> PortSpec {
         },
         mac: None,
         address: None,
+        max_learned: 0,
         key,
     }
 }

@@ -1,5 +1,7 @@
 //! The engine, as the controller uses it: what it is told of slices, networks and ports.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use l2sces_controller::{
     EndpointSpec, Engine, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
@@ -22,6 +24,8 @@ pub(crate) trait Fabric: Send + Sync {
     async fn remove_port(&self, id: PortId);
     async fn put_endpoint(&self, spec: EndpointSpec);
     async fn remove_endpoint(&self, vni: Vni, mac: MacAddress);
+    /// Says which addresses were learned at a port before a restart.
+    async fn put_learned(&self, port: PortId, addresses: BTreeSet<MacAddress>);
     /// Says that all that is wanted has been put. Before that no switch is touched.
     async fn set_complete(&self);
     /// Every wanted link, in both directions.
@@ -68,6 +72,10 @@ impl Fabric for Engine {
 
     async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
         Engine::remove_endpoint(self, vni, mac).await;
+    }
+
+    async fn put_learned(&self, port: PortId, addresses: BTreeSet<MacAddress>) {
+        Engine::put_learned(self, port, addresses).await;
     }
 
     async fn set_complete(&self) {

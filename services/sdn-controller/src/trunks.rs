@@ -1,7 +1,7 @@
 //! Which trunks networks use: an engine that takes note of the handoffs it is told of.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -107,6 +107,10 @@ impl Fabric for WatchedTrunks {
 
     async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
         self.fabric.remove_endpoint(vni, mac).await;
+    }
+
+    async fn put_learned(&self, port: PortId, addresses: BTreeSet<MacAddress>) {
+        self.fabric.put_learned(port, addresses).await;
     }
 
     async fn set_complete(&self) {

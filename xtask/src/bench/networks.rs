@@ -191,6 +191,7 @@ impl Networks {
                 attachment: Some(attachment),
                 mac: member.mac.to_string(),
                 address: member.address.map(|address| address.to_string()).unwrap_or_default(),
+                max_learned_addresses: 0,
             }),
             status: None,
         };

@@ -327,6 +327,7 @@ fn port(lab: &Lab, node: &str, path: &str, address: Ipv4Addr) -> Result<Port> {
             })),
             mac: String::new(),
             address: address.to_string(),
+            max_learned_addresses: 0,
         }),
         status: None,
     })

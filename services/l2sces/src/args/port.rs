@@ -101,6 +101,10 @@ pub(crate) struct AttachFlags {
     /// IP address out of the network's CIDR; none: one is chosen if the network has a CIDR
     #[arg(long)]
     address: Option<String>,
+    /// How many other MAC addresses may be learned behind the port, at most 1024, such as those of
+    /// nested VMs; default: none, and what they send is dropped
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    max_learned: u32,
 }
 
 impl AttachFlags {
@@ -120,6 +124,7 @@ impl AttachFlags {
             attachment,
             mac: self.mac.unwrap_or_default(),
             address: self.address.unwrap_or_default(),
+            max_learned_addresses: self.max_learned,
         }
     }
 }
@@ -163,7 +168,9 @@ mod tests {
         );
         let spec = attach(&["--interface", "tap0", "--mac", "02:00:00:00:00:01"]).unwrap();
         assert!(matches!(spec.attachment, Some(Attachment::Interface(_))), "{spec:?}");
-        assert_eq!(spec.mac, "02:00:00:00:00:01");
+        assert_eq!((spec.mac.as_str(), spec.max_learned_addresses), ("02:00:00:00:00:01", 0));
+        let spec = attach(&["--namespace", "/run/netns/p1", "--max-learned", "8"]).unwrap();
+        assert_eq!(spec.max_learned_addresses, 8);
     }
 
     #[test]

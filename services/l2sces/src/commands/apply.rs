@@ -73,7 +73,7 @@ fn read(path: &Path) -> Result<Resources, CliError> {
             Manifest::Cluster(cluster) => resources.clusters.push(cluster.into()),
             Manifest::Slice(slice) => resources.slices.push(slice.into()),
             Manifest::Network(network) => resources.networks.push(network.into()),
-            Manifest::Port(port) => resources.ports.push(port.into()),
+            Manifest::Port(port) => resources.ports.push((*port).into()),
         }
     }
     Ok(resources)

@@ -95,7 +95,7 @@ pub(crate) enum Manifest {
     Cluster(ClusterManifest),
     Slice(SliceManifest),
     Network(NetworkManifest),
-    Port(PortManifest),
+    Port(Box<PortManifest>),
 }
 
 impl Manifest {
@@ -149,7 +149,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Manifest>, ManifestError> {
             Kind::Cluster => ClusterManifest::deserialize(body).map(Manifest::Cluster),
             Kind::Slice => SliceManifest::deserialize(body).map(Manifest::Slice),
             Kind::Network => NetworkManifest::deserialize(body).map(Manifest::Network),
-            Kind::Port => PortManifest::with_one_attachment(body).map(Manifest::Port),
+            Kind::Port => {
+                PortManifest::with_one_attachment(body).map(|port| Manifest::Port(Box::new(port)))
+            }
         };
         manifests.push(manifest.map_err(refused)?);
     }
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!((link.endpoint_b.as_str(), link.cost, link.gateway_a.as_str()), ("b", 5, "a1"));
         let network = Network::from(network);
         assert_eq!((network.slice.as_str(), network.spec.unwrap().r#type), ("s1", 1));
-        let port = Port::from(port);
+        let port = Port::from(*port);
         let spec = port.spec.unwrap();
         assert!(matches!(spec.attachment, Some(Attachment::Namespace(_))), "{spec:?}");
         assert_eq!((port.network.as_str(), spec.address.as_str()), ("blue", "10.1.0.2"));
@@ -217,7 +219,7 @@ mod tests {
                 Manifest::Cluster(m) => Manifest::Cluster(Cluster::from(m).into()),
                 Manifest::Slice(m) => Manifest::Slice(Slice::from(m).into()),
                 Manifest::Network(m) => Manifest::Network(Network::from(m).into()),
-                Manifest::Port(m) => Manifest::Port(Port::from(m).into()),
+                Manifest::Port(m) => Manifest::Port(Box::new(Port::from(*m).into())),
             };
             assert_eq!(back, manifest);
         }

@@ -37,6 +37,8 @@ struct Spec {
     mac: String,
     #[serde(default, skip_serializing_if = "is_default")]
     address: String,
+    #[serde(default, alias = "maxLearnedAddresses", skip_serializing_if = "is_default")]
+    max_learned_addresses: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +64,8 @@ struct Status {
     address: String,
     #[serde(skip_serializing_if = "is_default")]
     interface_name: String,
+    #[serde(skip_serializing_if = "is_default")]
+    learned_macs: Vec<String>,
 }
 
 impl PortManifest {
@@ -97,6 +101,7 @@ impl From<PortManifest> for v1::Port {
             attachment,
             mac: spec.mac,
             address: spec.address,
+            max_learned_addresses: spec.max_learned_addresses,
         };
         Self {
             metadata: Some(manifest.metadata.into()),
@@ -126,6 +131,7 @@ impl From<v1::Port> for PortManifest {
             mac: status.mac,
             address: status.address,
             interface_name: status.interface_name,
+            learned_macs: status.learned_macs,
         });
         Self {
             kind: Kind::Port,
@@ -139,6 +145,7 @@ impl From<v1::Port> for PortManifest {
                 interface,
                 mac: spec.mac,
                 address: spec.address,
+                max_learned_addresses: spec.max_learned_addresses,
             },
             status: OutputOnly(status),
         }

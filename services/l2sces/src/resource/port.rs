@@ -1,5 +1,5 @@
 use l2sces_proto::{
-    resource::v1::{Condition, Metadata},
+    resource::v1::{Condition, ConditionStatus, Metadata},
     slice::v1::{
         AttachPortRequest, DetachPortRequest, GetPortRequest, ListPortsRequest,
         NamespaceAttachment, Port, PortSpec, WatchPortsRequest, port_spec::Attachment,
@@ -20,7 +20,8 @@ use crate::{
 impl Resource for Port {
     const KIND: Kind = Kind::Port;
     const NAME_COLUMNS: &'static [&'static str] = &["SLICE", "NETWORK", "NAME"];
-    const COLUMNS: &'static [&'static str] = &["CLUSTER", "NODE", "MAC", "ADDRESS"];
+    const COLUMNS: &'static [&'static str] =
+        &["CLUSTER", "NODE", "MAC", "ADDRESS", "LEARNED", "CONFLICT"];
 
     fn key(&self) -> Key {
         Key {
@@ -49,11 +50,13 @@ impl Resource for Port {
             spec.map(|spec| spec.node.clone()).unwrap_or_default(),
             status.map(|status| status.mac.clone()).unwrap_or_default(),
             status.map(|status| status.address.clone()).unwrap_or_default(),
+            status.map(|status| status.learned_macs.join(",")).unwrap_or_default(),
+            conflict(self.conditions()).to_owned(),
         ]
     }
 
     fn manifest(&self) -> Manifest {
-        Manifest::Port(self.clone().into())
+        Manifest::Port(Box::new(self.clone().into()))
     }
 
     fn wants_the_same_as(&self, stored: &Self) -> bool {
@@ -122,6 +125,14 @@ impl Resource for Port {
     }
 }
 
+/// Which addresses are at two places, and where; empty: none.
+fn conflict(conditions: &[Condition]) -> &str {
+    let holds = |condition: &&Condition| {
+        condition.r#type == "AddressConflict" && condition.status() == ConditionStatus::True
+    };
+    conditions.iter().find(holds).map_or("", |condition| &condition.message)
+}
+
 /// Whether a port that is stored so is as wanted; what is left open, the server may have chosen.
 fn same_spec(wanted: Option<&PortSpec>, stored: Option<&PortSpec>) -> bool {
     let (Some(wanted), Some(stored)) = (wanted, stored) else { return wanted == stored };
@@ -137,6 +148,7 @@ fn same_spec(wanted: Option<&PortSpec>, stored: Option<&PortSpec>) -> bool {
         && wanted.node == stored.node
         && open_or_same(&wanted.mac, &stored.mac)
         && open_or_same(&wanted.address, &stored.address)
+        && wanted.max_learned_addresses == stored.max_learned_addresses
 }
 
 /// The name in the namespace, by default that which the API says.
@@ -167,5 +179,28 @@ mod tests {
         assert!(!port("/other", "", "").wants_the_same_as(&stored));
         assert!(!port("/n", "eth1", "").wants_the_same_as(&stored));
         assert!(!port("/n", "", "02:00:00:00:00:02").wants_the_same_as(&stored));
+        let mut learning = port("/n", "", "");
+        learning.spec.as_mut().unwrap().max_learned_addresses = 1;
+        assert!(!learning.wants_the_same_as(&stored));
+    }
+
+    #[test]
+    fn a_port_shows_what_was_learned_behind_it_and_what_is_elsewhere_too() {
+        let condition = |r#type: &str, status: ConditionStatus, message: &str| Condition {
+            r#type: r#type.into(),
+            status: status.into(),
+            message: message.into(),
+            ..Condition::default()
+        };
+        let mut port = port("/n", "", "");
+        let status = port.status.get_or_insert_default();
+        status.learned_macs = vec!["02:00:00:00:00:08".into(), "02:00:00:00:00:09".into()];
+        let conflict = condition("AddressConflict", ConditionStatus::True, "at p and at q");
+        status.conditions = vec![condition("Ready", ConditionStatus::True, ""), conflict];
+        let cells = port.cells();
+        assert_eq!(cells[4..], ["02:00:00:00:00:08,02:00:00:00:00:09", "at p and at q"]);
+        let over = condition("AddressConflict", ConditionStatus::False, "");
+        port.status.as_mut().unwrap().conditions = vec![over];
+        assert_eq!(port.cells()[5], "");
     }
 }

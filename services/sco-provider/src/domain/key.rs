@@ -1,7 +1,7 @@
 use std::fmt;
 
 use l2sces_controller::PortId;
-use l2sces_model::{DatapathId, Name};
+use l2sces_model::{DatapathId, MacAddress, Name};
 
 /// Names a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,11 +56,17 @@ pub struct EndpointKey {
     pub cluster: Name,
     /// The name of its port.
     pub port: Name,
+    /// The address that was learned behind the port; none: the endpoint is the port itself.
+    pub learned: Option<MacAddress>,
 }
 
 impl fmt::Display for EndpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.network, self.cluster, self.port)
+        write!(f, "{}/{}/{}", self.network, self.cluster, self.port)?;
+        match self.learned {
+            Some(mac) => write!(f, "/{mac}"),
+            None => Ok(()),
+        }
     }
 }
 

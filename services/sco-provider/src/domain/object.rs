@@ -122,14 +122,14 @@ pub struct Identity {
     pub mtu: u32,
 }
 
-/// A port of a network, as the other clusters see it.
+/// A port of a network, or an address learned behind one, as the other clusters see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Names it.
     pub key: EndpointKey,
     /// Its MAC address.
     pub mac: MacAddress,
-    /// Its IP address.
+    /// Its IP address; none of a learned one.
     pub address: Option<IpAddr>,
 }
 

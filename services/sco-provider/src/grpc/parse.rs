@@ -100,10 +100,18 @@ pub(super) fn endpoint_key(
     let network = name(violations, &format!("{field}.network"), &message.network);
     let cluster = name(violations, &format!("{field}.cluster"), &message.cluster);
     let port = name(violations, &format!("{field}.port"), &message.port);
+    let learned = match message.learned_mac.as_str() {
+        "" => Some(None),
+        text => {
+            let parsed = MacAddress::parse_unicast(text);
+            violations.check(&format!("{field}.learned_mac"), parsed).map(Some)
+        }
+    };
     Some(EndpointKey {
         network: NetworkKey { slice: slice?, name: network? },
         cluster: cluster?,
         port: port?,
+        learned: learned?,
     })
 }
 
@@ -322,5 +330,14 @@ pub(super) fn endpoint(
     let key = endpoint_key(violations, "endpoint.key", message.key.as_ref());
     let mac = violations.check("endpoint.mac", MacAddress::parse_unicast(&message.mac));
     let address = address(violations, "endpoint.address", &message.address);
-    Some(Endpoint { key: key?, mac: mac?, address: address? })
+    let (key, mac, address) = (key?, mac?, address?);
+    if let Some(learned) = key.learned {
+        if learned != mac {
+            violations.add("endpoint.key.learned_mac", "must be the same as mac, or empty");
+        }
+        if address.is_some() {
+            violations.add("endpoint.address", "must be empty: a learned endpoint has none");
+        }
+    }
+    Some(Endpoint { key, mac, address })
 }

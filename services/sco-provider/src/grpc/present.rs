@@ -25,6 +25,7 @@ fn endpoint_key(key: &EndpointKey) -> proto::EndpointKey {
         network: key.network.name.to_string(),
         cluster: key.cluster.to_string(),
         port: key.port.to_string(),
+        learned_mac: key.learned.map(|mac| mac.to_string()).unwrap_or_default(),
     }
 }
 

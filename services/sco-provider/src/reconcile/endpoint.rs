@@ -31,15 +31,21 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         }
         // Until its network is known there is nothing to announce; the network wakes it then.
         let Some(network) = self.networks.get(&key.network) else { return Ok(()) };
-        match self.admit_endpoint(stored, &network).await {
-            Some(former) => self.wake_holder(former).await,
-            None => Ok(()),
+        let former = self.endpoints.get(key);
+        let announced = self.admit_endpoint(stored, &network).await;
+        if let Some(former) = former.filter(|former| announced != Some(*former)) {
+            self.release_address(key, former).await?;
         }
+        match announced {
+            Some(announced) => self.endpoints.insert(key, announced),
+            None => self.endpoints.remove(key),
+        };
+        self.dismiss_former(key, network.address(stored)).await
     }
 
     /// Tells the engine of an endpoint, and then the other clusters: they forward frames to it as
     /// soon as they know it, and the switches between clusters must know the way by then. Returns
-    /// what the engine was made to forget of it, if anything.
+    /// what the engine knows of it.
     pub(super) async fn admit_endpoint(
         &self,
         stored: &StoredEndpoint,
@@ -47,29 +53,33 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     ) -> Option<AnnouncedEndpoint> {
         let endpoint = &stored.endpoint;
         let key = &endpoint.key;
-        let former = if network.crosses_clusters() {
-            let announced = AnnouncedEndpoint { vni: network.vni, mac: endpoint.mac };
-            let former = self.endpoints.get(key).filter(|former| *former != announced);
-            if former.is_some() {
-                self.retract_endpoint(key).await;
-            }
-            self.endpoints.insert(key, announced);
-            let spec = EndpointSpec {
-                vni: network.vni,
-                mac: endpoint.mac,
-                region: key.cluster.clone(),
-                is_learned: false,
-            };
-            self.fabric.put_endpoint(spec).await;
-            former
-        } else {
-            self.retract_endpoint(key).await
-        };
+        let announced = network.crosses_clusters().then(|| network.address(stored));
+        if let Some(AnnouncedEndpoint { vni, mac }) = announced {
+            let (region, is_learned) = (key.cluster.clone(), key.learned.is_some());
+            self.fabric.put_endpoint(EndpointSpec { vni, mac, region, is_learned }).await;
+        }
         let audience = network.listeners().into_iter().filter(|cluster| **cluster != key.cluster);
         let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
         let notice = Notice { audience: audience.cloned().collect(), item };
         self.exchange.put(ItemKey::Endpoint(key.clone()), notice);
-        former
+        announced
+    }
+
+    /// Has the endpoints go that had an address before, now that everybody knows where it is: so
+    /// there is no moment at which nobody does. If it has gone on in the meantime, the endpoint
+    /// that has it is told last.
+    async fn dismiss_former(
+        &self,
+        key: &EndpointKey,
+        address: AnnouncedEndpoint,
+    ) -> Result<(), ReconcileError> {
+        let claims = self.store.claims(address.vni, address.mac).await?;
+        let shown =
+            |former: &EndpointKey| self.exchange.get(&ItemKey::Endpoint(former.clone())).is_some();
+        let others = claims.leaving.into_iter().filter(shown);
+        let others = others.chain(claims.holder.filter(|holder| holder != key));
+        others.for_each(|other| self.queues.wake(Key::Endpoint(other)));
+        Ok(())
     }
 
     async fn remove_endpoint(&self, stored: &StoredEndpoint) -> Result<(), ReconcileError> {
@@ -77,6 +87,13 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         if stored.named {
             // Wakes the endpoint when the DNS has confirmed.
             self.queues.wake(Key::Name(key.clone()));
+        }
+        // The engine may know the address although this endpoint never told it: of the one that had
+        // it before.
+        if let Some(network) = self.networks.get(&key.network)
+            && self.endpoints.get(key).is_none()
+        {
+            self.release_address(key, network.address(stored)).await?;
         }
         self.withdraw_endpoint(key).await?;
         if self.store.forget_endpoint(key).await? {
@@ -88,24 +105,34 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     /// Takes an endpoint back from the other clusters and the engine.
     async fn withdraw_endpoint(&self, key: &EndpointKey) -> Result<(), ReconcileError> {
         self.exchange.remove(&ItemKey::Endpoint(key.clone()));
-        match self.retract_endpoint(key).await {
-            Some(former) => self.wake_holder(former).await,
-            None => Ok(()),
+        if let Some(former) = self.endpoints.get(key) {
+            self.release_address(key, former).await?;
+            self.endpoints.remove(key);
         }
+        Ok(())
     }
 
-    async fn retract_endpoint(&self, key: &EndpointKey) -> Option<AnnouncedEndpoint> {
-        let former = self.endpoints.get(key)?;
-        self.fabric.remove_endpoint(former.vni, former.mac).await;
-        self.endpoints.remove(key)
-    }
-
-    /// Has the endpoint announced again that now has the MAC address which another has just been
-    /// taken back with: the engine knows endpoints by MAC address.
-    async fn wake_holder(&self, former: AnnouncedEndpoint) -> Result<(), ReconcileError> {
-        if let Some(holder) = self.store.endpoint_with(former.vni, former.mac).await? {
+    /// Has the engine forget the address that an endpoint had, unless another has it by now. That
+    /// one is announced again in any case: the engine knows endpoints by their addresses.
+    async fn release_address(
+        &self,
+        key: &EndpointKey,
+        AnnouncedEndpoint { vni, mac }: AnnouncedEndpoint,
+    ) -> Result<(), ReconcileError> {
+        let mut holder = self.store.claims(vni, mac).await?.holder;
+        if holder.as_ref().is_none_or(|holder| holder == key) {
+            self.fabric.remove_endpoint(vni, mac).await;
+            holder = self.store.claims(vni, mac).await?.holder;
+        }
+        if let Some(holder) = holder {
             self.queues.wake(Key::Endpoint(holder));
         }
         Ok(())
+    }
+}
+
+impl KnownNetwork {
+    fn address(&self, stored: &StoredEndpoint) -> AnnouncedEndpoint {
+        AnnouncedEndpoint { vni: self.vni, mac: stored.endpoint.mac }
     }
 }

@@ -39,8 +39,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         for stored in self.store.endpoints().await? {
             if let Some(network) = self.networks.get(&stored.endpoint.key.network)
                 && !stored.deleting
+                && let Some(announced) = self.admit_endpoint(&stored, &network).await
             {
-                self.admit_endpoint(&stored, &network).await;
+                self.endpoints.insert(&stored.endpoint.key, announced);
             }
             self.queues.wake(Key::Endpoint(stored.endpoint.key));
         }

@@ -2,12 +2,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use l2sces_model::{MacAddress, Vni};
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::{
     Applied, Store, StoreError,
     error::violated,
-    row::{EndpointRow, name},
+    row::{EndpointKeyRow, EndpointRow, learned_mac},
 };
 use crate::domain::{Endpoint, EndpointKey, Kind, NetworkKey, StoredEndpoint, addressing};
 
@@ -15,7 +15,8 @@ macro_rules! select_endpoints {
     ($rest:literal) => {
         concat!(
             "SELECT slice.name AS slice, network.name AS network, endpoint.cluster, endpoint.port,
-                    endpoint.mac::text AS mac, endpoint.address, endpoint.named, endpoint.deleting
+                    endpoint.learned_mac::text AS learned_mac, endpoint.mac::text AS mac,
+                    endpoint.address, endpoint.named, endpoint.deleting
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id ",
             $rest
@@ -23,21 +24,33 @@ macro_rules! select_endpoints {
     };
 }
 
+/// Whose a MAC address of a network is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The endpoint that has it.
+    pub holder: Option<EndpointKey>,
+    /// Endpoints that had it, and are on their way out.
+    pub leaving: Vec<EndpointKey>,
+}
+
 impl Store {
-    /// Stores an endpoint, whole.
+    /// Stores an endpoint, whole. If its MAC address was learned, the endpoint by which it is known
+    /// is on its way out then.
     ///
     /// # Errors
     /// Its network is unknown, being deleted, or not its cluster's; its address is not leased to
-    /// its cluster; another endpoint of the network has its MAC or IP address; the database failed.
+    /// its cluster; another endpoint of the network has its MAC address, and did not learn it, or
+    /// its IP address; the database failed.
     pub async fn apply_endpoint(&self, endpoint: &Endpoint) -> Result<Applied, StoreError> {
         let mut tx = self.pool.begin().await?;
         let network = lock_network(&mut tx, endpoint).await?;
         if let Some(address) = endpoint.address {
             check_address(&mut tx, &network, endpoint, address).await?;
         }
+        take_over(&mut tx, &network, endpoint).await?;
         let stored = sqlx::query(
-            "INSERT INTO endpoint (network_id, cluster, port, mac, address, named)
-             VALUES ($1, $2, $3, $4::text::macaddr, $5, $5 IS NOT NULL)
+            "INSERT INTO endpoint (network_id, cluster, port, learned_mac, mac, address, named)
+             VALUES ($1, $2, $3, $6::text::macaddr, $4::text::macaddr, $5, $5 IS NOT NULL)
              ON CONFLICT ON CONSTRAINT endpoint_key DO UPDATE
              SET mac = EXCLUDED.mac, address = EXCLUDED.address,
                  named = endpoint.named OR EXCLUDED.named, deleting = false
@@ -49,6 +62,7 @@ impl Store {
         .bind(endpoint.key.port.as_str())
         .bind(endpoint.mac.to_string())
         .bind(endpoint.address)
+        .bind(learned_mac(&endpoint.key))
         .execute(&mut *tx)
         .await
         .map_err(|error| taken_or_failed(error, endpoint))?;
@@ -65,12 +79,14 @@ impl Store {
             "UPDATE endpoint SET deleting = true
              FROM network JOIN slice ON slice.id = slice_id
              WHERE network.id = network_id AND slice.name = $1 AND network.name = $2
-             AND endpoint.cluster = $3 AND port = $4 AND NOT endpoint.deleting",
+             AND endpoint.cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr
+             AND NOT endpoint.deleting",
         )
         .bind(key.network.slice.as_str())
         .bind(key.network.name.as_str())
         .bind(key.cluster.as_str())
         .bind(key.port.as_str())
+        .bind(learned_mac(key))
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -85,12 +101,14 @@ impl Store {
         let done = sqlx::query(
             "DELETE FROM endpoint USING network JOIN slice ON slice.id = slice_id
              WHERE network.id = network_id AND slice.name = $1 AND network.name = $2
-             AND endpoint.cluster = $3 AND port = $4 AND endpoint.deleting AND NOT named",
+             AND endpoint.cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr
+             AND endpoint.deleting AND NOT named",
         )
         .bind(key.network.slice.as_str())
         .bind(key.network.name.as_str())
         .bind(key.cluster.as_str())
         .bind(key.port.as_str())
+        .bind(learned_mac(key))
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() > 0)
@@ -105,12 +123,14 @@ impl Store {
             "UPDATE endpoint SET named = false
              FROM network JOIN slice ON slice.id = slice_id
              WHERE network.id = network_id AND slice.name = $1 AND network.name = $2
-             AND endpoint.cluster = $3 AND port = $4 AND (address IS NULL OR endpoint.deleting)",
+             AND endpoint.cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr
+             AND (address IS NULL OR endpoint.deleting)",
         )
         .bind(key.network.slice.as_str())
         .bind(key.network.name.as_str())
         .bind(key.cluster.as_str())
         .bind(key.port.as_str())
+        .bind(learned_mac(key))
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -122,12 +142,14 @@ impl Store {
     /// The database failed.
     pub async fn endpoint(&self, key: &EndpointKey) -> Result<Option<StoredEndpoint>, StoreError> {
         let row: Option<EndpointRow> = sqlx::query_as(select_endpoints!(
-            "WHERE slice.name = $1 AND network.name = $2 AND endpoint.cluster = $3 AND port = $4"
+            "WHERE slice.name = $1 AND network.name = $2 AND endpoint.cluster = $3 AND port = $4
+             AND learned_mac = $5::text::macaddr"
         ))
         .bind(key.network.slice.as_str())
         .bind(key.network.name.as_str())
         .bind(key.cluster.as_str())
         .bind(key.port.as_str())
+        .bind(learned_mac(key))
         .fetch_optional(&self.pool)
         .await?;
         row.map(StoredEndpoint::try_from).transpose()
@@ -148,8 +170,9 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn endpoints_of(&self, key: &NetworkKey) -> Result<Vec<EndpointKey>, StoreError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT endpoint.cluster, port
+        let rows: Vec<EndpointKeyRow> = sqlx::query_as(
+            "SELECT slice.name AS slice, network.name AS network, endpoint.cluster, port,
+                    learned_mac::text AS learned_mac
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id
              WHERE slice.name = $1 AND network.name = $2",
@@ -158,39 +181,43 @@ impl Store {
         .bind(key.name.as_str())
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|(cluster, port)| {
-                Ok(EndpointKey { network: key.clone(), cluster: name(cluster)?, port: name(port)? })
-            })
-            .collect()
+        rows.into_iter().map(EndpointKey::try_from).collect()
     }
 
-    /// Names the endpoint that has a MAC address in the network with a VNI, and is to stay.
+    /// Names the endpoints that have a MAC address in the network with a VNI.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn endpoint_with(
-        &self,
-        vni: Vni,
-        mac: MacAddress,
-    ) -> Result<Option<EndpointKey>, StoreError> {
-        let row: Option<(String, String, String, String)> = sqlx::query_as(
-            "SELECT slice.name, network.name, endpoint.cluster, port
+    pub async fn claims(&self, vni: Vni, mac: MacAddress) -> Result<Claims, StoreError> {
+        let rows: Vec<ClaimRow> = sqlx::query_as(
+            "SELECT slice.name AS slice, network.name AS network, endpoint.cluster, port,
+                    learned_mac::text AS learned_mac, endpoint.deleting
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id
-             WHERE vni = $1 AND mac = $2::text::macaddr AND NOT endpoint.deleting",
+             WHERE vni = $1 AND mac = $2::text::macaddr",
         )
         .bind(vni.get().cast_signed())
         .bind(mac.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        let Some((slice, network, cluster, port)) = row else { return Ok(None) };
-        Ok(Some(EndpointKey {
-            network: NetworkKey { slice: name(&slice)?, name: name(&network)? },
-            cluster: name(&cluster)?,
-            port: name(&port)?,
-        }))
+        let mut claims = Claims::default();
+        for ClaimRow { key, deleting } in rows {
+            let key = key.try_into()?;
+            if deleting {
+                claims.leaving.push(key);
+            } else {
+                claims.holder = Some(key);
+            }
+        }
+        Ok(claims)
     }
+}
+
+#[derive(FromRow)]
+struct ClaimRow {
+    #[sqlx(flatten)]
+    key: EndpointKeyRow,
+    deleting: bool,
 }
 
 struct LockedNetwork {
@@ -221,6 +248,52 @@ async fn lock_network(
         Some((_, _, _, false)) => refused("does not span the cluster"),
         Some((id, cidr, ..)) => Ok(LockedNetwork { id, cidr }),
     }
+}
+
+/// Makes an endpoint's MAC address free for it: whoever has learned it has it no more.
+async fn take_over(
+    tx: &mut PgConnection,
+    network: &LockedNetwork,
+    endpoint: &Endpoint,
+) -> Result<(), StoreError> {
+    // One at a time, so that of several that announce the address one has it in the end.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text::macaddr::text, $2))")
+        .bind(endpoint.mac.to_string())
+        .bind(network.id)
+        .execute(&mut *tx)
+        .await?;
+    let key = &endpoint.key;
+    let announced: Option<(String, String)> = sqlx::query_as(
+        "SELECT cluster, port FROM endpoint
+         WHERE network_id = $1 AND mac = $2::text::macaddr AND learned_mac <> mac AND NOT deleting
+         AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)",
+    )
+    .bind(network.id)
+    .bind(endpoint.mac.to_string())
+    .bind(key.cluster.as_str())
+    .bind(key.port.as_str())
+    .bind(learned_mac(key))
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some((cluster, port)) = announced {
+        let (mac, network) = (endpoint.mac, &key.network);
+        let place = format!("of port {port} in cluster {cluster}");
+        let description = format!("{place} with MAC address {mac} in network {network}");
+        return Err(StoreError::taken(Kind::Endpoint, description));
+    }
+    sqlx::query(
+        "UPDATE endpoint SET deleting = true
+         WHERE network_id = $1 AND mac = $2::text::macaddr AND learned_mac = mac AND NOT deleting
+         AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)",
+    )
+    .bind(network.id)
+    .bind(endpoint.mac.to_string())
+    .bind(key.cluster.as_str())
+    .bind(key.port.as_str())
+    .bind(learned_mac(key))
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn check_address(

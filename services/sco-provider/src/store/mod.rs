@@ -15,6 +15,7 @@ use l2sces_model::Vni;
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 
 pub use block::{LeaseRequest, ReleaseRequest};
+pub use endpoint::Claims;
 pub use error::StoreError;
 pub use gateway::GatewayLinks;
 pub use network::NetworkRemoval;

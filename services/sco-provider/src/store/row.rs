@@ -4,7 +4,7 @@
 use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
-use l2sces_model::{Name, Vni};
+use l2sces_model::{MacAddress, Name, Vni};
 use sqlx::FromRow;
 
 use super::StoreError;
@@ -43,6 +43,22 @@ pub(super) fn vni(number: i32) -> Result<Vni, StoreError> {
         .ok()
         .and_then(|number| Vni::try_from(number).ok())
         .ok_or(StoreError::Corrupt("a VNI is out of range"))
+}
+
+fn mac(text: &str) -> Result<MacAddress, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt("a MAC address is none"))
+}
+
+/// What is stored as the learned address of an endpoint that is a port itself.
+const NOT_LEARNED: MacAddress = MacAddress::new([0; 6]);
+
+/// The column of a key that says which address was learned.
+pub(super) fn learned_mac(key: &EndpointKey) -> String {
+    key.learned.unwrap_or(NOT_LEARNED).to_string()
+}
+
+fn learned(text: &str) -> Result<Option<MacAddress>, StoreError> {
+    Ok(Some(mac(text)?).filter(|mac| *mac != NOT_LEARNED))
 }
 
 fn ordinal(number: i32) -> Result<u16, StoreError> {
@@ -205,14 +221,35 @@ impl TryFrom<NetworkRow> for StoredNetwork {
 
 #[derive(FromRow)]
 pub(super) struct EndpointRow {
-    slice: String,
-    network: String,
-    cluster: String,
-    port: String,
+    #[sqlx(flatten)]
+    key: EndpointKeyRow,
     mac: String,
     address: Option<IpAddr>,
     named: bool,
     deleting: bool,
+}
+
+/// The columns of an endpoint's key.
+#[derive(FromRow)]
+pub(super) struct EndpointKeyRow {
+    slice: String,
+    network: String,
+    cluster: String,
+    port: String,
+    learned_mac: String,
+}
+
+impl TryFrom<EndpointKeyRow> for EndpointKey {
+    type Error = StoreError;
+
+    fn try_from(row: EndpointKeyRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            network: NetworkKey { slice: name(&row.slice)?, name: name(&row.network)? },
+            cluster: name(&row.cluster)?,
+            port: name(&row.port)?,
+            learned: learned(&row.learned_mac)?,
+        })
+    }
 }
 
 impl TryFrom<EndpointRow> for StoredEndpoint {
@@ -221,12 +258,8 @@ impl TryFrom<EndpointRow> for StoredEndpoint {
     fn try_from(row: EndpointRow) -> Result<Self, StoreError> {
         Ok(Self {
             endpoint: Endpoint {
-                key: EndpointKey {
-                    network: NetworkKey { slice: name(&row.slice)?, name: name(&row.network)? },
-                    cluster: name(&row.cluster)?,
-                    port: name(&row.port)?,
-                },
-                mac: row.mac.parse().map_err(|_| StoreError::Corrupt("a MAC address is none"))?,
+                key: row.key.try_into()?,
+                mac: mac(&row.mac)?,
                 address: row.address,
             },
             named: row.named,

@@ -126,6 +126,7 @@ fn endpoint_message(cluster: &str, port: &str, mac: usize) -> proto::Endpoint {
             network: "n".to_owned(),
             cluster: cluster.to_owned(),
             port: port.to_owned(),
+            learned_mac: String::new(),
         }),
         mac: format!("02:00:00:00:{:02x}:{:02x}", mac / 256, mac % 256),
         address: String::new(),
@@ -345,6 +346,29 @@ async fn bad_calls_of_clusters_are_refused() {
     let request = proto::ApplyEndpointRequest { endpoint: Some(endpoint) };
     let refused = client.apply_endpoint(request).await.unwrap_err();
     assert_eq!(violated(&refused), ["endpoint.key.port", "endpoint.mac", "endpoint.address"]);
+
+    let learned = |spoil: fn(&mut proto::Endpoint)| {
+        let mut endpoint = endpoint_message("a", "p", 1);
+        endpoint.key.as_mut().unwrap().learned_mac = endpoint.mac.clone();
+        spoil(&mut endpoint);
+        proto::ApplyEndpointRequest { endpoint: Some(endpoint) }
+    };
+    type Spoil = fn(&mut proto::Endpoint);
+    let cases: [(&str, Spoil); 3] = [
+        ("endpoint.key.learned_mac", |endpoint| {
+            endpoint.key.as_mut().unwrap().learned_mac = "01:00:5e:00:00:01".to_owned();
+        }),
+        ("endpoint.key.learned_mac", |endpoint| endpoint.mac = "02:00:00:00:00:02".to_owned()),
+        ("endpoint.address", |endpoint| endpoint.address = "10.1.0.241".to_owned()),
+    ];
+    for (field, spoil) in cases {
+        let refused = client.apply_endpoint(learned(spoil)).await.unwrap_err();
+        assert_eq!(violated(&refused), [field]);
+    }
+    let learned = learned(|_| {});
+    client.apply_endpoint(learned.clone()).await.unwrap();
+    let key = learned.endpoint.and_then(|endpoint| endpoint.key);
+    client.delete_endpoint(proto::DeleteEndpointRequest { key }).await.unwrap();
 
     let request =
         |port: &str| proto::ApplyEndpointRequest { endpoint: Some(endpoint_message("a", port, 1)) };

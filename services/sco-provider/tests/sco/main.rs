@@ -5,6 +5,7 @@ mod addresses;
 mod api;
 mod crash;
 mod identity;
+mod learned;
 mod objects;
 mod plans;
 mod support;

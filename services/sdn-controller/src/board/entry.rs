@@ -1,11 +1,13 @@
 //! What is known of an object, and what follows from that. Pure.
 
-use l2sces_model::Name;
+use std::collections::BTreeSet;
+
+use l2sces_model::{MacAddress, Name};
 use l2sces_proto::{sco::v1::Endpoint, switch::v1::Port as AgentPort};
 
 use crate::domain::{
-    Assignment, Condition, Key, Network, NetworkKey, Node, ObjectState, Port, PortKey, Reason,
-    Slice, Trouble, Version,
+    Addresses, Assignment, Condition, Key, Network, NetworkKey, Node, ObjectState, Port, PortKey,
+    Reason, Slice, Trouble, Version,
 };
 
 /// What is known of one thing that shall be.
@@ -162,6 +164,21 @@ pub(crate) struct PortFacts {
     pub(crate) flows: Fact<()>,
     /// What the other clusters have been told.
     pub(crate) announcement: Fact<Endpoint>,
+    /// What the engine sees behind it; none: it has said nothing yet.
+    pub(crate) addresses: Option<Addresses>,
+    /// The learned addresses that are stored and that the other clusters have been told of, if
+    /// that is known.
+    pub(crate) told: Option<BTreeSet<MacAddress>>,
+    /// How often it has become doubtful what they have been told.
+    pub(crate) doubts: u64,
+}
+
+impl PortFacts {
+    /// The other clusters may have been told something else of what was learned.
+    pub(crate) fn doubt(&mut self) {
+        self.told = None;
+        self.doubts += 1;
+    }
 }
 
 /// What is known of a port.
@@ -174,7 +191,12 @@ pub(super) struct PortEntry {
 }
 
 fn assignment(port: &Port) -> Assignment {
-    Assignment { mac: port.mac, address: port.address, interface_name: port.interface_name.clone() }
+    Assignment {
+        mac: port.mac,
+        address: port.address,
+        interface_name: port.interface_name.clone(),
+        addresses: Addresses::default(),
+    }
 }
 
 impl PortEntry {
@@ -210,8 +232,18 @@ impl PortEntry {
             key: Key::Port(key.clone()),
             version: self.version.clone(),
             condition: self.condition(node),
-            assignment: Some(self.assignment.clone()),
+            assignment: Some(Assignment {
+                addresses: self.facts.addresses.clone().unwrap_or_default(),
+                ..self.assignment.clone()
+            }),
         }
+    }
+
+    /// Whether the other clusters may know something else than what is.
+    pub(super) fn is_untold(&self) -> bool {
+        let PortFacts { announcement, addresses, told, .. } = &self.facts;
+        let learned = addresses.as_ref().map(|addresses| &addresses.learned);
+        self.deleting || !matches!(announcement, Fact::Done(_)) || learned != told.as_ref()
     }
 
     fn condition(&self, node: Option<&NodeEntry>) -> Condition {

@@ -5,15 +5,20 @@
 mod entry;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use l2sces_model::{DatapathId, Name, Vni};
+use l2sces_controller::Place;
+use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use tokio::sync::broadcast;
 
-use crate::domain::{
-    Change, Condition, Key, Network, NetworkKey, Node, ObjectState, Port, PortKey, Slice, Version,
+use crate::{
+    domain::{
+        Addresses, Change, Condition, Key, Network, NetworkKey, Node, ObjectState, Port, PortKey,
+        Slice, Version,
+    },
+    fabric::port_key,
 };
 pub(crate) use entry::{Fact, PortFacts};
 use entry::{NetworkEntry, NodeEntry, PortEntry, SliceEntry, SwitchFact};
@@ -37,6 +42,27 @@ struct Entries {
     told: BTreeMap<Key, ObjectState>,
     nodes_by_switch: BTreeMap<DatapathId, Name>,
     networks_by_vni: BTreeMap<Vni, NetworkKey>,
+    /// Behind which port an address of a network was learned.
+    learned_at: BTreeMap<(NetworkKey, MacAddress), PortKey>,
+}
+
+impl Entries {
+    /// Where a port is, for people.
+    fn place(&self, key: &PortKey) -> Option<String> {
+        let entry = self.ports.get(key)?;
+        Some(format!("at port {key} on node {}", entry.node))
+    }
+
+    /// Takes note that nothing is learned at a port. What another has learned since stays there.
+    fn forget_learned(&mut self, key: &PortKey) {
+        let addresses = self.ports.get(key).and_then(|entry| entry.facts.addresses.as_ref());
+        for mac in addresses.iter().flat_map(|addresses| &addresses.learned) {
+            let address = (key.network_key(), *mac);
+            if self.learned_at.get(&address) == Some(key) {
+                self.learned_at.remove(&address);
+            }
+        }
+    }
 }
 
 impl Board {
@@ -114,6 +140,7 @@ impl Board {
                 entries.networks_by_vni.retain(|_, network| network != key);
             }
             Key::Port(key) => {
+                entries.forget_learned(key);
                 entries.ports.remove(key);
             }
         }
@@ -199,6 +226,53 @@ impl Board {
         self.tell(&mut entries, Key::Port(key.clone()));
     }
 
+    /// Takes note of what the engine sees behind a port.
+    pub(crate) fn set_addresses(
+        &self,
+        key: &PortKey,
+        learned: BTreeSet<MacAddress>,
+        conflicts: &BTreeMap<MacAddress, Place>,
+    ) {
+        let mut entries = self.lock();
+        let Some(here) = entries.place(key) else { return };
+        let conflict = |(mac, place): (&MacAddress, &Place)| {
+            let there = match place {
+                Place::Region(cluster) => Some(format!("in cluster {cluster}")),
+                Place::Port(id) => port_key(id).and_then(|key| entries.place(&key)),
+            };
+            let there = there.unwrap_or_else(|| "at a port that has gone".to_owned());
+            (*mac, format!("{mac} is {there}, and frames from it come {here} too"))
+        };
+        let conflicts = conflicts.iter().map(conflict).collect();
+        entries.forget_learned(key);
+        for mac in &learned {
+            entries.learned_at.insert((key.network_key(), *mac), key.clone());
+        }
+        if let Some(entry) = entries.ports.get_mut(key) {
+            entry.facts.addresses = Some(Addresses { learned, conflicts });
+        }
+        self.tell(&mut entries, Key::Port(key.clone()));
+    }
+
+    /// Takes note that an address of a network is in another cluster now; answers with the port
+    /// that it was learned at. To be called before the engine forgets it: it may be seen here again
+    /// right after, which is news then.
+    pub(crate) fn move_away(&self, vni: Vni, mac: MacAddress) -> Option<PortKey> {
+        let mut entries = self.lock();
+        let network = entries.networks_by_vni.get(&vni)?.clone();
+        let key = entries.learned_at.remove(&(network, mac))?;
+        let facts = &mut entries.ports.get_mut(&key)?.facts;
+        facts.addresses.as_mut()?.learned.remove(&mac);
+        facts.doubt();
+        self.tell(&mut entries, Key::Port(key.clone()));
+        Some(key)
+    }
+
+    /// Behind which port an address of a network was learned.
+    pub(crate) fn learned_at(&self, network: NetworkKey, mac: MacAddress) -> Option<PortKey> {
+        self.lock().learned_at.get(&(network, mac)).cloned()
+    }
+
     /// The ports of a node.
     pub(crate) fn ports_on(&self, node: &Name) -> Vec<PortKey> {
         let entries = self.lock();
@@ -209,9 +283,7 @@ impl Board {
     /// The ports of which the other clusters may know something else than what is.
     pub(crate) fn unannounced_ports(&self) -> Vec<PortKey> {
         let entries = self.lock();
-        let unannounced = entries.ports.iter().filter(|(_, entry)| {
-            entry.deleting || !matches!(entry.facts.announcement, Fact::Done(_))
-        });
+        let unannounced = entries.ports.iter().filter(|(_, entry)| entry.is_untold());
         unannounced.map(|(key, _)| key.clone()).collect()
     }
 

@@ -29,6 +29,7 @@ fn port() -> Port {
         interface_name: "tap0".parse::<InterfaceName>().unwrap(),
         mac: "02:00:00:00:00:01".parse().unwrap(),
         address: None,
+        max_learned: 0,
         deleting: false,
         introduced: false,
         vni: 5.try_into().unwrap(),

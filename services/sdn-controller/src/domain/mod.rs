@@ -10,7 +10,7 @@ use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
 use thiserror::Error;
 
 pub(crate) use addresses::{AddressError, check_address, reserved_addresses};
-pub(crate) use state::{Assignment, Change, Condition, ObjectState, Reason, Trouble};
+pub(crate) use state::{Addresses, Assignment, Change, Condition, ObjectState, Reason, Trouble};
 
 /// Version of an object's desired state, given by its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +226,8 @@ pub(crate) struct PortSpec {
     pub(crate) mac: Option<MacAddress>,
     /// None: one is chosen if the network has a CIDR.
     pub(crate) address: Option<IpAddr>,
+    /// How many other MAC addresses may be learned behind it.
+    pub(crate) max_learned: u16,
 }
 
 impl PortSpec {
@@ -253,6 +255,8 @@ pub(crate) struct Port {
     pub(crate) mac: MacAddress,
     /// With the prefix length of the network.
     pub(crate) address: Option<IpNet>,
+    /// How many other MAC addresses may be learned behind it.
+    pub(crate) max_learned: u16,
     pub(crate) deleting: bool,
     /// It has told its network where its address is.
     pub(crate) introduced: bool,

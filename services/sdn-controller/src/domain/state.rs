@@ -1,6 +1,9 @@
 //! How objects fare.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use ipnet::IpNet;
 use l2sces_model::{InterfaceName, MacAddress};
@@ -67,6 +70,16 @@ pub(crate) struct Assignment {
     /// With the prefix length of the network.
     pub(crate) address: Option<IpNet>,
     pub(crate) interface_name: InterfaceName,
+    pub(crate) addresses: Addresses,
+}
+
+/// What is behind a port beside its own MAC address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// The addresses that were learned there.
+    pub(crate) learned: BTreeSet<MacAddress>,
+    /// Addresses that it sends from and that are elsewhere, and where: a sentence each.
+    pub(crate) conflicts: BTreeMap<MacAddress, String>,
 }
 
 /// How an object fares.

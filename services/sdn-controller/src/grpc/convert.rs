@@ -1,9 +1,11 @@
 //! Domain values to messages.
 
 use l2sces_proto::fabric::v1::{
-    NetworkKey as ProtoNetworkKey, ObjectKey, ObjectState as ProtoObjectState, PortAssignment,
-    PortKey as ProtoPortKey, Version as ProtoVersion, object_key,
+    AddressConflict, NetworkKey as ProtoNetworkKey, ObjectKey, ObjectState as ProtoObjectState,
+    PortAssignment, PortKey as ProtoPortKey, Version as ProtoVersion, object_key,
 };
+
+use l2sces_model::MacAddress;
 
 use crate::domain::{Assignment, Key, ObjectState, Version};
 
@@ -57,5 +59,11 @@ fn assignment(assignment: &Assignment) -> PortAssignment {
         mac: assignment.mac.to_string(),
         address: assignment.address.map(|address| address.to_string()).unwrap_or_default(),
         interface_name: assignment.interface_name.to_string(),
+        learned_macs: assignment.addresses.learned.iter().map(ToString::to_string).collect(),
+        conflicts: assignment.addresses.conflicts.iter().map(conflict).collect(),
     }
+}
+
+fn conflict((mac, message): (&MacAddress, &String)) -> AddressConflict {
+    AddressConflict { mac: mac.to_string(), message: message.clone() }
 }

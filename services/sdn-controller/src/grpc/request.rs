@@ -25,6 +25,8 @@ use crate::domain::{
 /// Longest uid, in bytes.
 const LONGEST_UID: usize = 128;
 /// Longest path, without the byte that ends it (Linux, PATH_MAX).
+/// Most addresses that may be learned behind a port.
+const MOST_LEARNED: u16 = 1_024;
 const LONGEST_PATH: usize = 4095;
 /// Prefixes of the names of interfaces that agents make.
 const OWN_INTERFACES: [&str; 3] = ["l2p-", "l2v-", "l2t-"];
@@ -167,6 +169,8 @@ pub(super) fn port(request: ApplyPortRequest) -> Result<PortSpec, Status> {
     let attachment = attachment(&mut violations, &port);
     let mac = optional(&mut violations, "port.mac", &port.mac, MacAddress::parse_unicast);
     let address = optional(&mut violations, "port.address", &port.address, host_address);
+    let max_learned = max_learned(port.max_learned_addresses);
+    let max_learned = violations.check("port.max_learned_addresses", max_learned);
     finish(violations, || {
         Some(PortSpec {
             key: PortKey { slice: slice?, network: network?, name: name? },
@@ -175,6 +179,7 @@ pub(super) fn port(request: ApplyPortRequest) -> Result<PortSpec, Status> {
             attachment: attachment?,
             mac,
             address,
+            max_learned: max_learned?,
         })
     })
 }
@@ -291,6 +296,11 @@ fn mtu(mtu: u32, cidr: Option<IpNet>) -> Result<u16, String> {
     let least = if matches!(cidr, Some(IpNet::V6(_))) { 1280 } else { 68 };
     let in_range = u16::try_from(mtu).ok().filter(|mtu| *mtu >= least);
     in_range.ok_or_else(|| format!("must be from {least} to {} bytes, not {mtu}", u16::MAX))
+}
+
+fn max_learned(number: u32) -> Result<u16, String> {
+    let allowed = u16::try_from(number).ok().filter(|number| *number <= MOST_LEARNED);
+    allowed.ok_or_else(|| format!("must be at most {MOST_LEARNED}"))
 }
 
 fn path(text: &str) -> Result<String, String> {

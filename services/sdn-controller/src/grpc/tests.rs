@@ -80,6 +80,7 @@ fn port() -> Port {
         })),
         mac: String::new(),
         address: String::new(),
+        max_learned_addresses: 0,
     }
 }
 
@@ -223,6 +224,8 @@ fn bad_fields() -> Vec<(Object, Vec<&'static str>)> {
         ),
         (bad_port(|port| port.mac = "01:00:5e:00:00:01".into()), vec!["port.mac"]),
         (bad_port(|port| port.mac = "02:00".into()), vec!["port.mac"]),
+        (bad_port(|port| port.max_learned_addresses = 1_025), vec!["port.max_learned_addresses"]),
+        (bad_port(|port| port.max_learned_addresses = 1 << 16), vec!["port.max_learned_addresses"]),
         (bad_port(|port| port.address = "10.1.0.1/24".into()), vec!["port.address"]),
         (bad_port(|port| port.address = "10.2.0.1".into()), vec!["port.address"]),
         (bad_port(|port| port.address = "10.1.0.0".into()), vec!["port.address"]),

@@ -2,7 +2,7 @@
 //! they were told, and fail or hang on demand.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -275,7 +275,9 @@ impl FakeExchange {
 }
 
 fn text(key: &EndpointKey) -> String {
-    format!("{}/{}/{}/{}", key.slice, key.network, key.cluster, key.port)
+    let learned =
+        if key.learned_mac.is_empty() { String::new() } else { format!("/{}", key.learned_mac) };
+    format!("{}/{}/{}/{}{learned}", key.slice, key.network, key.cluster, key.port)
 }
 
 #[async_trait]
@@ -341,6 +343,7 @@ pub(crate) struct Wanted {
     pub(crate) networks: BTreeMap<Vni, NetworkSpec>,
     pub(crate) ports: BTreeMap<PortId, PortSpec>,
     pub(crate) endpoints: BTreeMap<(Vni, MacAddress), EndpointSpec>,
+    pub(crate) learned: BTreeMap<PortId, BTreeSet<MacAddress>>,
     pub(crate) complete: bool,
 }
 
@@ -421,6 +424,13 @@ impl Fabric for FakeFabric {
     async fn remove_endpoint(&self, vni: Vni, mac: MacAddress) {
         let effect = |wanted: &mut Wanted| drop(wanted.endpoints.remove(&(vni, mac)));
         self.call("fabric.remove_endpoint", "", effect).await;
+    }
+
+    async fn put_learned(&self, port: PortId, addresses: BTreeSet<MacAddress>) {
+        let about = port.to_string();
+        let effect =
+            |wanted: &mut Wanted| wanted.learned.entry(port).or_default().extend(addresses);
+        self.call("fabric.put_learned", &about, effect).await;
     }
 
     async fn set_complete(&self) {

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::Reconciler;
-use crate::{domain::Key, store::StoreError};
+use crate::{domain::Key, fabric::port_id, store::StoreError};
 
 impl Reconciler {
     /// Puts everything that is stored into the fabric, and wakes every object. What is being
@@ -32,6 +34,17 @@ impl Reconciler {
             if !port.deleting {
                 self.fabric.put_port(super::port::port_spec(port)).await;
             }
+        }
+        let mut learned = self.store.learned_macs(true).await?;
+        for (key, addresses) in &learned {
+            self.fabric.put_learned(port_id(key), addresses.clone()).await;
+        }
+        // Those of which the sco-provider has not been told follow what it said last.
+        for (key, addresses) in self.store.learned_macs(false).await? {
+            learned.entry(key).or_default().extend(addresses);
+        }
+        for (key, addresses) in learned {
+            self.board.set_addresses(&key, addresses, &BTreeMap::new());
         }
         tracing::info!(ports = ports.len(), "state loaded");
         self.store.keys().await?.into_iter().for_each(|key| self.queue.wake(key));

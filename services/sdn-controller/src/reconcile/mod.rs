@@ -4,6 +4,7 @@
 //! A function may be stopped at any point, or fail, and is then simply called again.
 
 mod error;
+mod learned;
 mod load;
 mod network;
 mod node;

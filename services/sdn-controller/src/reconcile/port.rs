@@ -12,6 +12,7 @@ use tonic::Code;
 use super::{
     ReconcileError, Reconciler,
     error::{announcement_trouble, node_trouble, port_trouble},
+    learned::learned_key,
 };
 use crate::{
     board::Fact,
@@ -30,8 +31,10 @@ impl Reconciler {
         let (_, made) = join!(self.fabric.put_port(port_spec(&port)), self.make(&port));
         // Even if it could not be made anew: its flows may be live.
         let announced = self.announce(&port).await;
+        let passed_on = self.pass_on_learned(&port).await;
         made.and(announced)?;
-        self.introduce(&port).await
+        self.introduce(&port).await?;
+        passed_on
     }
 
     /// Has a port that has become live tell its network where its address is: another that had it
@@ -154,11 +157,18 @@ impl Reconciler {
             self.not_announced(port, unreachable(&fault));
             return Ok(false);
         }
-        let key = endpoint_key(&self.cluster, &port.key);
-        self.exchange
-            .delete_endpoint(key)
-            .await
-            .map_err(|status| self.not_announced(port, announcement_trouble(port, &status)))?;
+        let learned = self.store.all_macs(&port.key).await?;
+        let keys = learned.iter().map(|mac| learned_key(&self.cluster, &port.key, *mac));
+        let own = endpoint_key(&self.cluster, &port.key);
+        for key in keys.chain([own]) {
+            self.exchange
+                .delete_endpoint(key)
+                .await
+                .map_err(|status| self.not_announced(port, announcement_trouble(port, &status)))?;
+        }
+        for mac in learned {
+            self.announce_anew(&port.key, mac).await?;
+        }
         self.board.change_port(&port.key, |facts| facts.announcement = Fact::Unknown);
         Ok(true)
     }
@@ -201,7 +211,7 @@ pub(super) fn port_spec(port: &Port) -> PortSpec {
         vni: port.vni,
         switch: port.datapath_id,
         interface: port.interface_name.clone(),
-        role: PortRole::Access { mac: port.mac, max_learned: 0 },
+        role: PortRole::Access { mac: port.mac, max_learned: port.max_learned },
     }
 }
 
@@ -231,11 +241,12 @@ fn endpoint(cluster: &Name, port: &Port) -> Endpoint {
     }
 }
 
-fn endpoint_key(cluster: &Name, key: &PortKey) -> EndpointKey {
+pub(super) fn endpoint_key(cluster: &Name, key: &PortKey) -> EndpointKey {
     EndpointKey {
         slice: key.slice.to_string(),
         network: key.network.to_string(),
         cluster: cluster.to_string(),
         port: key.name.to_string(),
+        learned_mac: String::new(),
     }
 }

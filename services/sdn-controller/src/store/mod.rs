@@ -8,6 +8,7 @@ mod error;
 mod exchange_item;
 mod former_link;
 mod keys;
+mod learned_mac;
 mod network;
 mod node;
 mod port;
@@ -22,6 +23,7 @@ use crate::domain::Version;
 pub(crate) use block::BlockNeed;
 pub(crate) use error::StoreError;
 pub(crate) use exchange_item::ExchangeItems;
+pub(crate) use learned_mac::UntoldMac;
 pub(crate) use network::Existed;
 pub(crate) use port::{PortApplied, PortStored};
 

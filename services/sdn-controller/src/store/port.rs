@@ -52,6 +52,7 @@ impl FromRow<'_, PgRow> for Port {
             interface_name,
             mac: parsed(row, "mac")?,
             address: address(row)?,
+            max_learned: number(row, "max_learned")?,
             deleting: row.try_get("deleting")?,
             introduced: row.try_get("introduced")?,
             vni: network::vni(row)?,
@@ -327,6 +328,7 @@ fn placed(
         interface_name: spec.interface_name(),
         mac,
         address,
+        max_learned: spec.max_learned,
         deleting: false,
         introduced: false,
         vni: network.spec.vni,
@@ -397,14 +399,15 @@ async fn write(
     };
     sqlx::query(
         "INSERT INTO port (slice, network, name, uid, generation, node, namespace_path,
-                           namespace_interface, interface_name, mac, address)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                           namespace_interface, interface_name, mac, address, max_learned)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (slice, network, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, node = excluded.node,
             namespace_path = excluded.namespace_path,
             namespace_interface = excluded.namespace_interface,
             interface_name = excluded.interface_name, mac = excluded.mac,
-            address = excluded.address, introduced = false",
+            address = excluded.address, max_learned = excluded.max_learned,
+            introduced = false",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.network.as_str())
@@ -417,6 +420,7 @@ async fn write(
     .bind(spec.interface_name().as_str())
     .bind(mac.to_string())
     .bind(address)
+    .bind(i32::from(spec.max_learned))
     .execute(connection)
     .await?;
     Ok(())

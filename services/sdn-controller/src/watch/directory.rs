@@ -19,6 +19,8 @@ pub(super) struct EndpointKey {
     pub(super) network: NetworkKey,
     pub(super) cluster: Name,
     pub(super) port: Name,
+    /// The address that was learned behind the port; none: the endpoint is the port itself.
+    pub(super) learned: Option<MacAddress>,
 }
 
 /// The trunks that a network may use.
@@ -152,7 +154,7 @@ impl Directory {
                     vni,
                     mac,
                     region: owner.cluster.clone(),
-                    is_learned: false,
+                    is_learned: owner.learned.is_some(),
                 }),
                 None => Step::RemoveEndpoint(vni, mac),
             },
@@ -205,7 +207,7 @@ mod tests {
     }
 
     fn endpoint(cluster: &str, port: &str) -> EndpointKey {
-        EndpointKey { network: network(), cluster: name(cluster), port: name(port) }
+        EndpointKey { network: network(), cluster: name(cluster), port: name(port), learned: None }
     }
 
     fn vni() -> Vni {
@@ -316,6 +318,26 @@ mod tests {
         assert_eq!(directory.steps(), []);
         directory.remove_endpoint(&endpoint("c", "new"));
         assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), MAC)]);
+    }
+
+    #[test]
+    fn an_address_is_learned_or_announced_as_its_last_owner_says() {
+        let mut directory = directory();
+        let learned = |cluster| EndpointKey { learned: Some(MAC), ..endpoint(cluster, "host") };
+        let put = |cluster: &str, is_learned| {
+            let (vni, mac, region) = (vni(), MAC, name(cluster));
+            [Step::PutEndpoint(EndpointSpec { vni, mac, region, is_learned })]
+        };
+        directory.put_endpoint(learned("b"), vni(), MAC);
+        assert_eq!(directory.steps(), put("b", true));
+        // Behind one port are many endpoints, the port among them.
+        directory.put_endpoint(endpoint("b", "host"), vni(), MacAddress::new([2, 0, 0, 0, 0, 9]));
+        directory.steps();
+        directory.put_endpoint(learned("c"), vni(), MAC);
+        directory.remove_endpoint(&learned("b"));
+        assert_eq!(directory.steps(), put("c", true));
+        directory.put_endpoint(endpoint("c", "web"), vni(), MAC);
+        assert_eq!(directory.steps(), put("c", false));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, future::join_all, stream};
-use l2sces_controller::{NetworkSpec, PortId, PortSpec};
+use l2sces_controller::{EndpointSpec, NetworkSpec, PortId, PortSpec};
 use l2sces_model::{Epoch, InterfaceName, MacAddress, Name, SPS_TRUNK_INTERFACE, Vni};
 use l2sces_proto::{
     resource::v1::ChangeKind,
@@ -28,7 +28,7 @@ use crate::{
     board::Board,
     domain::{Key, NetworkKey},
     exchange::Exchange,
-    fabric::Fabric,
+    fabric::{Fabric, port_id},
     store::{ExchangeItems, Store, StoreError},
 };
 
@@ -156,11 +156,25 @@ impl ExchangeWatch {
                     Step::Handoff { network, spec, removed, put } => {
                         self.change_trunks(network, spec, removed, put).await;
                     }
-                    Step::PutEndpoint(endpoint) => self.fabric.put_endpoint(endpoint).await,
+                    Step::PutEndpoint(endpoint) => self.put_endpoint(endpoint).await,
                     Step::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac).await,
                 }
             })
             .await;
+    }
+
+    /// An address that was learned here has moved away then, and if it is seen here again, that is
+    /// to be announced like any other.
+    async fn put_endpoint(&self, endpoint: EndpointSpec) {
+        let (vni, mac) = (endpoint.vni, endpoint.mac);
+        let Some(port) = self.board.move_away(vni, mac) else {
+            return self.fabric.put_endpoint(endpoint).await;
+        };
+        if let Err(error) = self.store.forget_learned(&port, mac).await {
+            tracing::warn!(%error, %port, %mac, "an address that has moved away cannot be forgotten");
+        }
+        self.fabric.put_endpoint(endpoint).await;
+        self.queue.wake(Key::Port(port));
     }
 
     /// What goes is gone before anything comes: never are there more trunks than a plan has.
@@ -186,10 +200,25 @@ impl ExchangeWatch {
     /// Everything that is wanted has been put.
     async fn complete(&self) {
         if !self.uplink.is_complete() {
+            self.restore_unannounced().await;
             self.fabric.set_complete().await;
             self.uplink.set_complete();
             // Deletions have waited for this.
             self.board.keys().into_iter().for_each(|key| self.queue.wake(key));
+        }
+    }
+
+    /// Puts the learned addresses that the sco-provider has not been told of: what it said of them
+    /// is older, so that they are put after it.
+    async fn restore_unannounced(&self) {
+        match self.store.learned_macs(false).await {
+            Ok(learned) => {
+                for (key, addresses) in learned {
+                    self.fabric.put_learned(port_id(&key), addresses).await;
+                }
+            }
+            // They are learned again from their next frames.
+            Err(error) => tracing::warn!(%error, "learned addresses cannot be recalled"),
         }
     }
 
@@ -212,7 +241,10 @@ fn item(response: &WatchClusterResponse) -> Option<(String, Option<Vec<u8>>)> {
         }
         Change::Endpoint(remote) => {
             let key = remote.endpoint.as_ref()?.key.as_ref()?;
-            format!("endpoint/{}/{}/{}/{}", key.slice, key.network, key.cluster, key.port)
+            let port = format!("{}/{}/{}/{}", key.slice, key.network, key.cluster, key.port);
+            // As it has always been, of what a former version of this program has kept.
+            let learned = if key.learned_mac.is_empty() { "" } else { "/" };
+            format!("endpoint/{port}{learned}{}", key.learned_mac)
         }
     };
     let is_put = response.kind() == ChangeKind::Put;
@@ -286,6 +318,10 @@ fn endpoint_key(key: Option<ProtoEndpointKey>) -> Result<EndpointKey, ChangeErro
         },
         cluster: parsed("endpoint.cluster", key.cluster.parse())?,
         port: parsed("endpoint.port", key.port.parse())?,
+        learned: match key.learned_mac.as_str() {
+            "" => None,
+            text => Some(parsed("endpoint.learned_mac", MacAddress::parse_unicast(text))?),
+        },
     })
 }
 

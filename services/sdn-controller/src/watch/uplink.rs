@@ -17,6 +17,7 @@ use crate::domain::NetworkKey;
 pub(crate) struct Uplink {
     fault: Mutex<Option<String>>,
     complete: AtomicBool,
+    follows: AtomicBool,
     carried: Mutex<BTreeMap<NetworkKey, Carried>>,
 }
 
@@ -43,7 +44,14 @@ impl Uplink {
         self.complete.load(Ordering::Acquire)
     }
 
+    /// Whether all that the sco-provider knows now is known here. Before that a learned address is
+    /// not announced: it may have moved on, to where it would be taken from.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set_fault(&self, fault: Option<String>) {
+        self.follows.store(fault.is_none(), Ordering::Release);
         *lock(&self.fault) = fault;
     }
 

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use l2sces_model::{InterfaceName, MacAddress, Name};
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Resource};
+use super::{Condition, Kind, Resource};
 
 /// An endpoint of a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,13 @@ pub struct PortSpec {
     /// Its IP address; none: one is chosen if the network has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// How many other MAC addresses may be learned behind it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_learned: u16,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// What is attached to a port.
@@ -59,4 +66,10 @@ pub struct PortDetail {
     pub address: String,
     /// Name of the interface on the node's switch; empty until known.
     pub interface_name: String,
+    /// The MAC addresses that have been learned behind it.
+    #[serde(default)]
+    pub learned_macs: Vec<String>,
+    /// The "AddressConflict" condition; none: there has never been a conflict.
+    #[serde(default)]
+    pub conflict: Option<Condition>,
 }

@@ -144,6 +144,8 @@ fn read(state: fabric::ObjectState) -> ObjectState {
         mac: port.mac,
         address: port.address,
         interface_name: port.interface_name,
+        learned_macs: port.learned_macs,
+        conflicts: port.conflicts.into_iter().map(|conflict| conflict.message).collect(),
     });
     ObjectState {
         uid: version.uid,

@@ -92,6 +92,10 @@ pub enum Given {
         address: String,
         /// Name of the interface on the node's switch.
         interface_name: String,
+        /// The MAC addresses that have been learned behind it.
+        learned_macs: Vec<String>,
+        /// What is said of MAC addresses that it sends from and that are elsewhere: a sentence each.
+        conflicts: Vec<String>,
     },
 }
 

@@ -141,6 +141,7 @@ impl Shown for Port {
             }
         };
         let detail = &stored.status.detail;
+        let conflict = detail.conflict.as_ref().map(|found| condition("AddressConflict", found));
         api::Port {
             spec: Some(api::PortSpec {
                 cluster: spec.cluster.to_string(),
@@ -148,12 +149,14 @@ impl Shown for Port {
                 attachment: Some(attachment),
                 mac: spec.mac.map(|mac| mac.to_string()).unwrap_or_default(),
                 address: spec.address.map(|address| address.to_string()).unwrap_or_default(),
+                max_learned_addresses: spec.max_learned.into(),
             }),
             status: Some(api::PortStatus {
-                conditions: conditions(stored),
+                conditions: conditions(stored).into_iter().chain(conflict).collect(),
                 mac: detail.mac.clone(),
                 address: detail.address.clone(),
                 interface_name: detail.interface_name.clone(),
+                learned_macs: detail.learned_macs.clone(),
             }),
             ..Self::show_gone(&stored.meta)
         }
@@ -194,21 +197,25 @@ fn metadata(meta: &Meta) -> resource::Metadata {
 }
 
 fn conditions<R: Resource>(stored: &Stored<R>) -> Vec<resource::Condition> {
+    vec![condition("Ready", &stored.status.ready)]
+}
+
+fn condition(r#type: &str, condition: &Condition) -> resource::Condition {
     let Condition { status, reason, message, observed_generation, last_transition_time } =
-        &stored.status.ready;
+        condition;
     let status = match status {
         Truth::True => resource::ConditionStatus::True,
         Truth::False => resource::ConditionStatus::False,
         Truth::Unknown => resource::ConditionStatus::Unknown,
     };
-    vec![resource::Condition {
-        r#type: "Ready".to_owned(),
+    resource::Condition {
+        r#type: r#type.to_owned(),
         status: status.into(),
         reason: reason.clone(),
         message: message.clone(),
         observed_generation: *observed_generation,
         last_transition_time: Some(timestamp(*last_transition_time)),
-    }]
+    }
 }
 
 fn timestamp(time: DateTime<Utc>) -> Timestamp {

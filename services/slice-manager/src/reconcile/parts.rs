@@ -65,14 +65,14 @@ impl Worker {
         let mut waiting = BTreeSet::new();
         for (place, result) in results {
             match result? {
-                Cleared::Gone => {
+                None => {
                     // A cluster, or the removal of its nodes, may have waited for this.
                     if let Ok(Target::Cluster(name)) = place.target.parse() {
                         waiting.insert(Key::Cluster(name));
                     }
                     gone.push(place);
                 }
-                Cleared::Left(part) => left.push(part),
+                Some(part) => left.push(part),
             }
         }
         if !gone.is_empty() {
@@ -82,12 +82,13 @@ impl Worker {
         Ok(left)
     }
 
-    async fn clear_one(&self, place: &Placement, force: bool) -> Result<Cleared, Failure> {
+    /// What is left in one place; nothing: it is gone there.
+    async fn clear_one(&self, place: &Placement, force: bool) -> Result<Option<Part>, Failure> {
         // What is stored was written by this service; what it cannot read, no service has.
         let (Ok(target), Ok(object)) = (place.target.parse(), place.object.parse::<ObjectKey>())
         else {
             tracing::error!(?place, "a stored place that names nothing");
-            return Ok(Cleared::Gone);
+            return Ok(None);
         };
         let result = match &target {
             Target::Sco => self.remotes.sco().delete(&object, force).await,
@@ -99,11 +100,11 @@ impl Worker {
             },
         };
         let trouble = match result {
-            Ok(true) => return Ok(Cleared::Gone),
+            Ok(true) => return Ok(None),
             Ok(false) => Trouble::Waiting(format!("{} is still there", object.describe())),
             Err(trouble) => trouble,
         };
-        Ok(Cleared::Left(Part { place: target.describe(), result: Err(trouble) }))
+        Ok(Some(Part { place: target.describe(), result: Err(trouble) }))
     }
 
     /// The controller of a cluster; nothing: there is no such cluster.
@@ -134,11 +135,6 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-enum Cleared {
-    Gone,
-    Left(Part),
 }
 
 async fn apply_one<S: Service>(wanted: Wanted<S>) -> Result<crate::downstream::Applied, Trouble> {

@@ -8,7 +8,7 @@ use super::{
     parts::Wanted,
 };
 use crate::{
-    domain::{Attachment, Key, Port, PortDetail, PortSpec, Stored},
+    domain::{Attachment, Condition, Finding, Key, Port, PortDetail, PortSpec, Stored, Truth},
     downstream::{FabricBody, Given, ObjectKey, Target, Trouble, Version},
 };
 
@@ -48,7 +48,7 @@ impl Worker {
             needs: vec![ObjectKey::Network { slice: slice.clone(), name: network.clone() }],
         };
         let parts = self.apply(vec![wanted]).await;
-        let detail = assignment(&parts).unwrap_or_else(|| port.status.detail.clone());
+        let detail = assignment(&parts, &port).unwrap_or_else(|| port.status.detail.clone());
         self.report_unless_on_its_way(&port, &parts, detail).await
     }
 
@@ -93,20 +93,45 @@ fn body(key: &Key, spec: &PortSpec, version: &Version) -> fabric::Port {
         attachment: Some(attachment),
         mac: spec.mac.map(|mac| mac.to_string()).unwrap_or_default(),
         address: spec.address.map(|address| address.to_string()).unwrap_or_default(),
+        max_learned_addresses: spec.max_learned.into(),
     }
 }
 
-/// What the controller has given the port.
-fn assignment(parts: &[Part]) -> Option<PortDetail> {
+/// What the controller has given the port, and sees of it.
+fn assignment(parts: &[Part], port: &Stored<Port>) -> Option<PortDetail> {
     parts.iter().find_map(|part| match &part.result {
         Ok(applied) => match &applied.state.given {
-            Given::Port { mac, address, interface_name } => Some(PortDetail {
-                mac: mac.clone(),
-                address: address.clone(),
-                interface_name: interface_name.clone(),
-            }),
+            Given::Port { mac, address, interface_name, learned_macs, conflicts } => {
+                Some(PortDetail {
+                    mac: mac.clone(),
+                    address: address.clone(),
+                    interface_name: interface_name.clone(),
+                    learned_macs: learned_macs.clone(),
+                    conflict: conflict(conflicts, port),
+                })
+            }
             Given::Nothing | Given::Network { .. } => None,
         },
         Err(_) => None,
     })
+}
+
+/// The "AddressConflict" condition of a port, which it has from the first conflict on.
+fn conflict(conflicts: &[String], port: &Stored<Port>) -> Option<Condition> {
+    let before = port.status.detail.conflict.clone();
+    if conflicts.is_empty() && before.is_none() {
+        return None;
+    }
+    let found = if conflicts.is_empty() {
+        Finding::not_ready("NoConflict", "")
+    } else {
+        Finding {
+            status: Truth::True,
+            reason: "AddressElsewhere".to_owned(),
+            message: conflicts.join("; "),
+        }
+    };
+    let now = chrono::Utc::now();
+    let before = before.unwrap_or_else(|| Condition::pending(now));
+    Some(before.followed_by(found, port.meta.generation, now))
 }

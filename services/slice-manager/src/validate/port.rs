@@ -8,6 +8,8 @@ use crate::domain::{Attachment, ClusterSpec, Key, NetworkSpec, PortSpec, SliceSp
 
 /// Most bytes of a namespace's path.
 const MAX_PATH: usize = 1_024;
+/// Most addresses that may be learned behind a port.
+const MAX_LEARNED: u16 = 1_024;
 /// Name of the interface in a namespace where the client gives none.
 const DEFAULT_INTERFACE: &str = "net1";
 /// How the names of interfaces begin that the agents make, and the names of their bridges.
@@ -49,6 +51,11 @@ pub fn port(message: Option<&api::Port>) -> Result<Described<PortSpec>, Report> 
             text.parse::<IpAddr>().map_err(|_| "must be an IP address"),
         ),
     };
+    let max_learned = u16::try_from(spec.max_learned_addresses).ok();
+    let max_learned = report.check(
+        "port.spec.max_learned_addresses",
+        max_learned.filter(|max| *max <= MAX_LEARNED).ok_or("must be at most 1024"),
+    );
     let described = || {
         Some(Described {
             key: Key::Port { slice: slice?, network: network?, name: name? },
@@ -58,6 +65,7 @@ pub fn port(message: Option<&api::Port>) -> Result<Described<PortSpec>, Report> 
                 attachment: attachment?,
                 mac,
                 address,
+                max_learned: max_learned?,
             },
             etag: metadata.etag,
         })
@@ -164,6 +172,7 @@ mod tests {
                 attachment: Some(namespace("/run/netns/p", "")),
                 mac: "02:00:00:00:00:01".to_owned(),
                 address: "10.1.0.2".to_owned(),
+                max_learned_addresses: 1_024,
             }),
             status: None,
         }
@@ -192,6 +201,7 @@ mod tests {
             panic!("{:?}", described.spec)
         };
         assert_eq!(interface_name.as_str(), "net1");
+        assert_eq!(described.spec.max_learned, 1_024);
         let mut message = good();
         message.spec.as_mut().unwrap().attachment = Some(interface("tap0"));
         assert_eq!(fields(port(Some(&message))), [""; 0]);
@@ -226,6 +236,8 @@ mod tests {
             (|s| s.mac = "00:00:00:00:00:00".to_owned(), &["port.spec.mac"]),
             (|s| s.mac = "x".to_owned(), &["port.spec.mac"]),
             (|s| s.address = "10.1.0.2/24".to_owned(), &["port.spec.address"]),
+            (|s| s.max_learned_addresses = 1_025, &["port.spec.max_learned_addresses"]),
+            (|s| s.max_learned_addresses = 65_536, &["port.spec.max_learned_addresses"]),
         ];
         for (spoil, expected) in cases {
             let mut message = good();

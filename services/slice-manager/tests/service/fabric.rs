@@ -49,6 +49,8 @@ fn state(text: &str, object: &Object) -> fabric::ObjectState {
         mac: format!("02:00:00:00:00:{:02x}", object.number),
         address: format!("10.1.0.{}/24", object.number),
         interface_name: format!("l2p-{}", object.number),
+        learned_macs: object.addresses.learned.clone(),
+        conflicts: object.addresses.conflicts.iter().map(|text| conflict(text)).collect(),
     });
     fabric::ObjectState {
         key: Some(key(text)),
@@ -58,6 +60,10 @@ fn state(text: &str, object: &Object) -> fabric::ObjectState {
         message: object.message.clone(),
         port: given,
     }
+}
+
+fn conflict(message: &str) -> fabric::AddressConflict {
+    fabric::AddressConflict { mac: "02:00:00:00:00:07".to_owned(), message: message.to_owned() }
 }
 
 fn told((text, object): &Told) -> fabric::WatchResponse {

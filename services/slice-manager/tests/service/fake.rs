@@ -26,6 +26,15 @@ pub(crate) struct Object {
     pub(crate) body: String,
     /// Counts objects, for numbers that are given.
     pub(crate) number: u32,
+    /// Of a port: what was learned behind it, and what is said of conflicts.
+    pub(crate) addresses: Addresses,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Addresses {
+    pub(crate) learned: Vec<String>,
+    pub(crate) conflicts: Vec<String>,
 }
 
 #[derive(Default)]
@@ -102,6 +111,17 @@ impl Fake {
         let _ = self.changes.send((key.to_owned(), Some(object)));
     }
 
+    /// Sees addresses behind a port, and tells.
+    pub(crate) fn set_addresses(&self, key: &str, addresses: Addresses) {
+        let object = {
+            let mut inner = self.inner();
+            let object = inner.objects.get_mut(key).unwrap_or_else(|| panic!("no {key}"));
+            object.addresses = addresses;
+            object.clone()
+        };
+        let _ = self.changes.send((key.to_owned(), Some(object)));
+    }
+
     /// Whether deletions take until this is undone.
     pub(crate) fn set_lingering(&self, lingering: bool) {
         let mut inner = self.inner();
@@ -143,7 +163,15 @@ impl Fake {
         inner.next_number += 1;
         let number = inner.objects.get(&key).map_or(inner.next_number, |object| object.number);
         let message = String::new();
-        let object = Object { uid, generation, ready: true, message, body, number };
+        let object = Object {
+            uid,
+            generation,
+            ready: true,
+            message,
+            body,
+            number,
+            addresses: Addresses::default(),
+        };
         inner.objects.insert(key.clone(), object.clone());
         let _ = self.changes.send((key, Some(object.clone())));
         Ok(object)

@@ -1,9 +1,13 @@
 //! Desired state reaches the services downstream, and what they say comes back.
 
-use l2sces_proto::{resource::v1::ConditionStatus, slice::v1 as api};
+use l2sces_proto::{
+    resource::v1::{Condition, ConditionStatus},
+    slice::v1 as api,
+};
 use tonic::Status;
 
 use crate::{
+    fake::Addresses,
     samples,
     world::{World, readiness},
 };
@@ -141,4 +145,55 @@ async fn a_cluster_leaves_a_slice_with_all_that_was_in_it() {
     world.until_left(&["cluster a", "network s n", "port s n p", "slice s"]).await;
     assert!(world.b.fake.keys().is_empty());
     assert_eq!(world.sco.fake.keys(), ["gateway/a/n1", "network/s/n", "slice/s"]);
+}
+
+#[tokio::test]
+async fn a_port_tells_what_was_learned_behind_it_and_what_is_elsewhere() {
+    let mut world = World::with_port().await;
+    let mut wanted = samples::port("s", "n", "q", "a", "n2");
+    wanted.spec.as_mut().unwrap().max_learned_addresses = 3;
+    world.attach(wanted).await.unwrap();
+    world.until_settled().await;
+    let body = world.a.fake.object("port/s/n/q").unwrap().body;
+    assert!(body.contains("max_learned_addresses: 3"), "{body}");
+    let port = world.port("q").await.unwrap();
+    assert_eq!(port.spec.unwrap().max_learned_addresses, 3);
+    let conflict = |status: &api::PortStatus| {
+        let of = |condition: &&Condition| condition.r#type == "AddressConflict";
+        let found = status.conditions.iter().find(of)?;
+        Some((found.status(), found.message.clone()))
+    };
+    let status = port.status.unwrap();
+    assert_eq!((status.learned_macs.len(), conflict(&status)), (0, None));
+
+    let see = |learned: &[&str], conflicts: &[&str]| {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let addresses = Addresses { learned: texts(learned), conflicts: texts(conflicts) };
+        world.a.fake.set_addresses("port/s/n/q", addresses);
+    };
+    let until = async |learned: &[&str], told: Option<(ConditionStatus, &str)>| {
+        let told = told.map(|(status, message)| (status, message.to_owned()));
+        world
+            .until(&format!("{learned:?} and {told:?} are shown"), async || {
+                let mut networks = world.manager.networks.clone();
+                let request = api::GetPortRequest {
+                    slice: "s".to_owned(),
+                    network: "n".to_owned(),
+                    name: "q".to_owned(),
+                };
+                let port = networks.get_port(request).await.unwrap().into_inner().port.unwrap();
+                let status = port.status.unwrap();
+                // A conflict says nothing of readiness.
+                assert_eq!(readiness(&status.conditions).0, ConditionStatus::True);
+                status.learned_macs == learned && conflict(&status) == told
+            })
+            .await;
+    };
+    see(&["02:00:00:00:00:08"], &[]);
+    until(&["02:00:00:00:00:08"], None).await;
+    see(&["02:00:00:00:00:08"], &["it is at p", "so is the other"]);
+    let message = "it is at p; so is the other";
+    until(&["02:00:00:00:00:08"], Some((ConditionStatus::True, message))).await;
+    see(&[], &[]);
+    until(&[], Some((ConditionStatus::False, ""))).await;
 }

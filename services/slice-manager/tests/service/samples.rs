@@ -74,6 +74,7 @@ pub(crate) fn port(slice: &str, network: &str, name: &str, cluster: &str, node: 
                 interface_name: String::new(),
             })),
             mac: String::new(),
+            max_learned_addresses: 0,
             address: String::new(),
         }),
         status: None,

@@ -108,7 +108,15 @@ pub(crate) fn endpoint_key(text: &str) -> EndpointKey {
         network: NetworkKey { slice: name(parts[0]), name: name(parts[1]) },
         cluster: name(parts[2]),
         port: name(parts[3]),
+        learned: None,
     }
+}
+
+/// 02:00:00:00:00:`mac`, learned behind the port `slice/network/cluster/port`.
+pub(crate) fn learned(port: &str, mac: u8) -> Endpoint {
+    let mut endpoint = endpoint(port, mac, "");
+    endpoint.key.learned = Some(endpoint.mac);
+    endpoint
 }
 
 /// `slice/network/cluster/port`, with the MAC address 02:00:00:00:00:`mac`.

@@ -31,6 +31,7 @@ fn endpoint(port: &str, mac: &str) -> WatchClusterResponse {
         network: "blue".to_owned(),
         cluster: "b".to_owned(),
         port: port.to_owned(),
+        learned_mac: String::new(),
     };
     let endpoint = Endpoint { key: Some(key), mac: mac.to_owned(), address: String::new() };
     let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod exchange;
+mod learned;
 mod nodes;
 mod ports;
 mod slices;
