@@ -9,10 +9,13 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::{
-    Labels, Member, NetworkKey, Traffic, World, members_on,
+    Carried, LIMIT, Labels, Member, NetworkKey, Traffic, World, members_on,
     topology::{link, link_by, mesh, overlay, slice},
 };
-use l2sces_lab::probe::{LinkCounters, LinkName};
+use l2sces_lab::{
+    probe::{LinkCounters, LinkName},
+    wait,
+};
 use l2sces_proto::slice::v1::{Link, SliceCluster};
 
 use Replication::{AtEntry, OnTheWay};
@@ -68,6 +71,36 @@ impl Ways {
     }
 }
 
+/// The links of the ways that frames have taken, if each took one that was given, once.
+fn taken(
+    carried: &[Carried],
+    members: &[Member],
+    ways: &Ways,
+) -> Result<Vec<BTreeSet<LinkName>>, String> {
+    let node = |pod: &str| members.iter().find(|m| m.pod.name() == pod).map(|m| m.pod.node());
+    let mut taken: BTreeMap<(&str, &str), BTreeSet<LinkName>> = BTreeMap::new();
+    for Carried { from, to, sent, links } in carried {
+        let (Some(from), Some(to)) = (node(from), to.as_deref().and_then(node)) else { continue };
+        let used: BTreeSet<_> = links.keys().cloned().collect();
+        if !ways.between(from, to).contains(&used) {
+            return Err(format!("{from} to {to} went by {links:?}"));
+        }
+        if !links.values().all(|frames| frames == sent) {
+            return Err(format!("{from} to {to}: {sent} sent, carried: {links:?}"));
+        }
+        taken.insert((from, to), used);
+    }
+    for Carried { from, sent, links, .. } in carried.iter().filter(|it| it.to.is_none()) {
+        let from = node(from).unwrap_or_default();
+        let taken = taken.iter().filter(|((start, _), _)| *start == from);
+        let wanted = ways.broadcasts(&Vec::from_iter(taken.map(|(_, way)| way)), *sent);
+        if *links != wanted {
+            return Err(format!("broadcasts of {from}: {links:?}"));
+        }
+    }
+    Ok(taken.into_values().collect())
+}
+
 /// All members talk to all; every frame must come once, by the ways given.
 async fn goes(
     world: &World,
@@ -84,32 +117,15 @@ async fn goes(
     traffic.all_arrived().await.with_context(|| format!("network {key}"))?;
     traffic.nothing_circled(&links)?;
 
-    let node = |pod: &str| members.iter().find(|m| m.pod.name() == pod).map(|m| m.pod.node());
-    let mut taken: BTreeMap<(&str, &str), BTreeSet<LinkName>> = BTreeMap::new();
-    let (unicast, broadcast): (Vec<_>, Vec<_>) =
-        traffic.carried(&links).into_iter().partition(|carried| carried.to.is_some());
-    for carried in &unicast {
-        let ends = (node(&carried.from), carried.to.as_deref().and_then(node));
-        let (Some(from), Some(to)) = ends else { unreachable!("members have nodes") };
-        let used: BTreeSet<_> = carried.links.keys().cloned().collect();
-        ensure!(
-            ways.between(from, to).contains(&used),
-            "{key}: {from} to {to} went by {:?}",
-            carried.links
-        );
-        let each_once = carried.links.values().all(|frames| *frames == carried.sent);
-        ensure!(each_once, "{key}: {} sent, carried: {:?}", carried.sent, carried.links);
-        taken.insert((from, to), used);
-    }
-    for carried in &broadcast {
-        let from = node(&carried.from).unwrap_or_default();
-        let taken = taken.iter().filter(|((start, _), _)| *start == from);
-        let wanted = ways.broadcasts(&Vec::from_iter(taken.map(|(_, way)| way)), carried.sent);
-        ensure!(carried.links == wanted, "{key}: broadcasts of {from}: {:?}", carried.links);
-    }
+    // The counters may lag behind the stations.
+    let taken = wait::holds("every frame has gone its way", LIMIT, || async {
+        taken(&traffic.carried(&links), members, ways)
+    })
+    .await
+    .with_context(|| format!("network {key}"))?;
     let vni = world.network(&key).await?.status.unwrap_or_default().vni;
     let used: BTreeSet<_> = links.of_network(vni).into_keys().collect();
-    let wanted: BTreeSet<_> = taken.into_values().flatten().collect();
+    let wanted: BTreeSet<_> = taken.into_iter().flatten().collect();
     ensure!(used == wanted, "{key}: VNI {vni} went by {used:?}");
     everyone_reaches_everyone(members).await
 }
