@@ -10,11 +10,11 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, IoSliceMut},
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    io::{self, IoSliceMut, Read},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::fd::AsRawFd,
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use l2sces_lab::{
@@ -25,6 +25,7 @@ use l2sces_lab::{
 };
 use l2sces_model::MacAddress;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use tokio::io::AsyncWriteExt;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const MS: Duration = Duration::from_millis(1);
@@ -383,4 +384,41 @@ async fn a_cable_takes_the_place_of_one_path_of_a_lab() {
         assert!(round_trip < 50 * MS, "{from} to {to}: {round_trip:?}");
     }
     lab.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_between_nodes_gets_the_rate_of_their_cable() {
+    const LENGTH: usize = 5_000_000;
+    let options = LabOptions { services: false, ..LabOptions::default() };
+    let lab = Lab::up(&"a=a1,a2".parse().unwrap(), options).await.unwrap();
+    let rate = Rate { bits_per_second: 20_000_000, burst: 0, queue: 256 << 10 };
+    let impairment =
+        Impairment { delay: 2 * MS, rate: Some(rate), mtu: Some(1_500), ..Default::default() };
+    let cable = lab.cable("a1", "a2", CableSpec::symmetric(1, impairment)).await.unwrap();
+    let [a1, a2] = ["a1", "a2"].map(|node| lab.node(node).unwrap().clone());
+    let address = SocketAddr::from((a2.underlay_address, 7000));
+    let listener =
+        Namespace::named(&a2.namespace).enter(move || TcpListener::bind(address)).unwrap();
+    let receiver = std::thread::spawn(move || -> io::Result<Duration> {
+        let mut stream = listener.accept()?.0;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut buffer = vec![0; LENGTH];
+        // How long the second half takes: the stream has found its pace.
+        stream.read_exact(&mut buffer[LENGTH / 2..])?;
+        let half = Instant::now();
+        stream.read_exact(&mut buffer[LENGTH / 2..])?;
+        Ok(half.elapsed())
+    });
+    let mut stream = Namespace::named(&a1.namespace).connect(address).await.unwrap();
+    let data = vec![0; LENGTH];
+    tokio::time::timeout(PATIENCE, stream.write_all(&data)).await.unwrap().unwrap();
+    let took = tokio::task::spawn_blocking(|| receiver.join().unwrap()).await.unwrap().unwrap();
+    let measured = (LENGTH / 2 * 8) as f64 / took.as_secs_f64();
+    let counters = cable.counters(Direction::Forth);
+    eprintln!("20 Mbit/s give a stream {:.2} Mbit/s; {counters:?}", measured / 1e6);
+    // A segment has 1,448 bytes in a frame of 1,514.
+    let expected = 2e7 * 1_448.0 / 1_514.0;
+    assert!((measured / expected - 1.0).abs() < 0.15, "{measured} instead of {expected} bit/s");
+    assert_eq!(counters.dropped_by_mtu, 0, "frames come as they would be on a wire");
+    assert_eq!(cable.overlooked(), 0);
 }
