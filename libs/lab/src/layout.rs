@@ -20,6 +20,8 @@ pub const UNDERLAY_MTU: u32 = 1500;
 pub const UNDERLAY_BRIDGE: &str = "br-phy";
 /// The gateway's bridge that holds its WAN address.
 pub const WAN_BRIDGE: &str = "br-wan";
+/// How far the port of a service's metrics is from that of its gRPC.
+const METRICS_PORT_OFFSET: u16 = 1_000;
 /// Name of the database.
 pub(crate) const DATABASE: &str = "l2sces";
 
@@ -118,6 +120,8 @@ pub struct Service {
     pub unit: Unit,
     /// gRPC endpoint; reachable inside the lab only.
     pub endpoint: String,
+    /// Where it serves metrics; reachable inside the lab only.
+    pub metrics: SocketAddr,
     /// Its credentials.
     pub credentials: Credentials,
 }
@@ -229,6 +233,7 @@ impl Layout {
         topology.validate()?;
         let service = |unit: Unit, address: Ipv4Addr, port: u16| Service {
             endpoint: format!("https://{address}:{port}"),
+            metrics: SocketAddr::from((address, port + METRICS_PORT_OFFSET)),
             credentials: Credentials::new(directory, &unit.to_string()),
             unit,
         };

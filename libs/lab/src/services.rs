@@ -115,7 +115,7 @@ fn spec(
     arguments: Vec<String>,
 ) -> ProcessSpec {
     let listen = service.endpoint.trim_start_matches("https://").to_owned();
-    let mut all = flags([("--listen", listen)]);
+    let mut all = flags([("--listen", listen), ("--metrics-listen", service.metrics.to_string())]);
     all.extend(service.credentials.flags());
     all.extend(arguments);
     ProcessSpec {

@@ -1,19 +1,26 @@
-//! Structured logs and OpenTelemetry traces.
+//! Structured logs, OpenTelemetry traces and Prometheus metrics.
 //!
 //! Logs go to stderr. Every span has a trace id, which log lines written in it show, so that the
 //! logs of all services can be joined; spans are exported when OTEL_EXPORTER_OTLP_ENDPOINT (or
 //! OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set, as OTLP over gRPC, sampled as OTEL_TRACES_SAMPLER
-//! says.
+//! says. Metrics are served to Prometheus where --metrics-listen says.
 
+mod endpoint;
 mod format;
+mod metrics;
 mod panic_log;
 mod traces;
 
-use std::io;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdTcpListener},
+};
 
 use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{LevelFilter, ParseError},
@@ -21,9 +28,11 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+pub use metrics::MetricsError;
+
 use format::{JsonFormat, TextFormat};
 
-/// What is logged, and how.
+/// What is logged, and how, and where metrics are served.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TelemetryArgs {
     /// Form of log lines on stderr
@@ -33,6 +42,10 @@ pub struct TelemetryArgs {
     /// "info,l2sces_grpc=debug"
     #[arg(long, env = "L2SCES_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     pub log_filter: String,
+    /// Where metrics are served to Prometheus, at /metrics over plain HTTP and to anybody; they are
+    /// not measured unless this is set
+    #[arg(long, env = "L2SCES_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// Form of log lines.
@@ -44,7 +57,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why logs and traces cannot be set up.
+/// Why logs, traces and metrics cannot be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The filter is malformed.
@@ -56,13 +69,40 @@ pub enum TelemetryError {
     /// It was set up before.
     #[error(transparent)]
     SetUp(#[from] TryInitError),
+    /// Nothing can be measured.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The address of metrics is in use, or is none of this host's.
+    #[error("--metrics-listen: cannot listen on {address}: {source}")]
+    MetricsListen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
 }
 
-/// Exports the spans that still wait when it is dropped: keep it until the end of `main`.
+/// Exports the spans that still wait when it is dropped, and ends the endpoint of metrics: keep it
+/// until the end of `main`, so that the last things a service does are measured too.
 #[derive(Debug)]
 #[must_use = "spans are lost that are not exported when it is dropped"]
 pub struct TelemetryGuard {
     provider: SdkTracerProvider,
+    metrics: Option<MetricsEndpoint>,
+}
+
+/// Where metrics are served, until it is dropped.
+#[derive(Debug)]
+struct MetricsEndpoint {
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl TelemetryGuard {
+    /// Where metrics are served: with the port that the system chose, if it was asked to.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|endpoint| endpoint.address)
+    }
 }
 
 impl Drop for TelemetryGuard {
@@ -73,11 +113,12 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Sets up logs and traces for the whole process, once. To be called inside a Tokio runtime with
-/// more than one thread, which the exporter runs on.
+/// Sets up logs, traces and metrics for the whole process, once. To be called inside a Tokio runtime
+/// with more than one thread, which the exporter runs on.
 ///
 /// # Errors
-/// The filter or the OTEL_* variables are malformed, or it was called before.
+/// The filter or the OTEL_* variables are malformed, the address of metrics cannot be used, or it was
+/// called before.
 pub fn init(service: &'static str, args: &TelemetryArgs) -> Result<TelemetryGuard, TelemetryError> {
     let filter = EnvFilter::try_new(&args.log_filter)?;
     let logs = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
@@ -96,5 +137,29 @@ pub fn init(service: &'static str, args: &TelemetryArgs) -> Result<TelemetryGuar
     tracing_subscriber::registry().with(logs.with_filter(filter)).with(spans).try_init()?;
     global::set_text_map_propagator(TraceContextPropagator::new());
     panic_log::install();
-    Ok(TelemetryGuard { provider })
+    let metrics = args.metrics_listen.map(|address| serve_metrics(service, address)).transpose()?;
+    Ok(TelemetryGuard { provider, metrics })
+}
+
+fn serve_metrics(
+    service: &'static str,
+    address: SocketAddr,
+) -> Result<MetricsEndpoint, TelemetryError> {
+    let (listener, address) =
+        listen(address).map_err(|source| TelemetryError::MetricsListen { address, source })?;
+    let handle = metrics::install(service)?;
+    let stopping = CancellationToken::new();
+    tokio::spawn(stopping.clone().run_until_cancelled_owned(metrics::upkeep(handle.clone())));
+    tokio::spawn(endpoint::serve(listener, handle, stopping.clone()));
+    tracing::info!(%address, "serving metrics");
+    Ok(MetricsEndpoint { address, _stop: stopping.drop_guard() })
+}
+
+/// Listens at once, so that an address that cannot be used ends the service when it starts.
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = StdTcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }

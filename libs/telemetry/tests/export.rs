@@ -68,7 +68,11 @@ impl Service<http::Request<Body>> for Collector {
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_reach_the_collector_before_the_process_ends() {
     if env::var_os(CHILD).is_some() {
-        let args = TelemetryArgs { log_format: LogFormat::Json, log_filter: "off".into() };
+        let args = TelemetryArgs {
+            log_format: LogFormat::Json,
+            log_filter: "off".into(),
+            metrics_listen: None,
+        };
         let guard = init("test-service", &args).unwrap();
         tracing::info_span!("a-span-to-export").in_scope(|| {});
         drop(guard);

@@ -1,0 +1,99 @@
+//! `/metrics` over plain HTTP/1.1. A scrape is one connection with one request: how many there are
+//! at a time, how long each takes and what it may send are bounded, since anybody may come.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Scrapes at a time; more wait in the listener's backlog.
+const MOST_CONNECTIONS: usize = 8;
+
+/// Longest that a scrape may take, from the connection's begin to its end.
+const LONGEST_SCRAPE: Duration = Duration::from_secs(10);
+
+/// Longest that a client may take to say what it wants.
+const LONGEST_REQUEST: Duration = Duration::from_secs(2);
+
+/// Most bytes of a request's line and headers.
+const MOST_HEADER_BYTES: usize = 16 * 1_024;
+
+/// Pause after a connection that could not be accepted: descriptors may be short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The text format that the exporter writes.
+const TEXT_FORMAT: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// Serves scrapes until `stopping` is cancelled, then lets those that run come to their end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    stopping: CancellationToken,
+) {
+    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let scrapes = TaskTracker::new();
+    let accept = async || {
+        loop {
+            // The semaphore is never closed.
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, client)) => {
+                    let metrics = metrics.clone();
+                    scrapes.spawn(async move {
+                        serve_one(stream, client, metrics).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a scrape");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    stopping.run_until_cancelled(accept()).await;
+    drop(listener);
+    scrapes.close();
+    scrapes.wait().await;
+}
+
+async fn serve_one(stream: TcpStream, client: SocketAddr, metrics: PrometheusHandle) {
+    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &metrics)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(LONGEST_REQUEST)
+        .keep_alive(false)
+        .max_buf_size(MOST_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(LONGEST_SCRAPE, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%client, %error, "scrape failed"),
+        Err(_) => tracing::debug!(%client, "scrape took too long"),
+    }
+}
+
+fn answer(request: &Request<Incoming>, metrics: &PrometheusHandle) -> Response<Full<Bytes>> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, metrics.render()),
+        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET /metrics\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, TEXT_FORMAT);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
