@@ -45,7 +45,11 @@ async fn every_service_answers_scrapes() -> Result<()> {
         let metrics = scrape(&world.lab.control(), service.metrics).await;
         let metrics = metrics.with_context(|| format!("{} is not measured", service.unit))?;
         let build = format!("l2sces_build_info{{service=\"{}\",", service.unit.program());
-        ensure!(metrics.contains(&build), "{}: {metrics}", service.unit);
+        // The lab waited for its health.
+        let health = "_count{method=\"grpc.health.v1.Health/Check\",code=\"OK\"}";
+        for expected in [&*build, health] {
+            ensure!(metrics.contains(expected), "{}: no {expected} in {metrics}", service.unit);
+        }
         check(&metrics).with_context(|| service.unit.to_string())?;
     }
     world.down().await

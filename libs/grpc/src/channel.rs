@@ -88,7 +88,7 @@ fn finish(
     if let Some(status) = Status::from_header_map(response.headers()) {
         trace::record_status(&span, status.code());
     }
-    Ok(response.map(|body| Body::new(RpcBody::new(body, span, None))))
+    Ok(response.map(|body| Body::new(RpcBody::new(body, span, None, None))))
 }
 
 fn too_late() -> Response<Body> {

@@ -1,4 +1,4 @@
-//! gRPC as every service speaks it: mutual TLS, deadlines, traces, health, reflection, field violations.
+//! gRPC as every service speaks it: mutual TLS, deadlines, traces, metrics, health, reflection, field violations.
 //!
 //! A service builds its [`tonic::service::Routes`], says in an [`Access`] which roles may call what,
 //! and calls [`serve`]. A client gets a [`Channel`] from a [`Dialer`] and hands it to any generated
@@ -10,6 +10,7 @@ mod channel;
 mod deadline;
 mod dialer;
 mod incoming;
+mod measure;
 mod peer;
 mod rpc_body;
 mod rpc_layer;

@@ -11,15 +11,16 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use crate::trace;
+use crate::{measure::Call, trace};
 
 pin_project! {
     /// The body of a response: keeps the RPC's span open until it ends, records the status in its
-    /// trailers, and, at a server that shuts down, ends a stream that has nothing to say.
+    /// trailers, measures it until there, and, at a server that shuts down, ends a stream that has nothing to say.
     pub(crate) struct RpcBody<B> {
         #[pin]
         inner: B,
         span: Span,
+        measured: Option<Call>,
         #[pin]
         shutdown: Option<WaitForCancellationFutureOwned>,
         ended: bool,
@@ -30,9 +31,10 @@ impl<B> RpcBody<B> {
     pub(crate) fn new(
         inner: B,
         span: Span,
+        measured: Option<Call>,
         shutdown: Option<WaitForCancellationFutureOwned>,
     ) -> Self {
-        Self { inner, span, shutdown, ended: false }
+        Self { inner, span, measured, shutdown, ended: false }
     }
 }
 
@@ -53,6 +55,7 @@ impl<B: Body<Data = Bytes>> Body for RpcBody<B> {
             if let Some(shutdown) = this.shutdown.as_pin_mut() {
                 ready!(shutdown.poll(cx));
                 *this.ended = true;
+                end(this.measured, Some(Code::Unavailable));
                 return Poll::Ready(shutdown_trailers().map(Ok));
             }
             return Poll::Pending;
@@ -61,6 +64,10 @@ impl<B: Body<Data = Bytes>> Body for RpcBody<B> {
             && let Some(status) = frame.trailers_ref().and_then(Status::from_header_map)
         {
             trace::record_status(this.span, status.code());
+            end(this.measured, Some(status.code()));
+        }
+        if frame.is_none() {
+            end(this.measured, None);
         }
         Poll::Ready(frame)
     }
@@ -71,6 +78,14 @@ impl<B: Body<Data = Bytes>> Body for RpcBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// The call ends with its body's last frame, although whoever sends it may keep the body longer. A
+/// code that came before, with the headers, stands.
+fn end(measured: &mut Option<Call>, code: Option<Code>) {
+    if let (Some(mut call), Some(code)) = (measured.take(), code) {
+        call.answered(code);
     }
 }
 

@@ -14,12 +14,18 @@ use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
-use crate::{Access, Peer, rpc_body::RpcBody, trace};
+use crate::{
+    Access, Peer,
+    measure::{Call, Methods},
+    rpc_body::RpcBody,
+    trace,
+};
 
-/// What every RPC of a server passes through: span, access control, errors as gRPC wants them.
+/// What every RPC of a server passes through: span, measuring, access control, errors as gRPC wants them.
 #[derive(Clone)]
 pub(crate) struct RpcLayer {
     pub(crate) access: Arc<Access>,
+    pub(crate) methods: Methods,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -51,6 +57,7 @@ impl Service<Request<Body>> for RpcService {
         let peer = request.extensions().get::<Peer>();
         let path = request.uri().path();
         let span = trace::server_span(request.headers(), path, peer);
+        let measured = Some(self.layer.methods.begin(path));
         let shutdown = self.layer.shutdown.clone();
         let (service, _) = trace::service_and_method(path);
         span.in_scope(|| tracing::trace!("call begins"));
@@ -66,11 +73,11 @@ impl Service<Request<Body>> for RpcService {
                 // database connection in it. And a panic would take down the connection, with
                 // everybody else's calls on it.
                 let handler = tokio::spawn(handler.instrument(span.clone()));
-                RpcFuture { handler: Some(handler), refused: None, span, shutdown }
+                RpcFuture { handler: Some(handler), refused: None, span, measured, shutdown }
             }
             Err(status) => {
                 span.in_scope(|| tracing::warn!(reason = status.message(), "call refused"));
-                RpcFuture { handler: None, refused: Some(status), span, shutdown }
+                RpcFuture { handler: None, refused: Some(status), span, measured, shutdown }
             }
         }
     }
@@ -83,6 +90,7 @@ pin_project! {
         handler: Option<JoinHandle<Result<Response<Body>, Infallible>>>,
         refused: Option<Status>,
         span: Span,
+        measured: Option<Call>,
         shutdown: CancellationToken,
     }
 }
@@ -106,10 +114,14 @@ impl Future for RpcFuture {
         let response = blame_the_client(response);
         if let Some(status) = Status::from_header_map(response.headers()) {
             trace::record_status(this.span, status.code());
+            if let Some(call) = this.measured {
+                call.answered(status.code());
+            }
             log(&status);
         }
-        let (span, shutdown) = (this.span.clone(), this.shutdown.clone().cancelled_owned());
-        let response = response.map(|body| Body::new(RpcBody::new(body, span, Some(shutdown))));
+        let (span, measured) = (this.span.clone(), this.measured.take());
+        let shutdown = Some(this.shutdown.clone().cancelled_owned());
+        let response = response.map(|body| Body::new(RpcBody::new(body, span, measured, shutdown)));
         Poll::Ready(Ok(response))
     }
 }

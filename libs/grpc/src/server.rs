@@ -9,7 +9,7 @@ use tonic::{service::Routes, transport::Server};
 
 use crate::{
     Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, incoming::incoming,
-    rpc_layer::RpcLayer,
+    measure::Methods, rpc_layer::RpcLayer,
 };
 
 /// How often a silent client is asked whether it is still there, and how long it may take to
@@ -40,6 +40,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// What the APIs' descriptors say cannot be read.
+    #[error("the descriptors of the APIs: {0}")]
+    Descriptors(#[from] prost::DecodeError),
     /// Reflection cannot be served.
     #[error("cannot serve reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -50,7 +53,7 @@ pub enum ServeError {
 
 /// Serves `routes` until `shutdown` resolves, then lets running RPCs finish for up to 5 s; streams
 /// end with UNAVAILABLE. Adds health (always serving), reflection of the services that `access`
-/// names, access control, and a span per RPC.
+/// names, access control, a span per RPC, and metrics.
 ///
 /// # Errors
 /// The address or the TLS files cannot be used.
@@ -87,7 +90,8 @@ pub async fn serve_on(
 
     let routes = with_health_and_reflection(routes, &access)?;
     let stopping = CancellationToken::new();
-    let layer = RpcLayer { access: Arc::new(access), shutdown: stopping.clone() };
+    let methods = Methods::of(&access.services().collect::<Vec<_>>())?;
+    let layer = RpcLayer { access: Arc::new(access), methods, shutdown: stopping.clone() };
     let served = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
