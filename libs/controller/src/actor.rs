@@ -262,7 +262,8 @@ impl Actor {
                         }
                     }
                     if self.fabric.has_network(vni) {
-                        self.outbox.push(readiness.network(vni));
+                        let event = readiness.network(vni, &self.outbox);
+                        self.outbox.push(event);
                     }
                 }
                 // It has been removed.

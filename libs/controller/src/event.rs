@@ -40,7 +40,8 @@ pub enum Event {
     NetworkState {
         /// Which.
         vni: Vni,
-        /// Whether all of its flows are confirmed.
+        /// Whether its flows were confirmed once, and no switch that it needs has gone since. What
+        /// changes with its ports, they tell themselves.
         ready: bool,
         /// Why not, in one sentence; empty when ready.
         message: String,
@@ -129,6 +130,12 @@ impl Outbox {
     /// Whether the owner has last been told that the port is ready.
     pub(crate) fn port_is_ready(&self, id: &PortId) -> bool {
         matches!(self.told.get(&Key::Port(id.clone())), Some(Event::PortState { ready: true, .. }))
+    }
+
+    /// Whether the owner has last been told that the network is ready.
+    pub(crate) fn network_is_ready(&self, vni: Vni) -> bool {
+        let told = self.told.get(&Key::Network(vni));
+        matches!(told, Some(Event::NetworkState { ready: true, .. }))
     }
 
     /// Whether the owner has been told of addresses behind a port.

@@ -51,10 +51,12 @@ impl Readiness<'_> {
         }
     }
 
-    pub(crate) fn network(&self, vni: Vni) -> Event {
+    /// A network that was ready stays so while its changes are on their way.
+    pub(crate) fn network(&self, vni: Vni, outbox: &Outbox) -> Event {
+        let confirmed = self.rounds.is_confirmed(&Subject::Network(vni));
         let fault = if !self.complete {
             Some("the controller has not read all of its state yet".to_owned())
-        } else if !self.rounds.is_confirmed(&Subject::Network(vni)) {
+        } else if !confirmed && !outbox.network_is_ready(vni) {
             Some("its flows are being installed".to_owned())
         } else {
             let ports = self.fabric.network_ports(vni).filter_map(|id| self.fabric.port(id));

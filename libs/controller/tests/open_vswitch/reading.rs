@@ -1,5 +1,6 @@
 //! What a switch has is read, and only what differs is changed.
 
+use l2sces_controller::Event;
 use l2sces_openflow::{FlowMod, FlowModCommand, Message, Program, TunnelOption};
 use l2sces_southbound::difference;
 
@@ -187,5 +188,31 @@ fn a_switch_that_refuses_something_is_read_again_and_recovers() {
         controller.ready([1]).await;
         relay.cut();
         controller.ready([1]).await;
+    });
+}
+
+#[test]
+fn a_network_stays_ready_while_a_port_comes() {
+    in_namespace(|| async {
+        let mut controller = Controller::start().await;
+        let _ovs = bridges(&controller).await;
+        put(&mut controller, &[(7, &[1])]).await;
+        for is_first in [true, false] {
+            controller.engine.put_port(port(7, 2)).await;
+            let mut doubts = Vec::new();
+            controller
+                .event(|event| match event {
+                    Event::PortState { id, ready: true, .. } if id == port(7, 2).id => Some(()),
+                    Event::NetworkState { ready: false, message, .. } => {
+                        doubts.push(message);
+                        None
+                    }
+                    _ => None,
+                })
+                .await;
+            // What was told at the start comes first.
+            assert!(is_first || doubts.is_empty(), "{doubts:?}");
+            controller.engine.remove_port(port(7, 2).id).await;
+        }
     });
 }
