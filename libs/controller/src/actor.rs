@@ -179,6 +179,7 @@ impl Actor {
             }
             Command::PutNetwork(spec) => {
                 self.stale.insert(Subject::Network(spec.vni));
+                self.outbox.repeat_network(spec.vni);
                 self.fabric.put_network(spec);
             }
             Command::RemoveNetwork(vni) => {

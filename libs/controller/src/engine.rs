@@ -102,7 +102,7 @@ impl Engine {
         self.change(Command::RemoveSlice(name)).await;
     }
 
-    /// Adds a network, or changes it.
+    /// Adds a network, or changes it. How it fares is told in any case.
     pub async fn put_network(&self, spec: NetworkSpec) {
         self.change(Command::PutNetwork(spec)).await;
     }

@@ -143,6 +143,15 @@ impl Outbox {
         self.told.contains_key(&Key::Addresses(id.clone()))
     }
 
+    /// Tells the owner of a network once more, if it has been told: it may not have known then that
+    /// the network concerns it.
+    pub(crate) fn repeat_network(&mut self, vni: Vni) {
+        let key = Key::Network(vni);
+        if let Some(event) = self.told.get(&key) {
+            self.waiting.insert(key, event.clone());
+        }
+    }
+
     pub(crate) fn forget_port(&mut self, id: &PortId) {
         self.forget(&Key::Port(id.clone()));
         self.forget(&Key::Addresses(id.clone()));

@@ -1,12 +1,12 @@
 //! What a switch has is read, and only what differs is changed.
 
-use l2sces_controller::Event;
+use l2sces_controller::{Event, NetworkSpec};
 use l2sces_openflow::{FlowMod, FlowModCommand, Message, Program, TunnelOption};
 use l2sces_southbound::difference;
 
 use crate::{
     relay::Seen,
-    support::{Controller, OpenVswitch, eventually, in_namespace, port, switch},
+    support::{Controller, OpenVswitch, eventually, in_namespace, port, switch, vni},
 };
 
 const LINKS: [(u64, u64, u32); 1] = [(1, 2, 1)];
@@ -214,5 +214,12 @@ fn a_network_stays_ready_while_a_port_comes() {
             assert!(is_first || doubts.is_empty(), "{doubts:?}");
             controller.engine.remove_port(port(7, 2).id).await;
         }
+
+        // Whoever puts it again is told again: another may have put it before, who did not care.
+        let slice = "s1".parse().unwrap();
+        controller.engine.put_network(NetworkSpec { vni: vni(7), slice }).await;
+        controller
+            .event(|event| matches!(event, Event::NetworkState { ready: true, .. }).then_some(()))
+            .await;
     });
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// An endpoint as the switches know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AnnouncedEndpoint {
     vni: Vni,
     mac: MacAddress,
@@ -21,7 +21,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             None => self.withdraw_endpoint(key).await,
             Some(stored) if stored.deleting => self.remove_endpoint(&stored).await,
             Some(stored) => self.make_endpoint(&stored).await,
-        }
+        }?;
+        self.settle_handed_over().await
     }
 
     async fn make_endpoint(&self, stored: &StoredEndpoint) -> Result<(), ReconcileError> {
@@ -40,7 +41,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             Some(announced) => self.endpoints.insert(key, announced),
             None => self.endpoints.remove(key),
         };
-        self.dismiss_former(key, network.address(stored)).await
+        self.dismiss(key, network.address(stored)).await
     }
 
     /// Tells the engine of an endpoint, and then the other clusters: they forward frames to it as
@@ -65,10 +66,10 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         announced
     }
 
-    /// Has the endpoints go that had an address before, now that everybody knows where it is: so
-    /// there is no moment at which nobody does. If it has gone on in the meantime, the endpoint
-    /// that has it is told last.
-    async fn dismiss_former(
+    /// Has the endpoints go that had an address before, now that everybody knows where it is, or
+    /// that it is nowhere: so there is no moment at which nobody knows who should. If it has gone on
+    /// in the meantime, the endpoint that has it is told last.
+    async fn dismiss(
         &self,
         key: &EndpointKey,
         address: AnnouncedEndpoint,
@@ -96,6 +97,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             self.release_address(key, network.address(stored)).await?;
         }
         self.withdraw_endpoint(key).await?;
+        if let Some(network) = self.networks.get(&key.network) {
+            self.dismiss(key, network.address(stored)).await?;
+        }
         if self.store.forget_endpoint(key).await? {
             self.queues.wake(Key::Network(key.network.clone()));
         }
@@ -117,17 +121,52 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     async fn release_address(
         &self,
         key: &EndpointKey,
-        AnnouncedEndpoint { vni, mac }: AnnouncedEndpoint,
+        address: AnnouncedEndpoint,
     ) -> Result<(), ReconcileError> {
-        let mut holder = self.store.claims(vni, mac).await?.holder;
-        if holder.as_ref().is_none_or(|holder| holder == key) {
-            self.fabric.remove_endpoint(vni, mac).await;
-            holder = self.store.claims(vni, mac).await?.holder;
+        let holder = self.store.claims(address.vni, address.mac).await?.holder;
+        match holder.filter(|holder| holder != key) {
+            None => self.forget_address(address).await,
+            Some(holder) => {
+                self.handed_over.insert(&address, ());
+                self.queues.wake(Key::Endpoint(holder));
+                Ok(())
+            }
         }
-        if let Some(holder) = holder {
+    }
+
+    async fn forget_address(&self, address: AnnouncedEndpoint) -> Result<(), ReconcileError> {
+        let AnnouncedEndpoint { vni, mac } = address;
+        self.fabric.remove_endpoint(vni, mac).await;
+        if let Some(holder) = self.store.claims(vni, mac).await?.holder {
             self.queues.wake(Key::Endpoint(holder));
         }
         Ok(())
+    }
+
+    /// Looks at the addresses that were left to another endpoint: it may have taken yet another
+    /// before it came to announce this one, and then nobody has it.
+    async fn settle_handed_over(&self) -> Result<(), ReconcileError> {
+        for (address, ()) in self.handed_over.all() {
+            match self.store.claims(address.vni, address.mac).await?.holder {
+                Some(holder) if self.announces(&holder, address) => {
+                    self.handed_over.remove(&address);
+                }
+                // Its own run is to come.
+                Some(_) => {}
+                None => {
+                    self.handed_over.remove(&address);
+                    self.forget_address(address).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an endpoint has taken over what the engine knows of an address, or cannot.
+    fn announces(&self, key: &EndpointKey, address: AnnouncedEndpoint) -> bool {
+        let network = self.networks.get(&key.network);
+        let crosses_clusters = network.is_some_and(|network| network.crosses_clusters());
+        !crosses_clusters || self.endpoints.get(key) == Some(address)
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Reconciler<F, A, N> {
     slices: Known<Name, Arc<KnownSlice>>,
     networks: Known<NetworkKey, Arc<KnownNetwork>>,
     endpoints: Known<EndpointKey, AnnouncedEndpoint>,
+    /// Addresses that the engine knows and that were left to another endpoint to announce.
+    handed_over: Known<AnnouncedEndpoint, ()>,
     records: Known<EndpointKey, std::net::IpAddr>,
 }
 
@@ -131,6 +133,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             slices: Known::default(),
             networks: Known::default(),
             endpoints: Known::default(),
+            handed_over: Known::default(),
             records: Known::default(),
         })
     }

@@ -29,7 +29,8 @@ macro_rules! select_endpoints {
 pub struct Claims {
     /// The endpoint that has it.
     pub holder: Option<EndpointKey>,
-    /// Endpoints that had it, and are on their way out.
+    /// Endpoints of the network that are on their way out, whatever their address: one that has had
+    /// this may have taken another, and left it, in the meantime.
     pub leaving: Vec<EndpointKey>,
 }
 
@@ -184,7 +185,8 @@ impl Store {
         rows.into_iter().map(EndpointKey::try_from).collect()
     }
 
-    /// Names the endpoints that have a MAC address in the network with a VNI.
+    /// Names the endpoint that has a MAC address in the network with a VNI, and those of the network
+    /// that are on their way out.
     ///
     /// # Errors
     /// The database failed.
@@ -194,7 +196,7 @@ impl Store {
                     learned_mac::text AS learned_mac, endpoint.deleting
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id
-             WHERE vni = $1 AND mac = $2::text::macaddr",
+             WHERE vni = $1 AND (mac = $2::text::macaddr OR endpoint.deleting)",
         )
         .bind(vni.get().cast_signed())
         .bind(mac.to_string())
