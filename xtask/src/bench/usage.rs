@@ -123,11 +123,16 @@ fn used(pid: i32, unit: &Unit) -> Result<Used> {
 fn used_alone(pid: i32) -> Result<Used> {
     let mut used = Used::default();
     for task in list(&process(pid).join("task"))? {
+        // A thread may end at any time.
+        let (Ok(schedule), Ok(status)) =
+            (read(&task.join("schedstat")), read(&task.join("status")))
+        else {
+            continue;
+        };
         // Nanoseconds on a processor come first (Documentation/scheduler/sched-stats).
-        let schedule = read(&task.join("schedstat"))?;
         let nanoseconds = schedule.split_whitespace().next().unwrap_or_default().parse()?;
         used.processor += Duration::from_nanos(nanoseconds);
-        used.wake_ups += field(&read(&task.join("status"))?, "voluntary_ctxt_switches:")?;
+        used.wake_ups += field(&status, "voluntary_ctxt_switches:")?;
     }
     Ok(used)
 }
@@ -168,13 +173,17 @@ mod tests {
 
     #[test]
     fn a_process_uses_processor_and_memory() {
-        let pid = std::process::id().cast_signed();
-        let before = used_alone(pid).unwrap();
+        let busy = ["-c", "while :; do :; done"];
+        let mut busy = std::process::Command::new("sh").args(busy).spawn().unwrap();
+        let pid = busy.id().cast_signed();
+        let before = used_alone(pid).unwrap().processor;
         let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(20) {}
-        let after = used_alone(pid).unwrap();
-        assert!(after.processor > before.processor);
-        assert!(resident(pid).unwrap() > 1.0);
+        let has_worked = || used_alone(pid).unwrap().processor > before;
+        while !has_worked() && start.elapsed() < Duration::from_secs(20) {}
+        let outcome = (has_worked(), resident(pid).unwrap() > 0.1);
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert_eq!(outcome, (true, true));
     }
 
     #[test]
