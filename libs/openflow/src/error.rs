@@ -195,6 +195,12 @@ impl OpenFlowError {
         Self { kind: 1, code: 6, data: Vec::new() }
     }
 
+    /// Name of the kind in the standard, without its prefix, such as `FLOW_MOD_FAILED`; `ERROR` of one
+    /// that it does not have.
+    pub fn kind_name(&self) -> &'static str {
+        self.names().0
+    }
+
     /// Names of kind and code in the standard, without their prefixes.
     fn names(&self) -> (&'static str, Option<&'static str>) {
         let (kind, codes) = KINDS.get(usize::from(self.kind)).copied().unwrap_or(("ERROR", &[]));

@@ -9,7 +9,7 @@ use sqlx::{
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::{PostgresArgs, backoff};
+use crate::{PostgresArgs, backoff, measure::Connections};
 
 /// Longest that one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +64,7 @@ pub async fn connect(args: &PostgresArgs, migrator: &Migrator) -> Result<PgPool,
         })
         .connect_lazy_with(options);
     migrator.run(&pool).await?;
+    l2sces_telemetry::collect("database", Connections(pool.clone()));
     Ok(pool)
 }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod connect;
+mod measure;
 mod notifications;
 
 pub use args::PostgresArgs;

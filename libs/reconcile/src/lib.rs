@@ -7,6 +7,7 @@
 //! The queue holds each key at most once, so it is bounded by the number of objects.
 
 mod backoff;
+mod measure;
 mod queue;
 mod workers;
 

@@ -11,6 +11,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::measure::QueueMeasure;
+
 /// Keys that wait for a worker. Cheap to clone; all clones are one queue.
 #[derive(Debug)]
 pub struct Queue<K> {
@@ -19,6 +21,7 @@ pub struct Queue<K> {
 
 #[derive(Debug)]
 struct Shared<K> {
+    name: &'static str,
     state: Mutex<State<K>>,
     /// Told whenever a worker may have something to do, or has to look at the clock anew.
     changed: Notify,
@@ -32,6 +35,9 @@ struct State<K> {
     /// Keys to be taken later, by time; the number makes equal times distinct.
     delayed: BTreeMap<(Instant, u64), K>,
     next_number: u64,
+    /// How many keys failed when they ran last.
+    failing: usize,
+    measure: QueueMeasure,
 }
 
 #[derive(Debug)]
@@ -64,22 +70,20 @@ impl<K> Clone for Queue<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash + Debug + Send> Default for Queue<K> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
-    /// An empty queue.
-    pub fn new() -> Self {
+    /// An empty queue. What becomes of its keys is measured under its name, which no other queue of
+    /// the process has at the time.
+    pub fn new(name: &'static str) -> Self {
         let state = State {
             keys: HashMap::new(),
             ready: VecDeque::new(),
             delayed: BTreeMap::new(),
             next_number: 0,
+            failing: 0,
+            measure: QueueMeasure::new(name),
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
+        let state = Mutex::new(state);
+        Self { shared: Arc::new(Shared { name, state, changed: Notify::new() }) }
     }
 
     /// Has `key` reconciled soon: once, however often it is woken before that. A key that runs is
@@ -99,10 +103,11 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
                 }
             }
             None => {
-                state.keys.insert(key.clone(), Entry { phase: Phase::Ready, failures: 0 });
+                state.put(key.clone(), Entry { phase: Phase::Ready, failures: 0 });
             }
         }
         state.ready.push_back(key);
+        state.tell();
         drop(state);
         self.shared.changed.notify_one();
     }
@@ -115,14 +120,15 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
         match entry.phase {
             Phase::Running(_) => entry.phase = Phase::Running(WhenDone::Forget),
             Phase::Ready => {
-                state.keys.remove(key);
+                state.take_out(key);
                 state.ready.retain(|ready| ready != key);
             }
             Phase::Delayed(time) => {
-                state.keys.remove(key);
+                state.take_out(key);
                 state.delayed.remove(&time);
             }
         }
+        state.tell();
     }
 
     /// Waits for a key that may run, and marks it running.
@@ -134,6 +140,7 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
                 let mut state = self.state();
                 state.promote(Instant::now());
                 if let Some(key) = state.pop() {
+                    state.tell();
                     if !state.ready.is_empty() {
                         // One permit may stand for several keys: pass it on.
                         self.shared.changed.notify_one();
@@ -150,6 +157,11 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
                 None => changed.await,
             }
         }
+    }
+
+    /// The name under which it is measured.
+    pub(crate) fn name(&self) -> &'static str {
+        self.shared.name
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
@@ -177,6 +189,9 @@ impl<K: Clone + Eq + Hash> State<K> {
         let key = self.ready.pop_front()?;
         let entry = self.keys.get_mut(&key)?;
         entry.phase = Phase::Running(WhenDone::Outcome);
+        if entry.failures > 0 {
+            self.measure.retried();
+        }
         Some(key)
     }
 
@@ -184,12 +199,29 @@ impl<K: Clone + Eq + Hash> State<K> {
         let time = (Instant::now() + pause, self.next_number);
         self.next_number += 1;
         self.delayed.insert(time, key.clone());
-        self.keys.insert(key.clone(), Entry { phase: Phase::Delayed(time), failures });
+        self.put(key.clone(), Entry { phase: Phase::Delayed(time), failures });
     }
 
     fn again(&mut self, key: &K, failures: u32) {
-        self.keys.insert(key.clone(), Entry { phase: Phase::Ready, failures });
+        self.put(key.clone(), Entry { phase: Phase::Ready, failures });
         self.ready.push_back(key.clone());
+    }
+
+    /// Adds a key that is not there.
+    fn put(&mut self, key: K, entry: Entry) {
+        self.failing += usize::from(entry.failures > 0);
+        self.keys.insert(key, entry);
+    }
+
+    fn take_out(&mut self, key: &K) -> Option<Entry> {
+        let entry = self.keys.remove(key)?;
+        self.failing -= usize::from(entry.failures > 0);
+        Some(entry)
+    }
+
+    /// Has what has changed measured.
+    fn tell(&self) {
+        self.measure.set(self.ready.len(), self.failing);
     }
 }
 
@@ -209,6 +241,17 @@ pub(crate) enum Finish {
     Failed(fn(u32) -> Duration),
 }
 
+impl Finish {
+    /// The name under which it is measured.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::After(_) => "waiting",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
     pub(crate) fn key(&self) -> &K {
         &self.key
@@ -218,14 +261,14 @@ impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
     pub(crate) fn finish(mut self, finish: &Finish) -> Option<Duration> {
         self.finished = true;
         let mut state = self.queue.state();
-        let Entry { phase, failures } = state.keys.remove(&self.key)?;
+        let Entry { phase, failures } = state.take_out(&self.key)?;
         let failures = match finish {
             Finish::Failed(_) => failures.saturating_add(1),
             Finish::Done | Finish::After(_) => 0,
         };
         let pause = match (phase, finish) {
             (Phase::Running(WhenDone::Forget), _)
-            | (Phase::Running(WhenDone::Outcome), Finish::Done) => return None,
+            | (Phase::Running(WhenDone::Outcome), Finish::Done) => None,
             (Phase::Running(WhenDone::Outcome), Finish::After(pause)) => {
                 state.delay(&self.key, *pause, failures);
                 None
@@ -240,6 +283,7 @@ impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
                 None
             }
         };
+        state.tell();
         drop(state);
         self.queue.shared.changed.notify_one();
         pause
@@ -252,11 +296,12 @@ impl<K: Clone + Eq + Hash + Debug + Send> Drop for Running<K> {
             return;
         }
         let mut state = self.queue.state();
-        if let Some(entry) = state.keys.remove(&self.key)
+        if let Some(entry) = state.take_out(&self.key)
             && entry.phase != Phase::Running(WhenDone::Forget)
         {
             state.again(&self.key, entry.failures);
         }
+        state.tell();
         drop(state);
         self.queue.shared.changed.notify_one();
     }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use futures::{FutureExt, future::join_all};
+use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 
 use crate::{
-    Queue, backoff,
+    Queue, backoff, measure,
     queue::{Finish, Running},
 };
 
@@ -40,13 +41,13 @@ where
         loop {
             let running = queue.take().await;
             let span = info_span!("reconcile", key = ?running.key());
-            reconcile_one(running, &reconcile).instrument(span).await;
+            reconcile_one(running, queue.name(), &reconcile).instrument(span).await;
         }
     };
     join_all((0..workers).map(|_| worker())).await;
 }
 
-async fn reconcile_one<K, F, Fut, E>(running: Running<K>, reconcile: &F)
+async fn reconcile_one<K, F, Fut, E>(running: Running<K>, queue: &'static str, reconcile: &F)
 where
     K: Clone + Eq + Hash + Debug + Send,
     F: Fn(K) -> Fut,
@@ -54,14 +55,17 @@ where
     E: Display,
 {
     let key = running.key().clone();
+    let begin = Instant::now();
     // One object's bug must not stop the others.
     let result = AssertUnwindSafe(async { reconcile(key).await }).catch_unwind().await;
+    let duration = begin.elapsed();
     let (finish, error) = match result {
         Ok(Ok(Outcome::Done)) => (Finish::Done, None),
         Ok(Ok(Outcome::After(pause))) => (Finish::After(pause), None),
         Ok(Err(error)) => (Finish::Failed(backoff::pause), Some(error.to_string())),
         Err(_) => (Finish::Failed(backoff::pause), Some("panicked".to_owned())),
     };
+    measure::reconciled(queue, finish.as_str(), duration);
     let pause = running.finish(&finish);
     if let Some(error) = error {
         tracing::warn!(error, retry_after = ?pause.unwrap_or_default(), "reconciliation failed");
@@ -78,7 +82,7 @@ mod tests {
 
     use tokio::{
         sync::Notify,
-        time::{Instant, sleep, timeout},
+        time::{sleep, timeout},
     };
 
     use super::*;
@@ -111,7 +115,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wakes_before_a_run_are_one_run() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let runs = RefCell::new(Vec::new());
         for key in ["a", "a", "b", "a"] {
             queue.wake(key);
@@ -126,7 +130,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_never_runs_twice_at_once_and_a_wake_during_a_run_runs_it_again() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let active: RefCell<HashMap<&str, u32>> = RefCell::default();
         let (most_active, runs) = (Cell::new(0), Cell::new(0));
         queue.wake("a");
@@ -152,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn different_keys_run_at_once_up_to_the_number_of_workers() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let (active, most_active) = (Cell::new(0), Cell::new(0));
         for key in ["a", "b", "c", "d", "e"] {
             queue.wake(key);
@@ -170,7 +174,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn errors_and_panics_are_retried_with_pauses_that_stay_under_their_ceiling() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let times = RefCell::new(Vec::new());
         let succeeded = Notify::new();
         queue.wake("a");
@@ -194,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn success_resets_the_back_off() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         queue.wake("a");
         for run in 0..20 {
             let running = queue.take().await;
@@ -214,7 +218,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wake_cuts_a_pause_short() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let times = RefCell::new(Vec::new());
         queue.wake("a");
         let reconcile = async |_| {
@@ -234,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_forgotten_key_does_not_come_back_by_itself() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         let runs = RefCell::new(Vec::new());
         for key in ["ready", "delayed", "running"] {
             queue.wake(key);
@@ -255,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn keys_of_stopped_workers_are_run_by_the_next() {
-        let queue = Queue::new();
+        let queue = Queue::new("test");
         queue.wake("a");
         let hang = async |_| pending::<Result>().await;
         run_until(&queue, 1, hang, idle).await;

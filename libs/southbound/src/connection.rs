@@ -23,6 +23,7 @@ use crate::{
     Applied, CloseReason, HandshakeError, SwitchConnection, SwitchHandle,
     events::Outbox,
     handle::{COMMANDS, Command},
+    measure::{self, OpenSession},
 };
 
 /// How many bytes are read at once.
@@ -73,6 +74,7 @@ where
         waiting: HashMap::new(),
         encoding: None,
         applying: VecDeque::new(),
+        _open: OpenSession::begin(),
     };
     tokio::spawn(connection.run().instrument(info_span!("openflow", switch = %id)));
     SwitchConnection {
@@ -204,6 +206,7 @@ struct Connection<S> {
     encoding: Option<Encoding>,
     /// Changes that the switch has not confirmed, in the order in which it will.
     applying: VecDeque<Applying>,
+    _open: OpenSession,
 }
 
 /// Who waits for an answer.
@@ -211,7 +214,7 @@ enum Waiter {
     /// One request.
     Request(oneshot::Sender<Result<Reply, OpenFlowError>>),
     /// The first of `applying`: this answer is for its changes from `base` on.
-    Changes { base: usize, is_last: bool },
+    Changes { base: usize, is_last: bool, begin: Instant },
 }
 
 /// Changes that are being encoded.
@@ -303,13 +306,15 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let base = *next;
         let end = changes.len().min(base + CHUNK);
         let chunk = changes.get(base..end).unwrap_or_default();
-        let xid = self.wire.session.apply(chunk, Instant::now().into_std());
+        let begin = Instant::now();
+        let xid = self.wire.session.apply(chunk, begin.into_std());
+        measure::changes(chunk);
         let is_last = end == changes.len();
         *next = end;
         if is_last {
             self.encoding = None;
         }
-        self.waiting.insert(xid, Waiter::Changes { base, is_last });
+        self.waiting.insert(xid, Waiter::Changes { base, is_last, begin });
     }
 
     /// Hands on what the session tells.
@@ -322,8 +327,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
                 Event::FlowsChanged => self.outbox.flows_changed(),
                 Event::FlowRemoved(removed) => self.outbox.flow_removed(removed),
-                Event::PacketIn(packet) => self.outbox.packet_in(packet),
-                Event::Refused { error, .. } => self.outbox.error(error),
+                Event::PacketIn(packet) => {
+                    measure::packet_in(packet.reason);
+                    self.outbox.packet_in(packet);
+                }
+                Event::Refused { error, .. } => {
+                    measure::error(&error);
+                    self.outbox.error(error);
+                }
                 Event::Ready { .. } => {}
             }
         }
@@ -337,10 +348,15 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     ) -> Result<(), CloseReason> {
         match (self.waiting.remove(&xid), answer) {
             (Some(Waiter::Request(sender)), answer) => {
+                if let Err(error) = &answer {
+                    measure::error(error);
+                }
                 // Whoever asked may not wait any more.
                 let _ = sender.send(answer);
             }
-            (Some(Waiter::Changes { base, is_last }), Ok(Reply::Applied(errors))) => {
+            (Some(Waiter::Changes { base, is_last, begin }), Ok(Reply::Applied(errors))) => {
+                measure::barrier(begin.elapsed());
+                errors.iter().for_each(|(_, error)| measure::error(error));
                 let Some(first) = self.applying.front_mut() else { return Ok(()) };
                 let errors = errors.into_iter().map(|(index, error)| (base + index, error));
                 first.applied.errors.extend(errors);

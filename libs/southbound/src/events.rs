@@ -4,7 +4,7 @@ use l2sces_openflow::{FlowRemoved, OpenFlowError, PacketIn, PortDescription};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
-use crate::{CloseReason, SwitchEvent};
+use crate::{CloseReason, SwitchEvent, measure};
 
 /// How many events may wait for their receiver.
 const EVENTS: usize = 1024;
@@ -81,6 +81,7 @@ impl Outbox {
             // The receiver may be gone: then nobody wants it.
             let _ = self.events.try_send(SwitchEvent::PacketIn(packet));
         } else {
+            measure::lost_packet_in();
             debug!("dropped a packet-in: the controller lags");
         }
     }

@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod handle;
 mod listener;
+mod measure;
 mod switch;
 
 pub use connect::connect_unix;

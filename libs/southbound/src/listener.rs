@@ -9,7 +9,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
-use crate::{HandshakeError, ListenError, SwitchConnection, connection};
+use crate::{HandshakeError, ListenError, SwitchConnection, connection, measure};
 
 /// How long nothing is accepted after the system refused to, as it does when the process has too
 /// many files open.
@@ -58,6 +58,7 @@ impl Listener {
     /// # Errors
     /// The address cannot be bound.
     pub async fn bind(args: ListenArgs) -> Result<Self, ListenError> {
+        measure::describe();
         let address = args.address;
         let socket =
             TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
@@ -75,8 +76,14 @@ impl Listener {
         loop {
             tokio::select! {
                 Some(handshake) = self.handshakes.join_next() => match handshake {
-                    Ok((_, Ok(switch))) => return switch,
-                    Ok((peer, Err(error))) => info!(%peer, %error, "no switch"),
+                    Ok((_, Ok(switch))) => {
+                        measure::handshake(true);
+                        return switch;
+                    }
+                    Ok((peer, Err(error))) => {
+                        measure::handshake(false);
+                        info!(%peer, %error, "no switch");
+                    }
                     Err(error) => error!(%error, "a handshake failed in itself"),
                 },
                 accepted = self.socket.accept(),

@@ -11,10 +11,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{sleep, timeout},
+    sync::{Mutex, Semaphore},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::collect;
 
 /// Scrapes at a time; more wait in the listener's backlog.
 const MOST_CONNECTIONS: usize = 8;
@@ -31,6 +33,10 @@ const MOST_HEADER_BYTES: usize = 16 * 1_024;
 /// Pause after a connection that could not be accepted: descriptors may be short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// For how long what collectors have read is told again: however many scrape, those that are asked
+/// are asked once a second.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The text format that the exporter writes.
 const TEXT_FORMAT: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -38,9 +44,10 @@ const TEXT_FORMAT: HeaderValue =
 /// Serves scrapes until `stopping` is cancelled, then lets those that run come to their end.
 pub(crate) async fn serve(
     listener: TcpListener,
-    metrics: PrometheusHandle,
+    measured: PrometheusHandle,
     stopping: CancellationToken,
 ) {
+    let metrics = Arc::new(Metrics { measured, read: Mutex::default() });
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let scrapes = TaskTracker::new();
     let accept = async || {
@@ -68,8 +75,32 @@ pub(crate) async fn serve(
     scrapes.wait().await;
 }
 
-async fn serve_one(stream: TcpStream, client: SocketAddr, metrics: PrometheusHandle) {
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &metrics)));
+/// What can be told.
+struct Metrics {
+    /// What the process measures.
+    measured: PrometheusHandle,
+    /// What collectors have read, and when.
+    read: Mutex<Option<(Instant, String)>>,
+}
+
+impl Metrics {
+    async fn render(&self) -> String {
+        let mut text = self.measured.render();
+        // Whoever scrapes meanwhile waits for the same reading.
+        let mut read = self.read.lock().await;
+        let fresh = read.take().filter(|(time, _)| time.elapsed() < FRESH);
+        let (time, reading) = match fresh {
+            Some(fresh) => fresh,
+            None => (Instant::now(), collect::read().await),
+        };
+        text.push_str(&reading);
+        *read = Some((time, reading));
+        text
+    }
+}
+
+async fn serve_one(stream: TcpStream, client: SocketAddr, metrics: Arc<Metrics>) {
+    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &metrics).await));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(LONGEST_REQUEST)
@@ -83,9 +114,9 @@ async fn serve_one(stream: TcpStream, client: SocketAddr, metrics: PrometheusHan
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &PrometheusHandle) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, metrics.render()),
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, metrics.render().await),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET /metrics\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
     };

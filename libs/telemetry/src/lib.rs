@@ -5,6 +5,7 @@
 //! OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) is set, as OTLP over gRPC, sampled as OTEL_TRACES_SAMPLER
 //! says. Metrics are served to Prometheus where --metrics-listen says.
 
+mod collect;
 mod endpoint;
 mod format;
 mod metrics;
@@ -28,6 +29,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+pub use collect::{Collector, Reading, collect};
 pub use metrics::MetricsError;
 
 use format::{JsonFormat, TextFormat};

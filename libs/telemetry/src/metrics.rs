@@ -1,12 +1,16 @@
 //! What the process measures: kept here, and rendered in Prometheus' text format when asked for.
 //!
 //! Libraries measure with the macros of the crate `metrics`, which do nothing in a process that has
-//! no metrics endpoint.
+//! no metrics endpoint. What others count already is read at each scrape (`collect`).
 
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::collect;
 
 /// Upper bounds of the buckets of durations, in seconds: from a look into memory to the longest call.
 const DURATIONS: [f64; 15] =
@@ -31,6 +35,7 @@ pub(crate) fn install(service: &'static str) -> Result<PrometheusHandle, Metrics
     let durations = Matcher::Suffix("_duration_seconds".to_owned());
     let recorder =
         PrometheusBuilder::new().set_buckets_for_metric(durations, &DURATIONS)?.build_recorder();
+    collect::enable();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| MetricsError::SetUp)?;
     metrics::describe_gauge!("l2sces_build_info", "Always 1; its labels say what runs.");
@@ -41,6 +46,11 @@ pub(crate) fn install(service: &'static str) -> Result<PrometheusHandle, Metrics
     )
     .set(1.0);
     Ok(handle)
+}
+
+/// A recorder of its own for what is read at one scrape: gauges and counters.
+pub(crate) fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new().build_recorder()
 }
 
 /// Keeps the memory that samples take bounded, for ever, whether or not anybody scrapes.

@@ -1,48 +1,19 @@
 //! What is measured can be scraped over TCP, and only that, by whoever behaves.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test")]
 
-use std::{
-    io::Write,
-    net::SocketAddr,
-    process::{Command, Stdio},
-    time::Duration,
-};
+mod support;
+
+use std::time::Duration;
 
 use l2sces_telemetry::{LogFormat, TelemetryArgs, init};
+use support::{complaints, exchange, scrape};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
 
 /// More connections than the endpoint serves at a time.
 const SILENT: usize = 10;
-
-/// Sends a request and returns all that comes back until the connection ends.
-async fn exchange(address: SocketAddr, request: &str) -> String {
-    let talk = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await.unwrap();
-        response
-    };
-    timeout(Duration::from_secs(20), talk).await.expect("the connection ends in time")
-}
-
-/// What Prometheus' own checker says of metrics; nothing where it is not installed.
-fn complaints(metrics: &str) -> String {
-    let promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = promtool else { return String::new() };
-    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_measured_is_served_until_the_guard_is_dropped() {
@@ -85,6 +56,7 @@ async fn what_is_measured_is_served_until_the_guard_is_dropped() {
         assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{response}");
     }
 
+    assert!(scrape(address).await.contains(&build));
     drop(guard);
     let free = async {
         while TcpStream::connect(address).await.is_ok() {

@@ -75,7 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let agents: Arc<dyn Agents> = Arc::new(GrpcAgents::new(dialer));
     let exchange: Arc<dyn Exchange> = Arc::new(GrpcExchange::new(sco_provider, cluster.clone()));
     let board = Arc::new(Board::new());
-    let queue = Queue::new();
+    let queue = Queue::new("objects");
     let trunks = Arc::new(Trunks::default());
     let fabric: Arc<dyn Fabric> = Arc::new(WatchedTrunks {
         fabric: Arc::new(engine),

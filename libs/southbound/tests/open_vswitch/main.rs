@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod measure;
 mod monitor;
 mod process;
 mod read_back;

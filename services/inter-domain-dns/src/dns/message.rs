@@ -1,6 +1,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use hickory_proto::{
@@ -18,6 +19,7 @@ use hickory_server::{
     zone_handler::{MessageResponseBuilder, Queries},
 };
 
+use super::measure;
 use crate::zone::{Authority, Data, Index, Lookup, QuestionType, StartOfAuthority};
 
 /// Largest UDP message, in bytes, that is sent or asked for: what passes every path unfragmented
@@ -69,18 +71,23 @@ impl Responder {
         from: SocketAddr,
         protocol: Protocol,
     ) -> Option<Vec<u8>> {
+        let begin = Instant::now();
         let header = Header::read(&mut BinDecoder::new(&message)).ok()?;
         if header.metadata.message_type == MessageType::Response {
             return None;
         }
-        let response = match Request::from_bytes(message, from, protocol) {
-            Ok(request) => self.respond_to(&request),
-            Err(_) => without_question(&header.metadata, ResponseCode::FormErr),
+        let without_question = |code| Ok((code, without_question(&header.metadata, code)?));
+        let (question, response) = match Request::from_bytes(message, from, protocol) {
+            Ok(request) => (question_type(&request), self.respond_to(&request)),
+            Err(_) => (None, without_question(ResponseCode::FormErr)),
         };
-        response.or_else(|_| without_question(&header.metadata, ResponseCode::ServFail)).ok()
+        let response = response.or_else(|_| without_question(ResponseCode::ServFail));
+        let (code, response) = response.ok()?;
+        measure::answered(protocol, question, code, begin.elapsed());
+        Some(response)
     }
 
-    fn respond_to(&self, request: &Request) -> Result<Vec<u8>, ProtoError> {
+    fn respond_to(&self, request: &Request) -> Result<(ResponseCode, Vec<u8>), ProtoError> {
         let edns = request.edns.as_ref().map(|asked| {
             let mut edns = Edns::new();
             edns.set_max_payload(UDP_SIZE);
@@ -103,14 +110,15 @@ impl Responder {
         let queries = &request.queries;
         let whole = encode(queries, metadata, &reply, edns.as_ref(), size)?;
         if let Some(whole) = whole {
-            return Ok(whole);
+            return Ok((reply.code, whole));
         }
         // Half a set of addresses could be taken for all: say only that it did not fit
         // (RFC 2181, section 9), and the client asks again over TCP.
         metadata.truncation = true;
         let empty = Reply::code(reply.code);
-        encode(queries, metadata, &empty, edns.as_ref(), size)?
-            .ok_or(ProtoError::Message("a question that does not fit in its own answer"))
+        let cut = encode(queries, metadata, &empty, edns.as_ref(), size)?
+            .ok_or(ProtoError::Message("a question that does not fit in its own answer"))?;
+        Ok((reply.code, cut))
     }
 
     fn reply(&self, request: &Request) -> Result<Reply, ProtoError> {
@@ -195,6 +203,12 @@ impl Responder {
     }
 }
 
+/// What a request asks for, if it asks for one thing.
+fn question_type(request: &Request) -> Option<RecordType> {
+    let [query] = request.queries.queries() else { return None };
+    Some(query.query_type())
+}
+
 fn absolute(name: &str) -> Result<Name, ProtoError> {
     let mut name = Name::from_ascii(name)?;
     name.set_fqdn(true);
@@ -243,7 +257,10 @@ fn without_question(request: &Metadata, code: ResponseCode) -> Result<Vec<u8>, P
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use hickory_proto::op::{Message, Query};
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use proptest::prelude::*;
 
     use super::*;
@@ -328,6 +345,45 @@ mod tests {
         let response = Message::from_vec(&send_bytes(cut, Protocol::Udp).unwrap()).unwrap();
         assert_eq!(response.metadata.response_code, ResponseCode::FormErr);
         assert_eq!(response.metadata.id, 7);
+    }
+
+    #[test]
+    fn every_answer_is_counted_by_what_was_asked_and_how_it_ended() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            super::measure::describe();
+            let mut request = question("web.blue.inter.l2sces.");
+            send(&request, Protocol::Udp);
+            send(&request, Protocol::Tcp);
+            send(&request, Protocol::Tcp);
+            send(&question("nobody.inter.l2sces."), Protocol::Udp);
+            for kind in [RecordType::MX, RecordType::Unknown(4_711)] {
+                request.queries[0].set_query_type(kind);
+                send(&request, Protocol::Udp);
+            }
+            request.edns = Some(Edns::new());
+            request.edns.as_mut().unwrap().set_version(1);
+            send(&request, Protocol::Udp);
+            let mut cut = request.to_vec().unwrap();
+            cut.truncate(20);
+            send_bytes(cut, Protocol::Udp).unwrap();
+            request.metadata.message_type = MessageType::Response;
+            assert_eq!(send_bytes(request.to_vec().unwrap(), Protocol::Udp), None);
+        });
+        let text = recorder.handle().render();
+        let counts: BTreeSet<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("l2sces_dns_query_duration_seconds_count"))
+            .collect();
+        let expected = [
+            r#"{transport="udp",type="A",rcode="NOERROR"} 1"#,
+            r#"{transport="tcp",type="A",rcode="NOERROR"} 2"#,
+            r#"{transport="udp",type="A",rcode="NXDOMAIN"} 1"#,
+            r#"{transport="udp",type="other",rcode="NOERROR"} 2"#,
+            r#"{transport="udp",type="other",rcode="BADVERS"} 1"#,
+            r#"{transport="udp",type="none",rcode="FORMERR"} 1"#,
+        ];
+        assert_eq!(counts, expected.into(), "{text}");
     }
 
     #[test]

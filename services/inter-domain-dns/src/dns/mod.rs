@@ -2,6 +2,7 @@
 //! any number of TCP connections and, out of file descriptors, spins; and the end of one of its
 //! listeners goes unnoticed while another lives.
 
+mod measure;
 mod message;
 mod tcp;
 mod udp;
@@ -36,6 +37,7 @@ impl Server {
     /// # Errors
     /// An address cannot be bound.
     pub async fn bind(addresses: &[SocketAddr], responder: Responder) -> Result<Self, ServerError> {
+        measure::describe();
         let mut sockets = Vec::new();
         for &address in addresses {
             let bound = bind(address).await.map_err(|source| ServerError { address, source })?;

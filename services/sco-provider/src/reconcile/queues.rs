@@ -13,11 +13,21 @@ const NAME_WORKERS: usize = 16;
 
 /// What waits to be reconciled, apart by what the work depends on: agents or a DNS that do not
 /// answer must not hold up the data plane.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Queues {
     gateways: Queue<Key>,
     fabric: Queue<Key>,
     names: Queue<Key>,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            gateways: Queue::new("gateways"),
+            fabric: Queue::new("fabric"),
+            names: Queue::new("names"),
+        }
+    }
 }
 
 impl Queues {

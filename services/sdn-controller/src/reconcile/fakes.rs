@@ -471,7 +471,7 @@ impl World {
     pub(crate) fn start(&self) -> Reconciler {
         self.fabric.forget();
         let board = Arc::new(Board::new());
-        let queue = Queue::new();
+        let queue = Queue::new("objects");
         let agents: Arc<dyn Agents> = Arc::clone(&self.agents) as _;
         let trunks = Arc::new(Trunks::default());
         Reconciler {

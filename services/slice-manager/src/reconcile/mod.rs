@@ -89,7 +89,7 @@ async fn serve_term(
     let Downstream { dialer, sco_provider } = downstream.clone();
     let remotes = Remotes::new(dialer, sco_provider, signals.clone(), store.clone());
     let worker = Arc::new(Worker { store: store.clone(), signals: signals.clone(), remotes });
-    let queue = Queue::new();
+    let queue = Queue::new("objects");
     signals.set_queue(Some(queue.clone()));
     let work = l2sces_reconcile::run(queue, WORKERS, |key| {
         let worker = Arc::clone(&worker);
