@@ -1,13 +1,19 @@
-//! Tasks of the repository: demo, test, lab, bench. `cargo xtask --help` explains them.
+//! Tasks of the repository: demo, test, lab, bench, paper. `cargo xtask --help` explains them.
 
 #![allow(clippy::print_stdout, reason = "these tasks talk to the person who runs them")]
 
 mod bench;
 mod cli;
 mod demo;
+mod durations;
 mod lab;
 mod narrator;
+mod networks;
+mod paper;
+mod python;
 mod test;
+mod usage;
+mod verdict;
 mod workspace;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -34,6 +40,8 @@ enum Task {
     Lab(lab::Command),
     /// Measure network set-up and flow-mods against OVN and the switch's own limit (root)
     Bench(bench::Args),
+    /// Repeat the experiments of the paper on L2S-CES: report, plots and data in target/paper (root)
+    Paper(paper::Args),
 }
 
 #[tokio::main]
@@ -51,6 +59,7 @@ async fn main() -> ExitCode {
         Task::Test(args) => test::run(&args).await,
         Task::Lab(command) => lab::run(command).await,
         Task::Bench(args) => bench::run(&args).await,
+        Task::Paper(args) => paper::run(&args).await,
     };
     match result {
         Ok(status) => status,

@@ -5,7 +5,7 @@ use std::{
     process::{ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use l2sces_lab::{command, packages, require_root};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     narrator::Narrator,
+    paper, python,
     workspace::{self, Profile, cargo},
 };
 
@@ -72,6 +73,10 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         stories.env("L2SCES_SEED", args.seed.to_string());
     }
     tally.add(&mut stories).await?;
+    if is_everything {
+        narrator.chapter("The paper's experiments, tried out");
+        tally.is_broken |= !paper::repeat(&paper::Args::smoke()).await?.all_hold();
+    }
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -82,7 +87,7 @@ struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// A command ended badly without a failed test, as when something does not compile.
+    /// Something went wrong without a failed test, as when it does not compile.
     is_broken: bool,
 }
 
@@ -181,24 +186,7 @@ impl Tools {
         if command::output(version.arg("--version")).await.is_ok_and(|o| o.status.success()) {
             return Ok(Self { directory: None });
         }
-        let environment = workspace::target()?.join("venv");
-        let directory = environment.join("bin");
-        if !directory.join("buf").exists() {
-            println!("installing buf");
-            workspace::ensure_packages(&["python3-venv"]).await?;
-            workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&environment)).await?;
-            let mut pip = Command::new(directory.join("pip"));
-            workspace::run(pip.args([
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "buf-bin",
-            ]))
-            .await?;
-        }
-        if !directory.join("buf").exists() {
-            bail!("{} is not there after the installation of buf-bin", directory.display());
-        }
+        let directory = python::ensure_packages(&["buf-bin"]).await?;
         Ok(Self { directory: Some(directory) })
     }
 

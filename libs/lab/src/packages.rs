@@ -15,6 +15,9 @@ pub const LAB: &[&str] =
 pub const PROBES: &[&str] =
     &["bind9-dnsutils", "iperf3", "nmap", "python3-scapy", "tcpdump", "tshark"];
 
+/// What the experiments of the paper need besides: iperf 2, which knows multicast.
+pub const PAPER: &[&str] = &["iperf"];
+
 /// What the comparison with OVN needs besides.
 pub const OVN: &[&str] = &["ovn-central", "ovn-host"];
 

@@ -1,13 +1,12 @@
 //! `cargo xtask bench`: our figures beside those of others, from one run on one machine.
 
-mod figures;
+mod activity;
 mod flow_mod_limit;
 mod flow_mods;
 mod model;
 mod network_setup;
-mod networks;
+mod numbered;
 mod switches;
-mod usage;
 
 use std::{fs, path::Path, process::ExitCode};
 

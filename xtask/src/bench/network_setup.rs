@@ -19,11 +19,13 @@ use l2sces_model::MacAddress;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{
-    figures::Durations,
-    networks::{self, Attached, Member, Networks, PATIENCE, POD_INTERFACE, PortName},
+use super::numbered::{self, ConfirmedPorts, port_name};
+use crate::{
+    durations::Durations,
+    narrator::Narrator,
+    networks::{Attached, Member, Networks, PATIENCE, POD_INTERFACE, PortName},
+    workspace,
 };
-use crate::{narrator::Narrator, workspace};
 
 /// Background networks made at the same time.
 const AT_ONCE: usize = 16;
@@ -116,23 +118,23 @@ async fn ovn(rounds: u16, background: u16) -> Result<Vec<Duration>> {
 }
 
 async fn ours(binaries: &Path, rounds: u16, background: u16, narrator: &Narrator) -> Result<Ours> {
-    let lab = networks::lab(&"a=a1,a2".parse()?, binaries, narrator).await?;
-    networks::make_interfaces(&lab, background + rounds).await?;
+    let lab = numbered::lab(&"a=a1,a2".parse()?, binaries, narrator).await?;
+    numbered::make_interfaces(&lab, background + rounds).await?;
 
     let networks = Networks::open(&lab)?;
     stream::iter(0..background)
-        .map(|number| networks.create(number, &NODES))
+        .map(|number| numbered::create(&networks, number, &NODES))
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
     let mut ready = networks.watch().await?;
     ready.wait_for((0..background).flat_map(port_names)).await?;
-    let mut confirmed = networks.watch_flows().await?;
+    let mut confirmed = ConfirmedPorts::watch(&lab).await?;
     let mut durations = (Vec::new(), Vec::new());
     for number in background..background + rounds {
         let start = Instant::now();
         let (created, confirmed, ready) = tokio::join!(
-            networks.create(number, &NODES),
+            numbered::create(&networks, number, &NODES),
             confirmed.wait_for(port_names(number)),
             ready.wait_for(port_names(number)),
         );
@@ -168,9 +170,10 @@ async fn ping(lab: &Lab, networks: &Networks, number: u16) -> Result<Duration> {
     let destination = Ipv4Addr::new(10, 1, 0, 2);
     let start = Instant::now();
     let create = async {
-        networks.create_network(number, ADDRESSES).await?;
-        let attach = pods.iter().map(|(node, pod, member)| {
-            networks.attach(number, node, node, Attached::Namespace(pod, *member))
+        networks.create(&numbered::network_name(number), ADDRESSES).await?;
+        let attach = pods.iter().map(|(node, pod, member)| async {
+            let name = port_name(number, node);
+            networks.attach(&name, node, Attached::Namespace(pod), *member).await
         });
         try_join_all(attach).await?;
         Ok(())
@@ -184,5 +187,5 @@ async fn ping(lab: &Lab, networks: &Networks, number: u16) -> Result<Duration> {
 }
 
 fn port_names(number: u16) -> [PortName; 2] {
-    NODES.map(|node| networks::port_name(number, node))
+    NODES.map(|node| port_name(number, node))
 }

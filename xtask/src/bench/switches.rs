@@ -20,11 +20,15 @@ use l2sces_proto::fabric::v1::{ListLinksRequest, fabric_service_client::FabricSe
 use serde_json::{Value, json};
 
 use super::{
-    figures::Durations,
-    networks::{self, Attached, CLUSTER, Member, Networks},
-    usage::{self, Usage},
+    activity::{self, Activity},
+    numbered::{self, CLUSTER, ConfirmedPorts},
 };
-use crate::narrator::Narrator;
+use crate::{
+    durations::Durations,
+    narrator::Narrator,
+    networks::{Attached, Member, Networks, POD_INTERFACE},
+    usage::Usage,
+};
 
 const SWITCHES: u16 = 12;
 /// Cables cut.
@@ -47,18 +51,18 @@ pub(super) async fn run(binaries: &Path, rounds: u16, narrator: &Narrator) -> Re
     narrator.chapter(&format!("{SWITCHES} real switches"));
     let nodes: Vec<_> = (1..=SWITCHES).map(|n| format!("a{n}")).collect();
     let topology = format!("{CLUSTER}={}", nodes.join(",")).parse()?;
-    let lab = networks::lab_that_counts(&topology, binaries, narrator).await?;
-    networks::make_interfaces(&lab, rounds).await?;
+    let lab = numbered::lab_that_counts(&topology, binaries, narrator).await?;
+    numbered::make_interfaces(&lab, rounds).await?;
     let networks = Networks::open(&lab)?;
     let nodes: Vec<_> = nodes.iter().map(String::as_str).collect();
     let pods = join(&lab, &networks, &nodes).await?;
 
     narrator.say(&format!("{rounds} ports attached"));
-    let (confirmed, ready) = attach(&networks, &nodes, rounds).await?;
+    let (confirmed, ready) = attach(&lab, &networks, &nodes, rounds).await?;
     narrator.say(&format!("{CUTS} tunnels cut"));
     let outages = Durations::of(cut(&lab, &pods).await?)?;
     narrator.say(&format!("{} s of quiet", QUIET.as_secs()));
-    let usages = usage::of_quiet(&lab, QUIET).await?;
+    let activities = activity::of_quiet(&lab, QUIET).await?;
     lab.down().await?;
 
     let mut table = Table::new();
@@ -79,7 +83,7 @@ pub(super) async fn run(binaries: &Path, rounds: u16, narrator: &Narrator) -> Re
     println!("\n{table}");
     let intervals = |share| outages.quantile(share) / bfd;
     println!("  in BFD intervals of {bfd:.0} ms: {:.1} and {:.1}", intervals(0.5), intervals(0.99));
-    let idle = report(&usages);
+    let idle = report(&activities);
     Ok(json!({
         "switches": SWITCHES,
         "attach_to_flows_confirmed": confirmed.json(),
@@ -93,7 +97,7 @@ pub(super) async fn run(binaries: &Path, rounds: u16, narrator: &Narrator) -> Re
 /// A network with a pod on every node.
 async fn join(lab: &Lab, networks: &Networks, nodes: &[&str]) -> Result<Vec<(Pod, MacAddress)>> {
     let mut ready = networks.watch().await?;
-    networks.create_network(0, "").await?;
+    networks.create(&numbered::network_name(0), "").await?;
     let mut pods = Vec::new();
     let mut names = Vec::new();
     for (number, node) in (1..).zip(nodes) {
@@ -101,8 +105,9 @@ async fn join(lab: &Lab, networks: &Networks, nodes: &[&str]) -> Result<Vec<(Pod
         pod.namespace().set_parameter("ipv6/conf/default/disable_ipv6", "1")?;
         let mac = MacAddress::new([2, 1, 0, 0, 0, number]);
         let member = Member { mac, address: None };
-        networks.attach(0, node, node, Attached::Namespace(&pod, member)).await?;
-        names.push(networks::port_name(0, node));
+        let name = numbered::port_name(0, node);
+        networks.attach(&name, node, Attached::Namespace(&pod), member).await?;
+        names.push(name);
         pods.push((pod, mac));
     }
     ready.wait_for(names).await?;
@@ -111,19 +116,19 @@ async fn join(lab: &Lab, networks: &Networks, nodes: &[&str]) -> Result<Vec<(Pod
 
 /// Attaches one port after the other to the network.
 async fn attach(
+    lab: &Lab,
     networks: &Networks,
     nodes: &[&str],
     rounds: u16,
 ) -> Result<(Durations, Durations)> {
     let mut ready = networks.watch().await?;
-    let mut confirmed = networks.watch_flows().await?;
+    let mut confirmed = ConfirmedPorts::watch(lab).await?;
     let mut durations = (Vec::new(), Vec::new());
     for (round, node) in (0..rounds).zip(nodes.iter().cycle()) {
-        let name = format!("extra-{round}");
-        let port = networks::port_name(0, &name);
+        let port = numbered::port_name(0, &format!("extra-{round}"));
         let start = Instant::now();
         let (attached, confirmed, ready) = tokio::join!(
-            networks.attach(0, &name, node, Attached::Interface(round)),
+            numbered::attach_interface(networks, port.clone(), node, round),
             confirmed.wait_for([port.clone()]),
             ready.wait_for([port]),
         );
@@ -153,7 +158,7 @@ async fn cut_between(
 ) -> Result<Duration> {
     let receiver = StreamReceiver::start(to.namespace())?;
     let spec = StreamSpec {
-        interface: networks::POD_INTERFACE.to_owned(),
+        interface: POD_INTERFACE.to_owned(),
         source: *source,
         destination: *destination,
         interval: INTERVAL,
@@ -203,10 +208,10 @@ async fn all_links_work(lab: &Lab) -> Result<()> {
 }
 
 /// Prints what the processes of each program used, and what they did.
-fn report(usages: &[Usage]) -> Value {
-    let mut programs: BTreeMap<&str, Vec<&Usage>> = BTreeMap::new();
-    for usage in usages {
-        programs.entry(usage.unit.program()).or_default().push(usage);
+fn report(activities: &[Activity]) -> Value {
+    let mut programs: BTreeMap<&str, Vec<&Activity>> = BTreeMap::new();
+    for activity in activities {
+        programs.entry(activity.usage.unit.program()).or_default().push(activity);
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -219,31 +224,33 @@ fn report(usages: &[Usage]) -> Value {
         "STATEMENTS",
         "CALLS SERVED",
     ]);
-    for (program, usages) in &programs {
-        let statements: i64 = usages.iter().flat_map(|usage| usage.statements.values()).sum();
-        let calls: u64 = usages.iter().flat_map(|usage| usage.calls.values()).sum();
+    for (program, activities) in &programs {
+        let statements: i64 = activities.iter().flat_map(|of| of.statements.values()).sum();
+        let calls: u64 = activities.iter().flat_map(|of| of.calls.values()).sum();
+        let usages = || activities.iter().map(|of| &of.usage);
         table.add_row([
             (*program).to_owned(),
-            usages.len().to_string(),
-            format!("{:.5}", usages.iter().map(|usage| usage.cores).sum::<f64>()),
-            format!("{:.1}", usages.iter().map(|usage| usage.memory).fold(0.0, f64::max)),
-            format!("{:.1}", usages.iter().map(|usage| usage.wake_ups).sum::<f64>()),
+            activities.len().to_string(),
+            format!("{:.5}", usages().map(|usage| usage.cores).sum::<f64>()),
+            format!("{:.1}", usages().map(|usage| usage.memory).fold(0.0, f64::max)),
+            format!("{:.1}", usages().map(|usage| usage.wake_ups).sum::<f64>()),
             statements.to_string(),
             calls.to_string(),
         ]);
     }
     println!("\n{table}");
-    for usage in usages {
-        for (statement, runs) in &usage.statements {
+    for Activity { usage, statements, calls } in activities {
+        for (statement, runs) in statements {
             println!("  {}: {runs} x {statement}", usage.unit);
         }
-        for (method, count) in &usage.calls {
+        for (method, count) in calls {
             println!("  {}: served {count} x {method}", usage.unit);
         }
     }
-    let figures: Vec<_> = usages.iter().map(figures).collect();
+    let figures: Vec<_> = activities.iter().map(figures).collect();
+    let usages = || activities.iter().map(|of| &of.usage);
     let cores = |is_meant: fn(&Unit) -> bool| -> f64 {
-        usages.iter().filter(|usage| is_meant(&usage.unit)).map(|usage| usage.cores).sum()
+        usages().filter(|usage| is_meant(&usage.unit)).map(|usage| usage.cores).sum()
     };
     let controller = cores(|unit| matches!(unit, Unit::SdnController(_)));
     let agents = cores(|unit| matches!(unit, Unit::SpsAgent(_) | Unit::NedAgent(_)));
@@ -252,7 +259,7 @@ fn report(usages: &[Usage]) -> Value {
     let is_ours = |usage: &&Usage| {
         !matches!(usage.unit, Unit::Postgres | Unit::OvsdbServer(_) | Unit::OvsVswitchd(_))
     };
-    let memory = usages.iter().filter(is_ours).map(|usage| usage.memory).fold(0.0, f64::max);
+    let memory = usages().filter(is_ours).map(|usage| usage.memory).fold(0.0, f64::max);
     println!(
         "  cores: the cluster's controller {controller:.5}, its {SWITCHES} agents {agents:.5}, \
          the services for all clusters {central:.5} (goal: {MOST_CORES} each)"
@@ -264,10 +271,9 @@ fn report(usages: &[Usage]) -> Value {
     })
 }
 
-fn figures(usage: &Usage) -> Value {
+fn figures(Activity { usage, statements, calls }: &Activity) -> Value {
     json!({
         "process": usage.unit.to_string(), "cores": usage.cores, "memory_mib": usage.memory,
-        "wake_ups_per_second": usage.wake_ups, "statements": usage.statements,
-        "calls_served": usage.calls,
+        "wake_ups_per_second": usage.wake_ups, "statements": statements, "calls_served": calls,
     })
 }

@@ -2,7 +2,6 @@
 
 mod checks;
 mod removal;
-mod verdict;
 
 use std::{net::Ipv4Addr, process::ExitCode};
 
@@ -10,11 +9,11 @@ use anyhow::{Context, Result};
 use l2sces_lab::{Lab, LabOptions, Pod, Topology, packages, require_root};
 use l2sces_model::MacAddress;
 
-use self::verdict::Verdicts;
 use crate::{
     cli::{Cli, attach_port, create_cluster, words},
     lab,
     narrator::Narrator,
+    verdict::Verdicts,
     workspace::{self, Profile},
 };
 

@@ -11,6 +11,7 @@ mod frame;
 mod links;
 mod multicast;
 mod ping;
+mod recording;
 mod scan;
 mod sniffer;
 mod stream;
@@ -21,7 +22,8 @@ pub use frame::{Frame, send_frames};
 pub use links::{LinkCounters, LinkName};
 pub use multicast::{MulticastReceiver, send_multicast};
 pub use ping::{Ping, PingReport, RunningPing};
-pub use scan::{Host, scan_arp};
+pub use recording::{RecordedFrame, Recording};
+pub use scan::{Host, scan_arp, scan_echo};
 pub use sniffer::Sniffer;
 pub use stream::{Received, Stream, StreamId, StreamReceiver, StreamSpec};
 

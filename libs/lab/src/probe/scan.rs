@@ -22,10 +22,31 @@ pub async fn scan_arp(
     interface: &str,
     cidr: &str,
 ) -> Result<BTreeSet<Host>, LabError> {
-    let text = namespace
-        .run(["nmap", "-n", "-sn", "-PR", "-T5", "--max-retries", "1", "-e", interface, cidr])
-        .await?;
-    Ok(parse(&text))
+    scan(namespace, interface, cidr, &["-PR", "-T5"]).await
+}
+
+/// Looks for every address of a network by ARP and pings those that are found, with nmap and with
+/// the patience of the paper on L2S-CES; returns who answers.
+///
+/// # Errors
+/// nmap failed.
+pub async fn scan_echo(
+    namespace: &Namespace,
+    interface: &str,
+    cidr: &str,
+) -> Result<BTreeSet<Host>, LabError> {
+    let patience = ["--max-rtt-timeout", "500ms", "--initial-rtt-timeout", "250ms"];
+    scan(namespace, interface, cidr, &[&["-PE", "-T4"], &patience[..]].concat()).await
+}
+
+async fn scan(
+    namespace: &Namespace,
+    interface: &str,
+    cidr: &str,
+    options: &[&str],
+) -> Result<BTreeSet<Host>, LabError> {
+    let scan = ["nmap", "-n", "-sn", "--max-retries", "1", "-e", interface];
+    Ok(parse(&namespace.run(scan.iter().chain(options).chain([&cidr])).await?))
 }
 
 /// The scanning host itself may be reported too, without a MAC address.

@@ -1,10 +1,12 @@
+//! What is claimed, and whether it holds.
+
 use std::{fmt, process::ExitCode};
 
 use comfy_table::{Table, presets};
 
 /// What was claimed, and whether it held.
 #[derive(Default)]
-pub(super) struct Verdicts {
+pub(crate) struct Verdicts {
     verdicts: Vec<Verdict>,
 }
 
@@ -16,7 +18,7 @@ struct Verdict {
 
 impl Verdicts {
     /// Records a claim with the evidence for it, or against it.
-    pub(super) fn record(&mut self, claim: &str, result: Result<String, impl fmt::Display>) {
+    pub(crate) fn record(&mut self, claim: &str, result: Result<String, impl fmt::Display>) {
         let (holds, evidence) = match result {
             Ok(evidence) => (true, evidence),
             // With the causes, where there are any.
@@ -26,12 +28,12 @@ impl Verdicts {
     }
 
     /// Whether every claim held.
-    pub(super) fn all_hold(&self) -> bool {
+    pub(crate) fn all_hold(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.holds)
     }
 
     /// Success if every claim held.
-    pub(super) fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         if self.all_hold() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
