@@ -83,6 +83,14 @@ impl Atom {
         }
     }
 
+    /// The integer, if it is one.
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     fn to_json(&self) -> Json {
         match self {
             Self::String(text) => json!(text),
@@ -294,10 +302,7 @@ impl Row {
 
     /// The integer in a column; `None` if it is unset or something else.
     pub fn integer(&self, column: &str) -> Option<i64> {
-        match self.atom(column)? {
-            Atom::Integer(number) => Some(*number),
-            _ => None,
-        }
+        self.atom(column)?.as_integer()
     }
 
     /// The truth value in a column; `None` if it is unset or something else.
@@ -322,8 +327,17 @@ impl Row {
 
     /// The string that a column, a map of strings, has under a key.
     pub fn map_string(&self, column: &str, key: &str) -> Option<&str> {
+        self.map_atom(column, key)?.as_str()
+    }
+
+    /// The integer that a column, a map from strings to integers, has under a key.
+    pub fn map_integer(&self, column: &str, key: &str) -> Option<i64> {
+        self.map_atom(column, key)?.as_integer()
+    }
+
+    fn map_atom(&self, column: &str, key: &str) -> Option<&Atom> {
         match self.get(column)? {
-            Value::Map(map) => map.get(&Atom::from(key))?.as_str(),
+            Value::Map(map) => map.get(&Atom::from(key)),
             Value::Set(_) => None,
         }
     }

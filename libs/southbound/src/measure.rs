@@ -18,8 +18,21 @@ const PACKET_INS: &str = "l2sces_openflow_packet_ins_total";
 const LOST_PACKET_INS: &str = "l2sces_openflow_packet_ins_lost_total";
 const ERRORS: &str = "l2sces_openflow_errors_total";
 
-/// Describes what is measured.
+/// Describes what is measured, and begins at nothing: of a counter that appears with its first count,
+/// nobody sees that it grew.
 pub(crate) fn describe() {
+    gauge!(SESSIONS).increment(0.0);
+    for outcome in ["done", "failed"] {
+        counter!(HANDSHAKES, "outcome" => outcome).increment(0);
+    }
+    for command in ["add", "delete"] {
+        counter!(FLOW_MODS, "command" => command).increment(0);
+    }
+    for command in ["add", "modify", "delete"] {
+        counter!(GROUP_MODS, "command" => command).increment(0);
+        counter!(METER_MODS, "command" => command).increment(0);
+    }
+    counter!(LOST_PACKET_INS).increment(0);
     describe_gauge!(SESSIONS, "OpenFlow sessions with switches.");
     describe_counter!(HANDSHAKES, "Connections of would-be switches, by how the handshake ended.");
     describe_counter!(FLOW_MODS, "Flow modifications sent, by their command.");

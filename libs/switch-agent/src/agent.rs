@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use l2sces_ovsdb::{Address, Client, Operation};
+use l2sces_ovsdb::{Address, Client, Condition, Function, Operation, Outcome, Row, Value};
 use tokio::sync::RwLock;
 use tracing::info;
 
@@ -172,6 +172,18 @@ impl Agent {
 
     pub(crate) fn read<R>(&self, look: impl FnOnce(&l2sces_ovsdb::Tables) -> R) -> R {
         self.client.replica().read(look)
+    }
+
+    /// Reads columns of the agent's interfaces now: the replica has nothing that changes all the time.
+    pub(crate) async fn read_interfaces(&self, columns: &[&str]) -> Result<Vec<Row>, AgentError> {
+        let mark = Value::map([(marks::AGENT, self.identity.kind.as_str())]);
+        let condition = Condition::new("external_ids", Function::Includes, mark);
+        let columns = columns.iter().copied();
+        let select = Operation::select("Interface", [condition], columns);
+        match self.client.transact(&[select]).await?.pop() {
+            Some(Outcome::Rows(rows)) => Ok(rows),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Runs a transaction and waits until Open vSwitch has carried it out.

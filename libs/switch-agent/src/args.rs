@@ -87,6 +87,10 @@ pub struct AgentArgs {
     /// What forwards the bridge's frames
     #[arg(long, env = "L2SCES_DATAPATH_TYPE", value_name = "TYPE", default_value = "system")]
     pub datapath_type: DatapathType,
+    /// Most ports whose traffic is in the metrics, under the names of slice, network and port; 0: of
+    /// none, and no such name is in the metrics
+    #[arg(long, env = "L2SCES_METRICS_PORTS", value_name = "NUMBER", default_value_t = 512)]
+    pub metrics_ports: usize,
     /// Where and how gRPC is served. Open vSwitch uses the same certificate towards its OpenFlow
     /// controllers.
     #[command(flatten)]

@@ -20,6 +20,7 @@ mod error;
 mod grpc;
 mod locks;
 mod marks;
+mod measure;
 mod netlink;
 mod plan;
 mod port;

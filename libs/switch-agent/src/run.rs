@@ -8,7 +8,7 @@ use l2sces_proto::switch::v1::switch_service_server::SwitchServiceServer;
 use tonic::service::Routes;
 use tracing::info;
 
-use crate::{Agent, AgentArgs, AgentConfig, AgentKind, SwitchApi, TlsFiles};
+use crate::{Agent, AgentArgs, AgentConfig, AgentKind, SwitchApi, TlsFiles, measure::Traffic};
 
 /// Runs an agent until SIGTERM or SIGINT. The bridge stays as it is.
 ///
@@ -24,13 +24,16 @@ pub async fn run(kind: AgentKind, args: AgentArgs) -> anyhow::Result<()> {
         datapath_type: args.datapath_type,
         tls: tls_files(&args.server.tls).context("TLS files")?,
     })?;
+    let agent = Arc::new(agent);
+    let traffic = Traffic { agent: Arc::clone(&agent), most_ports: args.metrics_ports };
+    l2sces_telemetry::collect("switch", traffic);
     info!(%kind, bridge, "starting");
     let caller = match kind {
         AgentKind::Sps => Role::SdnController,
         AgentKind::Ned => Role::ScoProvider,
     };
     let access = Access::new().allow::<SwitchServiceServer<SwitchApi>>(&[caller, Role::Admin]);
-    let routes = Routes::new(SwitchServiceServer::new(SwitchApi::new(Arc::new(agent))));
+    let routes = Routes::new(SwitchServiceServer::new(SwitchApi::new(agent)));
     serve(&args.server, routes, access, shutdown_signal()).await?;
     Ok(())
 }
