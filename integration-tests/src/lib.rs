@@ -1,8 +1,10 @@
 //! Stories of the whole system, told with real parts: labs, driven through the API as an
 //! orchestrator would.
 
+pub mod dashboards;
 mod members;
 mod networks;
+pub mod prometheus;
 pub mod topology;
 mod traffic;
 mod world;

@@ -13,7 +13,7 @@ pub const LAB: &[&str] =
 
 /// What the probes and the stories of the system need besides.
 pub const PROBES: &[&str] =
-    &["bind9-dnsutils", "iperf3", "nmap", "python3-scapy", "tcpdump", "tshark"];
+    &["bind9-dnsutils", "iperf3", "nmap", "prometheus", "python3-scapy", "tcpdump", "tshark"];
 
 /// What the experiments of the paper need besides: iperf 2, which knows multicast.
 pub const PAPER: &[&str] = &["iperf"];
