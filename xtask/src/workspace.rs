@@ -48,6 +48,17 @@ pub(crate) fn target() -> Result<PathBuf> {
 pub(crate) fn cargo() -> Result<Command> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).env("CARGO_TARGET_DIR", target()?).kill_on_drop(true);
+    // What cargo told this program of its own package: build scripts that read that, as ring's does,
+    // would run again, and all that depends on them be compiled again, here and by the cargo outside
+    // in turn.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = |name: &str| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        if name.to_str().is_some_and(is_of_package) {
+            cargo.env_remove(name);
+        }
+    }
     Ok(cargo)
 }
 
