@@ -46,14 +46,24 @@ def read(directory, name):
 
 
 def h1_setup_time(directory):
-    ours = sorted(float(row["estimate_ms"]) for row in read(directory, "setup_time.csv"))
+    rows = read(directory, "setup_time.csv")
     paper = [
         (float(row["share"]), float(row["estimate_ms"]))
         for row in read(directory, "setup_time_published.csv")
     ]
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    shares = [(number + 1) / len(ours) for number in range(len(ours))]
-    axes.step([ours[0], *ours], [0, *shares], where="post", color=BLUE, label=f"l2sces ({len(ours)} runs)")
+    for column, style, label in [
+        ("estimate_from_provider_ms", {"color": BLUE}, "l2sces, from the request at the provider"),
+        (
+            "estimate_from_request_ms",
+            {"color": GREEN, "linestyle": "-."},
+            "l2sces, from the request of a user",
+        ),
+    ]:
+        ours = sorted(float(row[column]) for row in rows)
+        shares = [(number + 1) / len(ours) for number in range(len(ours))]
+        label += f" ({len(ours)} runs)"
+        axes.step([ours[0], *ours], [0, *shares], where="post", label=label, **style)
     axes.plot(
         [estimate for _, estimate in paper],
         [share for share, _ in paper],

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "these tasks talk to the person who runs them")]
 
 mod bench;
+mod calls;
 mod cli;
 mod demo;
 mod durations;

@@ -5,12 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use l2sces_lab::{Lab, Unit};
 
-use crate::usage::{self, Usage};
-
-/// The log filter of a lab whose calls are to be counted.
-pub(super) const LOG_FILTER: &str = "warn,l2sces_grpc=trace";
-/// What a server logs of every call that comes in, after the span that names the call.
-const CALL: &str = "call begins";
+use crate::{
+    calls,
+    usage::{self, Usage},
+};
 
 /// What a process used and did over a time.
 pub(super) struct Activity {
@@ -70,16 +68,13 @@ async fn statements(lab: &Lab) -> Result<BTreeMap<Unit, BTreeMap<String, i64>>> 
     Ok(statements)
 }
 
-/// The calls that a process has served, by method.
+/// How many calls a process has served, by method.
 fn calls(lab: &Lab, unit: &Unit) -> Result<BTreeMap<String, u64>> {
-    let mut calls = BTreeMap::new();
-    for line in lab.log(unit)?.lines().filter(|line| line.contains(CALL)) {
-        let method = line.split_once("rpc.method=").map_or("?", |(_, rest)| rest);
-        let end = method.find(|c: char| !c.is_ascii_alphanumeric() && c != '"');
-        let method = method[..end.unwrap_or(method.len())].trim_matches('"');
-        *calls.entry(method.to_owned()).or_default() += 1;
+    let mut counts = BTreeMap::new();
+    for call in calls::served(lab, unit)? {
+        *counts.entry(call.method).or_default() += 1;
     }
-    Ok(calls)
+    Ok(counts)
 }
 
 #[cfg(test)]

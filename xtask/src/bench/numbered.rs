@@ -8,8 +8,8 @@ use l2sces_model::MacAddress;
 use l2sces_proto::fabric::v1::{self as fabric, fabric_service_client::FabricServiceClient};
 use tonic::{Streaming, transport::Channel};
 
-use super::activity;
 use crate::{
+    calls,
     narrator::Narrator,
     networks::{self, Attached, Member, Networks, PATIENCE, PortName},
 };
@@ -30,7 +30,7 @@ pub(super) async fn lab_that_counts(
     narrator: &Narrator,
 ) -> Result<Lab> {
     let options = LabOptions {
-        log_filter: activity::LOG_FILTER.to_owned(),
+        log_filter: calls::LOG_FILTER.to_owned(),
         counts_statements: true,
         ..LabOptions::default()
     };

@@ -33,7 +33,16 @@ pub(super) struct Host {
 
 impl Testbed {
     pub(super) async fn up(binaries: &Path, narrator: &Narrator) -> Result<Self> {
-        let options = LabOptions { log_filter: "warn".to_owned(), ..LabOptions::default() };
+        Self::that_logs("warn", binaries, narrator).await
+    }
+
+    /// The same, with a log filter of its own.
+    pub(super) async fn that_logs(
+        log_filter: &str,
+        binaries: &Path,
+        narrator: &Narrator,
+    ) -> Result<Self> {
+        let options = LabOptions { log_filter: log_filter.to_owned(), ..LabOptions::default() };
         let lab = networks::lab(&TOPOLOGY.parse()?, binaries, narrator, options).await?;
         Ok(Self { networks: Networks::open(&lab)?, lab })
     }
