@@ -1,5 +1,6 @@
 //! Two tunnels of a node end at the wrong peers: that is found, and said of which; frames go on, for
-//! every label says whom it is for; and pods neither see nor forge the frames that found it.
+//! every label says whom it is for; and pods neither see nor forge the frames that found it. The
+//! node's agent mends it as soon as it can.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -74,6 +75,18 @@ async fn wire(world: &World, node: &str, [one, other]: [(&str, &str); 2]) -> Res
     Ok(())
 }
 
+/// Waits until the tunnels of a1 end at a2 and a3.
+async fn mended(world: &World, tunnels: &[String; 2]) -> Result<()> {
+    for (tunnel, peer) in tunnels.iter().zip(["a2", "a3"]) {
+        wait::holds(&format!("{tunnel} ends at {peer}"), LIMIT, || async {
+            let found = tunnel_to(world, "a1", peer).await.map_err(|error| error.to_string())?;
+            if found == *tunnel { Ok(()) } else { Err(found) }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Every pod sends every discovery frame that was seen, as it is and in its own name.
 async fn forge(members: &[Member], seen: &Sniffer) -> Result<()> {
     let genuine: Vec<_> = seen.frames().iter().filter_map(|it| discovery_frame(it)).collect();
@@ -109,7 +122,11 @@ async fn tunnels_that_end_at_the_wrong_peers_are_found_and_named() -> Result<()>
     let traffic = Traffic::among(&members, Duration::from_millis(20))?;
     traffic.settled().await?;
     let tunnels = [tunnel_to(&world, "a1", "a2").await?, tunnel_to(&world, "a1", "a3").await?];
-    wire(&world, "a1", [(&tunnels[0], "a3"), (&tunnels[1], "a2")]).await?;
+    // The agent would mend it.
+    let agent = Unit::SpsAgent("a1".to_owned());
+    world.lab.kill(&agent).await?;
+    let wrong = [(tunnels[0].as_str(), "a3"), (tunnels[1].as_str(), "a2")];
+    wire(&world, "a1", wrong).await?;
     let named = [
         (("a1", "a2"), format!("that a1 sends into {} come out at a3", tunnels[0])),
         (("a1", "a3"), format!("that a1 sends into {} come out at a2", tunnels[1])),
@@ -139,15 +156,13 @@ async fn tunnels_that_end_at_the_wrong_peers_are_found_and_named() -> Result<()>
     traffic.settled().await.context("by the wrong tunnels")?;
     traffic.nothing_twice()?;
 
-    // Whoever wires the tunnels anew has the agent do it.
-    let controller = Unit::SdnController("a".to_owned());
-    world.lab.kill(&controller).await?;
-    world.lab.start(&controller).await?;
+    world.lab.start(&agent).await?;
     world.slice_ready("s1").await?;
     traffic.settled().await.context("by the right tunnels")?;
-    for (tunnel, peer) in tunnels.iter().zip(["a2", "a3"]) {
-        ensure!(tunnel_to(&world, "a1", peer).await? == *tunnel, "{tunnel} is not mended");
-    }
+    mended(&world, &tunnels).await.context("when the agent is back")?;
+    wire(&world, "a1", wrong).await?;
+    mended(&world, &tunnels).await.context("while the agent is there")?;
+    traffic.settled().await.context("by tunnels that were mended at once")?;
     traffic.nothing_twice()?;
     forge(&members, &seen).await?;
     for (member, sniffer) in members.iter().zip(&watched) {

@@ -1,19 +1,21 @@
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use l2sces_ovsdb::{Address, Client, Condition, Function, Operation, Outcome, Row, Value};
+use l2sces_ovsdb::{Address, Client, Condition, Function, Operation, Outcome, Row, Tables, Value};
 use tokio::sync::RwLock;
 use tracing::info;
 
 use crate::{
-    AgentError, AgentKind, DatapathType, PortState, PortWatch, Switch, SwitchState,
+    AgentError, AgentKind, DatapathType, PortState, PortWatch, Switch, SwitchState, SwitchWatch,
+    bridge_watch::Applied,
     database::{self, Identity},
     locks::NamedLocks,
     marks,
     netlink::{Host, Links},
-    plan::{self, Wanted},
+    plan::{self, Plan, Wanted},
     warm::warm,
 };
 
@@ -65,8 +67,9 @@ pub struct Agent {
     pub(crate) host: Host,
     datapath_type: DatapathType,
     tls: Option<TlsFiles>,
-    /// Calls for ports share the bridge; calls for the bridge have it for themselves.
-    pub(crate) bridge: RwLock<()>,
+    /// How the bridge was made last, as far as this process did it. Calls for ports share the
+    /// bridge; calls for the bridge have it for themselves.
+    pub(crate) bridge: RwLock<Option<Applied>>,
     /// Calls for one port come one after the other.
     pub(crate) ports: NamedLocks,
 }
@@ -89,7 +92,7 @@ impl Agent {
             },
             datapath_type,
             tls,
-            bridge: RwLock::new(()),
+            bridge: RwLock::new(None),
             ports: NamedLocks::default(),
         })
     }
@@ -105,24 +108,21 @@ impl Agent {
     /// # Errors
     /// A name is somebody else's, there is no certificate for TLS, or the database failed.
     pub async fn apply_switch(&self, switch: &Switch) -> Result<SwitchState, AgentError> {
-        let _bridge = self.bridge.write().await;
-        match self.apply_switch_once(switch).await {
+        let mut applied = self.bridge.write().await;
+        // Until it is made, it is for whoever calls to try again.
+        *applied = None;
+        let state = match self.apply_switch_once(switch).await {
             // Decided anew, on what is in the database now.
             Err(error) if error.is_conflict() => self.apply_switch_once(switch).await,
             result => result,
-        }
+        }?;
+        *applied = Some(Applied { switch: switch.clone(), state: state.clone() });
+        Ok(state)
     }
 
     async fn apply_switch_once(&self, switch: &Switch) -> Result<SwitchState, AgentError> {
         self.check_connected()?;
-        let wanted = Wanted {
-            identity: &self.identity,
-            datapath_type: self.datapath_type,
-            switch,
-            tls: self.tls.as_ref(),
-            exists: &|path| Path::new(path).exists(),
-        };
-        let plan = self.read(|tables| plan::apply_switch(tables, &wanted))?;
+        let plan = self.read(|tables| self.plan(tables, switch))?;
         if plan.operations.is_empty() {
             // Whoever wrote what is there may not have waited.
             self.client.settle(PATIENCE).await?;
@@ -135,6 +135,28 @@ impl Agent {
         }
         self.read(|tables| SwitchState::read(tables, &self.identity))?
             .ok_or_else(|| AgentError::NoBridge(self.identity.bridge.clone()))
+    }
+
+    /// What is to be done to make the bridge as described.
+    fn plan(&self, tables: &Tables, switch: &Switch) -> Result<Plan, AgentError> {
+        let wanted = Wanted {
+            identity: &self.identity,
+            datapath_type: self.datapath_type,
+            switch,
+            tls: self.tls.as_ref(),
+            exists: &|path| Path::new(path).exists(),
+        };
+        plan::apply_switch(tables, &wanted)
+    }
+
+    /// Whether the bridge is still as it was made and as was answered then.
+    pub(crate) fn is_as(&self, applied: &Applied) -> bool {
+        self.read(|tables| {
+            let plan = self.plan(tables, &applied.switch);
+            let state = SwitchState::read(tables, &self.identity).ok().flatten();
+            plan.is_ok_and(|plan| plan.operations.is_empty())
+                && state.is_some_and(|state| state.links == applied.state.links)
+        })
     }
 
     /// The bridge as it is; `None` if there is none.
@@ -151,7 +173,8 @@ impl Agent {
     /// # Errors
     /// The database or the kernel failed.
     pub async fn delete_switch(&self) -> Result<(), AgentError> {
-        let _bridge = self.bridge.write().await;
+        let mut applied = self.bridge.write().await;
+        *applied = None;
         self.check_connected()?;
         let operations = self.read(|tables| plan::delete_switch(tables, &self.identity));
         if !operations.is_empty() {
@@ -170,7 +193,16 @@ impl Agent {
         Ok(PortWatch::new(self.client.replica(), self.identity.kind))
     }
 
-    pub(crate) fn read<R>(&self, look: impl FnOnce(&l2sces_ovsdb::Tables) -> R) -> R {
+    /// Reports the bridge as it is, and again whenever it is not as it was made last.
+    ///
+    /// # Errors
+    /// There is no connection to the database, so what exists is not known.
+    pub fn watch_switch(self: &Arc<Self>) -> Result<SwitchWatch, AgentError> {
+        self.check_connected()?;
+        Ok(SwitchWatch::new(Arc::clone(self)))
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Tables) -> R) -> R {
         self.client.replica().read(look)
     }
 

@@ -1,10 +1,10 @@
 //! One bridge of a node's Open vSwitch, owned through OVSDB and served by gRPC: all of the
 //! `sps-agent` and the `ned-agent` but the name.
 //!
-//! The agent keeps nothing: what it made is marked in the database (module `marks`) and
+//! The agent stores nothing: what it made is marked in the database (module `marks`) and
 //! found again after a restart, and only what is marked is ever changed or removed. Each call
 //! compares what is wanted with what is and applies the difference, so a call that was cut short at
-//! any point is completed by the next.
+//! any point is completed by the next. What others change afterwards is told to whoever watches.
 //!
 //! - `plan`, pure: the bridge as it is and as it is wanted → OVSDB operations.
 //! - `netlink`: virtual Ethernet pairs into network namespaces.
@@ -15,6 +15,7 @@
 
 mod agent;
 mod args;
+mod bridge_watch;
 mod database;
 mod error;
 mod grpc;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use agent::{Agent, AgentConfig, TlsFiles};
 pub use args::{AgentArgs, AgentKind, DatapathType};
+pub use bridge_watch::SwitchWatch;
 pub use error::AgentError;
 pub use grpc::SwitchApi;
 pub use netlink::NetlinkError;

@@ -6,8 +6,9 @@ mod support;
 
 use std::{net::UdpSocket, sync::Arc};
 
+use futures::StreamExt as _;
 use l2sces_proto::switch::v1::{
-    self as api, ApplySwitchRequest, DeleteSwitchRequest, GetSwitchRequest,
+    self as api, ApplySwitchRequest, DeleteSwitchRequest, GetSwitchRequest, WatchSwitchRequest,
     switch_service_server::SwitchService as _,
 };
 use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi, TlsFiles};
@@ -43,6 +44,17 @@ async fn get(agent: &SwitchApi) -> Option<api::SwitchState> {
 
 async fn delete(agent: &SwitchApi) {
     agent.delete_switch(Request::new(DeleteSwitchRequest {})).await.unwrap();
+}
+
+type SwitchWatch = <SwitchApi as api::switch_service_server::SwitchService>::WatchSwitchStream;
+
+async fn watch(agent: &SwitchApi) -> SwitchWatch {
+    agent.watch_switch(Request::new(WatchSwitchRequest {})).await.unwrap().into_inner()
+}
+
+async fn report(watch: &mut SwitchWatch) -> Option<api::SwitchState> {
+    let report = tokio::time::timeout(PATIENCE, watch.next()).await.expect("a report in time");
+    report.unwrap().unwrap().state
 }
 
 fn link(number: u8) -> api::TunnelLink {
@@ -113,6 +125,51 @@ fn a_bridge_is_made_as_described_and_found_again() {
         let state = apply(&restarted, &wanted).await.unwrap();
         let names: Vec<_> = state.links.iter().map(|link| link.interface_name.as_str()).collect();
         assert_eq!(names, ["l2v-3", "l2v-4"]);
+    });
+}
+
+#[test]
+fn what_others_change_of_the_bridge_is_reported() {
+    let node = Node::start();
+    node.block_on(async {
+        let sps = agent(&node, AgentKind::Sps).await;
+        let mut watch = watch(&sps).await;
+        assert_eq!(report(&mut watch).await, None, "there is none yet");
+        let trunk = api::Trunk {
+            interface_name: "l2t-sps".to_owned(),
+            peer_interface_name: "l2t-ned".to_owned(),
+        };
+        let wanted = api::Switch { links: vec![link(2), link(3)], trunk: Some(trunk), ..switch() };
+        apply(&sps, &wanted).await.unwrap();
+        let looks = || {
+            let columns = ["name", "type", "options", "bfd"].join(",");
+            let interfaces = node.vsctl([&format!("--columns={columns}"), "list", "interface"]);
+            let mut lines: Vec<_> = interfaces.lines().map(ToOwned::to_owned).collect();
+            lines.sort();
+            (lines, node.column("Bridge", "br-sps", "fail_mode"))
+        };
+        let as_wanted = looks();
+        for change in [
+            "set interface l2v-2 options:remote_ip=10.9.0.9",
+            "clear interface l2v-2 bfd",
+            "del-port l2v-3",
+            "del-port l2t-sps",
+            "set bridge br-sps fail_mode=standalone",
+            "set-controller br-sps tcp:127.0.0.1:6699",
+            "remove interface l2v-2 external_ids l2sces-agent",
+            "del-br br-sps",
+        ] {
+            node.vsctl(change.split(' '));
+            report(&mut watch).await;
+            if change.starts_with("remove") {
+                // It is no longer the agent's: it must go before the agent makes its own.
+                node.vsctl(["del-port", "l2v-2"]);
+                report(&mut watch).await;
+            }
+            apply(&sps, &wanted).await.unwrap();
+            assert_eq!(looks(), as_wanted, "after {change}");
+            assert_eq!(node.vsctl(["get-controller", "br-sps"]), "tcp:127.0.0.1:6653");
+        }
     });
 }
 

@@ -13,7 +13,7 @@ use l2sces_proto::{
         record_service_client::RecordServiceClient,
     },
     switch::v1::{
-        ApplySwitchRequest, DeleteSwitchRequest, Switch, SwitchState, WatchPortsRequest,
+        ApplySwitchRequest, DeleteSwitchRequest, Switch, SwitchState, WatchSwitchRequest,
         switch_service_client::SwitchServiceClient,
     },
 };
@@ -78,25 +78,19 @@ impl Agents for GrpcAgents {
         Ok(())
     }
 
-    async fn attend(&self, endpoint: &str, reached: impl FnOnce() + Send) -> DownstreamError {
+    async fn attend(&self, endpoint: &str, mut reported: impl FnMut() + Send) -> DownstreamError {
         let channel = match self.channel(endpoint) {
             Ok(channel) => channel,
             Err(error) => return error,
         };
         let mut client = SwitchServiceClient::new(channel.clone());
-        let mut ports = match client.watch_ports(WatchPortsRequest {}).await {
+        let mut bridge = match client.watch_switch(WatchSwitchRequest {}).await {
             Ok(response) => response.into_inner(),
             Err(status) => return failed(&channel, status),
         };
-        let mut reached = Some(reached);
         loop {
-            match ports.message().await {
-                // Which ports there are does not matter here; that the agent speaks does.
-                Ok(Some(_)) => {
-                    if let Some(reached) = reached.take() {
-                        reached();
-                    }
-                }
+            match bridge.message().await {
+                Ok(Some(_)) => reported(),
                 Ok(None) => return failed(&channel, Status::unavailable("the agent hung up")),
                 Err(status) => return failed(&channel, status),
             }

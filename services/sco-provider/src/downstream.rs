@@ -71,11 +71,12 @@ pub trait Agents: Send + Sync + 'static {
         &self,
         endpoint: &str,
     ) -> impl Future<Output = Result<(), DownstreamError>> + Send;
-    /// Stays in touch with the agent until that fails; calls `reached` once it answers.
+    /// Stays in touch with the agent until that fails; calls `reported` once it answers, and again
+    /// whenever the bridge is not as it was applied last.
     fn attend(
         &self,
         endpoint: &str,
-        reached: impl FnOnce() + Send,
+        reported: impl FnMut() + Send,
     ) -> impl Future<Output = DownstreamError> + Send;
 }
 

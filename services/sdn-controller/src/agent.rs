@@ -6,14 +6,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use l2sces_grpc::{Channel, DialError, Dialer};
 use l2sces_proto::switch::v1::{
     AnnouncePortRequest, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest,
     DeleteSwitchRequest, Port, PortState, Switch, SwitchState, WatchPortsRequest,
-    WatchPortsResponse, switch_service_client::SwitchServiceClient,
+    WatchPortsResponse, WatchSwitchRequest, WatchSwitchResponse,
+    switch_service_client::SwitchServiceClient,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// The sps-agents, each named by its endpoint. A status is an agent's answer, or says that it gave
 /// none.
@@ -36,6 +40,11 @@ pub(crate) trait Agents: Send + Sync {
         &self,
         endpoint: &str,
     ) -> Result<BoxStream<'static, Result<WatchPortsResponse, Status>>, Status>;
+    /// Reports the bridge, and again whenever it is not as it was applied last.
+    async fn watch_switch(
+        &self,
+        endpoint: &str,
+    ) -> Result<BoxStream<'static, Result<WatchSwitchResponse, Status>>, Status>;
 }
 
 /// Agents behind gRPC.
@@ -105,5 +114,20 @@ impl Agents for GrpcAgents {
     ) -> Result<BoxStream<'static, Result<WatchPortsResponse, Status>>, Status> {
         let response = self.client(endpoint)?.watch_ports(WatchPortsRequest {}).await?;
         Ok(response.into_inner().boxed())
+    }
+
+    async fn watch_switch(
+        &self,
+        endpoint: &str,
+    ) -> Result<BoxStream<'static, Result<WatchSwitchResponse, Status>>, Status> {
+        match self.client(endpoint)?.watch_switch(WatchSwitchRequest {}).await {
+            Ok(response) => Ok(response.into_inner().boxed()),
+            // It makes ports and bridges all the same.
+            Err(status) if status.code() == Code::Unimplemented => {
+                tracing::warn!(endpoint, "this sps-agent is too old to tell of a changed bridge");
+                Ok(stream::pending().boxed())
+            }
+            Err(status) => Err(status),
+        }
     }
 }

@@ -25,7 +25,7 @@ mod store;
 mod trunks;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use l2sces_controller::{AgeingTime, Engine, EngineConfig};
@@ -51,10 +51,6 @@ pub use config::Config;
 
 /// How many objects are reconciled at once. They mostly wait, for agents and switches.
 const WORKERS: usize = 64;
-
-/// How often nodes are looked at although nobody said that they changed: agents tell of ports that
-/// others have changed, but not of tunnels.
-const INSPECTION: Duration = Duration::from_secs(60);
 
 /// Runs the controller until the process is asked to end. Switches keep what they have then.
 ///
@@ -133,17 +129,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Reconciles what is woken, and nodes now and then.
+/// Reconciles what is woken.
 async fn work(queue: Queue<domain::Key>, reconciler: Arc<Reconciler>) {
-    let inspections = async {
-        loop {
-            tokio::time::sleep(INSPECTION).await;
-            reconciler.inspect_nodes();
-        }
-    };
     let reconcile = |key| {
         let reconciler = Arc::clone(&reconciler);
         async move { reconciler.reconcile(key).await }
     };
-    tokio::join!(l2sces_reconcile::run(queue, WORKERS, reconcile), inspections);
+    l2sces_reconcile::run(queue, WORKERS, reconcile).await;
 }

@@ -7,14 +7,14 @@ use l2sces_proto::{
         AnnouncePortRequest, AnnouncePortResponse, ApplyPortRequest, ApplyPortResponse,
         ApplySwitchRequest, ApplySwitchResponse, DeletePortRequest, DeletePortResponse,
         DeleteSwitchRequest, DeleteSwitchResponse, GetSwitchRequest, GetSwitchResponse, PortState,
-        SwitchState, TunnelLinkState, WatchPortsRequest, WatchPortsResponse,
-        switch_service_server::SwitchService,
+        SwitchState, TunnelLinkState, WatchPortsRequest, WatchPortsResponse, WatchSwitchRequest,
+        WatchSwitchResponse, switch_service_server::SwitchService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use super::parse;
-use crate::{Agent, PortChange, PortWatch};
+use crate::{Agent, PortChange, PortWatch, SwitchWatch};
 
 /// `l2sces.switch.v1.SwitchService` of an agent. Cheap to clone.
 #[derive(Clone)]
@@ -97,6 +97,25 @@ impl SwitchService for SwitchApi {
         let reports = stream::unfold(Some(watch), |watch| async { report(watch?).await });
         Ok(Response::new(Box::pin(reports)))
     }
+
+    type WatchSwitchStream =
+        Pin<Box<dyn Stream<Item = Result<WatchSwitchResponse, Status>> + Send + 'static>>;
+
+    async fn watch_switch(
+        &self,
+        _: Request<WatchSwitchRequest>,
+    ) -> Result<Response<Self::WatchSwitchStream>, Status> {
+        let watch = self.0.watch_switch()?;
+        Ok(Response::new(Box::pin(stream::unfold(watch, report_switch))))
+    }
+}
+
+/// The next report of a watch of the bridge, and the watch: there is always more.
+async fn report_switch(
+    mut watch: SwitchWatch,
+) -> Option<(Result<WatchSwitchResponse, Status>, SwitchWatch)> {
+    let state = watch.next().await.map(Into::into);
+    Some((Ok(WatchSwitchResponse { state }), watch))
 }
 
 /// The next report of a watch, and the watch if there may be more.

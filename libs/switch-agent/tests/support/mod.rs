@@ -203,7 +203,7 @@ impl Node {
         format!("unix:{}", self.path("db.sock"))
     }
 
-    pub fn vsctl<const N: usize>(&self, arguments: [&str; N]) -> String {
+    pub fn vsctl<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let mut command = Command::new("ovs-vsctl");
         output(command.arg(format!("--db={}", self.ovsdb())).arg("--timeout=20").args(arguments))
             .trim()

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Notices when agents come back, so that what they missed is sent to them at once and not when a
-/// back-off ends. One task for each gateway.
+/// back-off ends, and when others have changed their bridges. One task for each gateway.
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
     tasks: Mutex<HashMap<GatewayKey, Task>>,
@@ -27,7 +27,8 @@ struct Task {
 }
 
 impl Attendance {
-    /// Wakes a gateway whenever its agent at `endpoint` can be reached (again).
+    /// Wakes a gateway whenever its agent at `endpoint` can be reached (again), or has a bridge that
+    /// is not as it was made.
     pub(super) fn begin<A: Agents>(
         &self,
         key: &GatewayKey,

@@ -213,6 +213,12 @@ impl Board {
         self.lock().ports.get(key).is_some_and(|entry| !entry.deleting)
     }
 
+    /// Whether a port is to exist on this node.
+    pub(crate) fn wants_port_on(&self, key: &PortKey, node: &Name) -> bool {
+        let entries = self.lock();
+        entries.ports.get(key).is_some_and(|entry| !entry.deleting && entry.node == *node)
+    }
+
     /// What is known of a port.
     pub(crate) fn port_facts(&self, key: &PortKey) -> Option<PortFacts> {
         self.lock().ports.get(key).map(|entry| entry.facts.clone())

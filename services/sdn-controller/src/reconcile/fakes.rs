@@ -17,7 +17,7 @@ use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_proto::{
     resource::v1::ChangeKind,
     sco::v1::{Endpoint, EndpointKey, NetworkKey, WatchClusterResponse},
-    switch::v1::{Port, PortState, Switch, SwitchState, WatchPortsResponse},
+    switch::v1::{Port, PortState, Switch, SwitchState, WatchPortsResponse, WatchSwitchResponse},
 };
 use l2sces_reconcile::Queue;
 use tokio::sync::{Notify, mpsc};
@@ -107,6 +107,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 type PortWatcher = mpsc::Sender<Result<WatchPortsResponse, Status>>;
+type SwitchWatcher = mpsc::Sender<Result<WatchSwitchResponse, Status>>;
 
 #[derive(Default)]
 pub(crate) struct FakeAgents {
@@ -114,6 +115,7 @@ pub(crate) struct FakeAgents {
     switches: Mutex<BTreeMap<String, Switch>>,
     ports: Mutex<BTreeMap<(String, String), Port>>,
     watchers: Mutex<BTreeMap<String, PortWatcher>>,
+    switch_watchers: Mutex<BTreeMap<String, SwitchWatcher>>,
 }
 
 impl FakeAgents {
@@ -145,6 +147,20 @@ impl FakeAgents {
         lock(&self.ports).remove(&(endpoint.to_owned(), interface.to_owned()));
         let state = PortState { interface_name: interface.to_owned(), ..PortState::default() };
         self.tell(endpoint, ChangeKind::Deleted, state);
+    }
+
+    /// Somebody changes the bridge behind the agent's back.
+    pub(crate) fn lose_bridge(&self, endpoint: &str) {
+        lock(&self.switches).remove(endpoint);
+        if let Some(watcher) = lock(&self.switch_watchers).get(endpoint) {
+            // A watcher that has gone needs no news.
+            let _ = watcher.try_send(Ok(WatchSwitchResponse { state: None }));
+        }
+    }
+
+    /// The agent ends the watch of the bridge, as it does when it is stopped.
+    pub(crate) fn end_switch_watch(&self, endpoint: &str) {
+        lock(&self.switch_watchers).remove(endpoint);
     }
 
     /// An interface has an error, or is in order again.
@@ -233,6 +249,17 @@ impl Agents for FakeAgents {
         let kind = ChangeKind::Synced.into();
         sender.send(Ok(WatchPortsResponse { kind, state: None })).await.unwrap();
         lock(&self.watchers).insert(endpoint.to_owned(), sender);
+        Ok(ReceiverStream::new(receiver).boxed())
+    }
+
+    async fn watch_switch(
+        &self,
+        endpoint: &str,
+    ) -> Result<BoxStream<'static, Result<WatchSwitchResponse, Status>>, Status> {
+        self.script.call("agent.watch_switch", endpoint, || {}).await?;
+        let (sender, receiver) = mpsc::channel(64);
+        sender.send(Ok(WatchSwitchResponse::default())).await.unwrap();
+        lock(&self.switch_watchers).insert(endpoint.to_owned(), sender);
         Ok(ReceiverStream::new(receiver).boxed())
     }
 }

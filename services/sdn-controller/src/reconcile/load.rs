@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::Reconciler;
-use crate::{domain::Key, fabric::port_id, store::StoreError};
+use crate::{fabric::port_id, store::StoreError};
 
 impl Reconciler {
     /// Puts everything that is stored into the fabric, and wakes every object. What is being
@@ -49,11 +49,5 @@ impl Reconciler {
         tracing::info!(ports = ports.len(), "state loaded");
         self.store.keys().await?.into_iter().for_each(|key| self.queue.wake(key));
         Ok(())
-    }
-
-    /// Wakes every node.
-    pub(crate) fn inspect_nodes(&self) {
-        let keys = self.board.keys().into_iter();
-        keys.filter(|key| matches!(key, Key::Node(_))).for_each(|key| self.queue.wake(key));
     }
 }

@@ -1,13 +1,16 @@
-//! Follows what the nodes' agents say of their ports.
+//! Follows what the nodes' agents say of their ports and bridges.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use l2sces_model::Name;
-use l2sces_proto::{resource::v1::ChangeKind, switch::v1::PortState};
+use l2sces_proto::{
+    resource::v1::ChangeKind,
+    switch::v1::{PortState, WatchPortsResponse},
+};
 use l2sces_reconcile::Queue;
 use tokio::task::AbortHandle;
 use tonic::Status;
@@ -99,6 +102,14 @@ impl Drop for AgentWatches {
     }
 }
 
+/// What an agent tells.
+enum News {
+    /// Of a port.
+    Port(WatchPortsResponse),
+    /// The bridge is not, or may not be, as it was applied last.
+    Bridge,
+}
+
 /// Follows one agent.
 struct Follower {
     agents: Arc<dyn Agents>,
@@ -137,16 +148,31 @@ impl Follower {
 
     /// Follows one connection until it ends; answers why it did.
     async fn follow(&self) -> String {
-        let mut stream = match self.agents.watch_ports(&self.endpoint).await {
-            Ok(stream) => stream,
+        let watches = async {
+            // First the bridge: when all ports are known everything is looked at, and nothing that
+            // changes after that look is missed.
+            let bridge = self.agents.watch_switch(&self.endpoint).await?;
+            Ok((bridge, self.agents.watch_ports(&self.endpoint).await?))
+        };
+        let (bridge, ports) = match watches.await {
+            Ok(watches) => watches,
             Err(status) => return said(&status),
         };
+        // Either ends both.
+        let ended = || stream::iter([Err(Status::unavailable("the watch ended"))]);
+        let bridge = bridge.map(|report| report.map(|_| News::Bridge)).chain(ended());
+        let ports = ports.map(|report| report.map(News::Port)).chain(ended());
+        let mut news = stream::select(bridge, ports);
         let mut reported = BTreeMap::new();
         loop {
-            let response = match stream.next().await {
-                Some(Ok(response)) => response,
+            let response = match news.next().await {
+                Some(Ok(News::Port(response))) => response,
+                Some(Ok(News::Bridge)) => {
+                    self.queue.wake(Key::Node(self.node.clone()));
+                    continue;
+                }
                 Some(Err(status)) => return said(&status),
-                None => return "the watch ended".to_owned(),
+                None => return "the watches ended".to_owned(),
             };
             let synced = lock(&self.view).synced;
             match (response.kind(), response.state) {
@@ -178,6 +204,15 @@ impl Follower {
                 _ => view.ports.remove(&state.interface_name),
             }
         };
+        let is_left_over = kind == ChangeKind::Put
+            && state
+                .owner
+                .parse::<PortKey>()
+                .is_ok_and(|key| !self.board.wants_port_on(&key, &self.node));
+        if is_left_over {
+            // A call that was given up took place after all.
+            self.queue.wake(Key::Node(self.node.clone()));
+        }
         let Some(former) = former else { return };
         // A port that is being made is out of order for a moment, and one that is not made has been
         // reported to whoever asked for it: only a port that was in order needs another look.

@@ -155,6 +155,8 @@ impl Fabric for FakeFabric {
 pub(crate) struct FakeAgents {
     pub(crate) bridges: Arc<Mutex<HashMap<String, Switch>>>,
     pub(crate) outages: Arc<Mutex<HashMap<String, Outages>>>,
+    /// How often each bridge was changed by others.
+    pub(crate) intrusions: Arc<Mutex<HashMap<String, usize>>>,
     pub(crate) changed: Arc<Notify>,
     pub(crate) fuse: Arc<Fuse>,
 }
@@ -173,6 +175,17 @@ impl FakeAgents {
         outages.count += usize::from(down && !outages.down);
         outages.down = down;
         self.changed.notify_waiters();
+    }
+
+    /// Somebody removes a bridge behind the agent's back.
+    pub(crate) fn lose_bridge(&self, endpoint: &str) {
+        self.bridges.lock().unwrap().remove(endpoint);
+        *self.intrusions.lock().unwrap().entry(endpoint.to_owned()).or_default() += 1;
+        self.changed.notify_waiters();
+    }
+
+    fn intrusions_at(&self, endpoint: &str) -> usize {
+        self.intrusions.lock().unwrap().get(endpoint).copied().unwrap_or_default()
     }
 
     fn outages(&self, endpoint: &str) -> Outages {
@@ -212,16 +225,21 @@ impl Agents for FakeAgents {
         Ok(())
     }
 
-    async fn attend(&self, endpoint: &str, reached: impl FnOnce() + Send) -> DownstreamError {
+    async fn attend(&self, endpoint: &str, mut reported: impl FnMut() + Send) -> DownstreamError {
         let begun = self.outages(endpoint);
         if begun.down {
             return unavailable(endpoint);
         }
-        reached();
+        let mut intrusions = self.intrusions_at(endpoint);
+        reported();
         loop {
             let changed = self.changed.notified();
             if self.outages(endpoint).count != begun.count {
                 return unavailable(endpoint);
+            }
+            let now = self.intrusions_at(endpoint);
+            if std::mem::replace(&mut intrusions, now) != now {
+                reported();
             }
             changed.await;
         }

@@ -124,6 +124,37 @@ async fn an_interface_that_breaks_is_made_again_once() {
 }
 
 #[tokio::test]
+async fn a_bridge_that_others_change_is_made_again() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    let made = || world.agents.switch(N1).is_some();
+    let knows = || reconciler.watches.ports(&name("n1")).is_some();
+    run_until(&reconciler, || made() && knows()).await;
+    world.agents.lose_bridge(N1);
+    assert!(!made());
+    run_until(&reconciler, made).await;
+
+    // Nor is it missed after the agent was restarted.
+    world.agents.end_switch_watch(N1);
+    run_until(&reconciler, || !knows()).await;
+    run_until(&reconciler, knows).await;
+    world.agents.lose_bridge(N1);
+    run_until(&reconciler, made).await;
+}
+
+#[tokio::test]
+async fn a_port_that_appears_and_nobody_wants_is_removed() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    run_until(&reconciler, || reconciler.watches.ports(&name("n1")).is_some()).await;
+    world.agents.leave_behind(N1, "l2p-00000000000", "s1/blue/gone");
+    world.agents.report(N1, "l2p-00000000000", "");
+    run_until(&reconciler, || world.agents.interfaces().is_empty()).await;
+}
+
+#[tokio::test]
 async fn ports_that_nobody_wants_are_removed_when_the_agent_is_back() {
     let world = World::new().await;
     put_network(&world.store).await;
