@@ -1,5 +1,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,6 +17,13 @@ const MOST_HANDSHAKES: usize = 512;
 
 /// A client that has not finished TLS by then is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After how many seconds of silence the kernel asks a client's kernel for a sign of life, how often
+/// it asks again, and how many times: who is dead is noticed within half a minute, as is who does not
+/// take what is sent. A client of ours never is silent for so long, because it pings.
+const PROBE_AFTER: u32 = 20;
+const PROBE_INTERVAL: u32 = 5;
+const PROBES: u32 = 2;
 
 /// How long to wait when the process or the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,6 +79,7 @@ async fn handshake(
 ) -> io::Result<Connection> {
     // RPCs are small writes that somebody waits for.
     stream.set_nodelay(true)?;
+    notice_death(&stream)?;
     match tls {
         Some(tls) => Ok(Connection::tls(tls.accept(stream).await?, address)),
         None => {
@@ -79,4 +88,16 @@ async fn handshake(
             Ok(Connection::plaintext(stream, address))
         }
     }
+}
+
+/// Has the kernel close the connection of a client that is gone without a word: its watches would
+/// be kept for ever.
+fn notice_death(stream: &TcpStream) -> io::Result<()> {
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &PROBE_AFTER)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &PROBE_INTERVAL)?;
+    setsockopt(stream, sockopt::TcpKeepCount, &PROBES)?;
+    let longest = 1_000 * (PROBE_AFTER + PROBES * PROBE_INTERVAL);
+    setsockopt(stream, sockopt::TcpUserTimeout, &longest)?;
+    Ok(())
 }

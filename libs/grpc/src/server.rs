@@ -12,11 +12,6 @@ use crate::{
     measure::Methods, rpc_layer::RpcLayer,
 };
 
-/// How often a silent client is asked whether it is still there, and how long it may take to
-/// answer: a dead one is noticed within half a minute.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Longest that an RPC may take to begin its response, whatever the client says.
 const LONGEST_CALL: Duration = Duration::from_secs(60);
 
@@ -93,8 +88,6 @@ pub async fn serve_on(
     let methods = Methods::of(&access.services().collect::<Vec<_>>())?;
     let layer = RpcLayer { access: Arc::new(access), methods, shutdown: stopping.clone() };
     let served = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MOST_STREAMS)
         .timeout(LONGEST_CALL)
         .layer(layer)

@@ -31,8 +31,9 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
-            echo_interval: Duration::from_secs(5),
-            echo_misses: 3,
+            // A switch that asks for echoes itself, as ours do every 5 s, is not asked as well.
+            echo_interval: Duration::from_secs(10),
+            echo_misses: 1,
             reply_timeout: Duration::from_secs(60),
             reply_limit: 256 << 20,
         }

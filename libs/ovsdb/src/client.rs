@@ -29,8 +29,8 @@ pub struct Config {
     /// Longest message accepted, in bytes. The monitor's first has all of the monitored tables.
     pub max_message: usize,
     /// After this silence the server is asked whether it lives, and after as much again the
-    /// connection is given up.
-    pub probe_interval: Duration,
+    /// connection is given up. `None`: never.
+    pub probe_interval: Option<Duration>,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Longest pause between two attempts to connect.
@@ -38,14 +38,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// A database on a server, nothing monitored, and the usual limits: 64 MiB, 5 s, 10 s, 2 s.
+    /// A database on a server, nothing monitored, and the usual limits: 64 MiB, 5 s, 10 s, 2 s. A
+    /// server on a Unix socket is not probed: the kernel tells when it ends.
     pub fn new(address: Address, database: impl Into<String>) -> Self {
+        let may_vanish = matches!(address, Address::Tcp(_));
         Self {
             address,
             database: database.into(),
             tables: Vec::new(),
             max_message: 64 << 20,
-            probe_interval: Duration::from_secs(5),
+            probe_interval: may_vanish.then_some(Duration::from_secs(5)),
             request_timeout: Duration::from_secs(10),
             max_back_off: Duration::from_secs(2),
         }

@@ -46,7 +46,7 @@ pub(crate) struct Parameters<'a> {
     pub(crate) database: &'a str,
     pub(crate) tables: &'a [MonitoredTable],
     pub(crate) max_message: usize,
-    pub(crate) probe_interval: Duration,
+    pub(crate) probe_interval: Option<Duration>,
 }
 
 /// A byte stream to a server.
@@ -114,9 +114,9 @@ impl<'a> Connection<'a> {
             let may_send = self.synced
                 && self.unwritten.len() < MAX_UNWRITTEN
                 && self.pending.len() < MAX_PENDING;
-            let probe_at = self.heard + self.parameters.probe_interval;
+            let silences = if self.probed { 2 } else { 1 };
             let probe_at =
-                if self.probed { probe_at + self.parameters.probe_interval } else { probe_at };
+                self.parameters.probe_interval.map(|interval| self.heard + interval * silences);
             tokio::select! {
                 read = reader.read_buf(self.framer.buffer()) => {
                     if read? == 0 {
@@ -139,7 +139,9 @@ impl<'a> Connection<'a> {
                     }
                     None => return Ok(()),
                 },
-                () = tokio::time::sleep_until(probe_at) => self.probe()?,
+                () = tokio::time::sleep_until(probe_at.unwrap_or(self.heard)), if probe_at.is_some() => {
+                    self.probe()?;
+                }
             }
         }
     }

@@ -311,7 +311,7 @@ async fn a_silent_server_is_probed_and_given_up() {
     let socket = directory.path().join("db.sock");
     let server = tokio::spawn(silent_server(UnixListener::bind(&socket).unwrap(), ""));
     let mut config = config(&socket);
-    config.probe_interval = Duration::from_millis(50);
+    config.probe_interval = Some(Duration::from_millis(50));
     let client = Client::start(config);
     timeout(PATIENCE, client.connected()).await.unwrap();
     let unanswered = client.transact(&[Operation::comment("hello")]).await;
@@ -327,7 +327,7 @@ async fn the_probe_of_the_server_is_answered_and_garbage_ends_the_connection() {
     let asks = r#"{"id":"probe","method":"echo","params":["x"]}{"id":9,"method":"steal"}"#;
     let server = tokio::spawn(silent_server(UnixListener::bind(&socket).unwrap(), asks));
     let mut config = config(&socket);
-    config.probe_interval = Duration::from_millis(200);
+    config.probe_interval = Some(Duration::from_millis(200));
     let client = Client::start(config);
     let heard = timeout(PATIENCE, server).await.unwrap().unwrap();
     assert!(heard.contains(r#"{"error":null,"id":"probe","result":["x"]}"#), "{heard}");

@@ -5,11 +5,13 @@
 
 mod args;
 mod connect;
+mod liveness;
 mod measure;
 mod notifications;
 
 pub use args::PostgresArgs;
 pub use connect::{PostgresError, connect};
+pub use liveness::{PING_INTERVAL, ping};
 pub use notifications::{Notification, notifications};
 
 use std::time::Duration;

@@ -1,21 +1,15 @@
-use std::time::Duration;
-
 use backon::BackoffBuilder;
-use sqlx::{Executor, PgPool, postgres::PgListener};
+use sqlx::{Acquire, PgPool, postgres::PgListener};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
-use crate::backoff;
+use crate::{PING_INTERVAL, backoff, ping};
 
 /// Notifications that may wait to be received. One more is not queued but forgotten, and a
 /// [`Notification::Resync`] told instead.
 const CAPACITY: usize = 1_024;
-
-/// How often a silent connection is asked whether it is still there, and how long it may take.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What `NOTIFY` tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +96,7 @@ async fn forward(
                 }
             }
             () = sleep_until(next_ping) => {
-                timeout(PING_TIMEOUT, listener.execute("SELECT 1"))
-                    .await
-                    .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+                ping(listener.acquire().await?).await?;
                 next_ping = Instant::now() + PING_INTERVAL;
             }
         }

@@ -53,7 +53,7 @@ async fn watch(agent: &SwitchApi) -> SwitchWatch {
 }
 
 async fn report(watch: &mut SwitchWatch) -> Option<api::SwitchState> {
-    let report = tokio::time::timeout(PATIENCE, watch.next()).await.expect("a report in time");
+    let report = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap();
     report.unwrap().unwrap().state
 }
 

@@ -3,16 +3,25 @@
 //! A replica tells itself as soon as it has committed a change; the others learn of it from the
 //! database's notification. Being told twice, or of nothing, costs one look at the database.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use l2sces_postgres::Notification;
 use l2sces_reconcile::Queue;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::sleep,
+};
 
 use crate::{
     domain::{Key, Kind},
     store::Store,
 };
+
+/// Pause after a look at the database that failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Passes on what changed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,6 +37,8 @@ struct Shared {
     ports: watch::Sender<()>,
     /// The queue of the workers, while this replica leads.
     queue: Mutex<Option<Queue<Key>>>,
+    /// Told when the connection that listens was lost: others may be too.
+    interrupted: Notify,
 }
 
 /// What about a resource changed.
@@ -48,6 +59,7 @@ impl Default for Signals {
             networks: channel(),
             ports: channel(),
             queue: Mutex::new(None),
+            interrupted: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -82,10 +94,16 @@ impl Signals {
         *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner) = queue;
     }
 
+    /// Told when connections to the database may have been lost.
+    pub fn interrupted(&self) -> &Notify {
+        &self.shared.interrupted
+    }
+
     /// Passes on the database's notifications until there are no more.
     pub async fn relay(&self, store: &Store, mut notifications: mpsc::Receiver<Notification>) {
         while let Some(notification) = notifications.recv().await {
             let Notification::Payload(payload) = notification else {
+                self.shared.interrupted.notify_one();
                 self.look_at_everything(store).await;
                 continue;
             };
@@ -100,10 +118,14 @@ impl Signals {
         for kind in Kind::ALL {
             self.channel(kind).send_replace(());
         }
-        match store.unsettled().await {
-            Ok(keys) => self.wake(keys),
-            // The safety net of the workers comes round to it.
-            Err(error) => tracing::warn!(%error, "cannot look for changes that were missed"),
+        // Nobody else looks. Notifications wait meanwhile; if they are too many, there is another
+        // look.
+        loop {
+            match store.unsettled().await {
+                Ok(keys) => return self.wake(keys),
+                Err(error) => tracing::warn!(%error, "cannot look for changes that were missed"),
+            }
+            sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
         }
     }
 

@@ -3,7 +3,9 @@
 //! One replica at a time does so (see [`Leadership`]); the others serve the API and stand by. For
 //! each resource there is one function: it reads what is wanted and what is known to be, has the
 //! services downstream make up the difference, and writes the condition. It runs when somebody
-//! says that something changed, never by the clock but for a safety net.
+//! says that something changed, never by the clock: whoever may have missed what was said looks at
+//! everything once. Replicas do when they begin to lead and when the database's notifications were
+//! interrupted, those who follow a service when they have lost sight of it.
 
 mod cluster;
 mod finding;
@@ -30,11 +32,8 @@ use crate::{
 /// Resources that are worked on at a time. Most of the time they wait for a service.
 const WORKERS: usize = 256;
 
-/// How often the safety net looks for what was overlooked.
-const SAFETY_NET: Duration = Duration::from_secs(60);
-
-/// Rounds of the safety net between prunings: an hour.
-const PRUNE_EVERY: u32 = 60;
+/// Shortest time between two prunings.
+const PRUNE_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// How long a new resource may be on its way before it is written down what it waits for: most are
 /// ready much sooner, and each step written down would only hold up the next.
@@ -96,7 +95,7 @@ async fn serve_term(
         async move { worker.reconcile(key).await }
     });
     let error = tokio::select! {
-        error = leadership.lost() => Some(error),
+        error = leadership.lost(signals.interrupted()) => Some(error),
         () = work => None,
         () = worker.look_after() => None,
     };
@@ -129,30 +128,30 @@ impl Worker {
         Ok(Outcome::Done)
     }
 
-    /// Wakes what may have something left to do: at first, and then as a safety net. Every cluster
-    /// is woken at first, which makes this replica follow its controller; all that lies in it is
-    /// woken when that has told what it has.
+    /// Wakes what may have something left to do, and then forgets now and then what nobody needs
+    /// any more. For ever.
     async fn look_after(&self) {
-        let mut round: u32 = 0;
+        while let Err(error) = self.wake_all().await {
+            tracing::warn!(%error, "cannot look for what is left to do");
+            sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
+        let mut changes = Kind::ALL.map(|kind| self.signals.subscribe(kind));
         loop {
-            if let Err(error) = self.look_once(round).await {
-                tracing::warn!(%error, "cannot look for what is left to do");
-                sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
-                continue;
+            if let Err(error) = self.store.prune().await {
+                tracing::warn!(%error, "cannot forget what nobody needs any more");
             }
-            round = round.wrapping_add(1);
-            sleep(SAFETY_NET.mul_f64(rand::random_range(0.9..1.1))).await;
+            sleep(PRUNE_PAUSE).await;
+            // As long as nothing changes, there is no more of it.
+            let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
+            let _ = futures::future::select_all(changed).await;
         }
     }
 
-    async fn look_once(&self, round: u32) -> Result<(), StoreError> {
-        if round == 0 {
-            self.signals.wake(self.store.keys(&[Kind::Cluster]).await?);
-        }
+    /// Every cluster is woken, which makes this replica follow its controller; all that lies in it
+    /// is woken when that has told what it has.
+    async fn wake_all(&self) -> Result<(), StoreError> {
+        self.signals.wake(self.store.keys(&[Kind::Cluster]).await?);
         self.signals.wake(self.store.unsettled().await?);
-        if round.is_multiple_of(PRUNE_EVERY) {
-            self.store.prune().await?;
-        }
         Ok(())
     }
 

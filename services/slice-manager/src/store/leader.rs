@@ -1,18 +1,30 @@
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
-use tokio::time::{sleep, timeout};
+use l2sces_postgres::{PING_INTERVAL, ping};
+use sqlx::{PgConnection, error::DatabaseError, raw_sql};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use super::{Store, StoreError};
 
-/// How often a leader asks whether it still leads, and how long the answer may take.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Frees the lead of a holder that is gone without a word: its host no longer answers the probes of
+/// the database's kernel, for 15 s, or it is stuck and does not ping any more. Who waits for the lead
+/// is told after 30 s that there is none to be had, which shows that the database is still there.
+const SESSION: &str = "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 5; \
+                       set tcp_keepalives_count = 2; set tcp_user_timeout = '15s'; \
+                       set idle_in_transaction_session_timeout = '75s'; \
+                       set lock_timeout = '30s'";
 
-/// Pauses of a stand-by: short at first, because a process that was killed and started again only
-/// waits for Postgres to notice that the old one is gone.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long Postgres may take to say that there is no lead to be had.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// In a transaction that does not end. It reads nothing, so it keeps no dead row alive.
+const TAKE: &str = "begin; lock table leadership in exclusive mode";
+
+/// The error code `lock_not_available`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// The right to carry out what is desired, which one replica has at a time: a lock of a database
 /// session, so that it is free the moment its holder's connection is gone.
@@ -31,37 +43,38 @@ impl Leadership {
     /// The database fails.
     pub async fn win(store: &Store) -> Result<Self, StoreError> {
         let mut connection = store.pool().acquire().await?.detach();
-        // A holder whose host is gone, or that is stuck, says nothing any more.
-        sqlx::query("set idle_session_timeout = '15s'").execute(&mut connection).await?;
-        let mut pause = FIRST_PAUSE;
+        raw_sql(SESSION).execute(&mut connection).await?;
         loop {
-            // Trying again and again, rather than waiting in the database: a statement that waits
-            // keeps its snapshot, and with it every dead row of the database, alive.
-            let taken: bool = sqlx::query_scalar(
-                "select pg_try_advisory_lock(2, 'resource'::regclass::oid::int)",
-            )
-            .fetch_one(&mut connection)
-            .await?;
-            if taken {
-                return Ok(Self { connection });
-            }
-            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// Resolves when the lead is lost.
-    pub async fn lost(&mut self) -> StoreError {
-        loop {
-            sleep(PING_INTERVAL).await;
-            match timeout(PING_TIMEOUT, self.connection.ping()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error.into(),
+            let taken = timeout(WAIT_TIMEOUT, raw_sql(TAKE).execute(&mut connection)).await;
+            match taken {
+                Ok(Ok(_)) => return Ok(Self { connection }),
+                Ok(Err(error)) if is_lock_timeout(&error) => {
+                    raw_sql("rollback").execute(&mut connection).await?;
+                }
+                Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {
                     let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-                    return sqlx::Error::Io(late).into();
+                    return Err(sqlx::Error::Io(late).into());
                 }
             }
         }
     }
+
+    /// Resolves when the lead is lost, at once if there is reason for suspicion.
+    pub async fn lost(&mut self, suspicion: &Notify) -> StoreError {
+        loop {
+            tokio::select! {
+                () = sleep(PING_INTERVAL) => {}
+                () = suspicion.notified() => {}
+            }
+            if let Err(error) = ping(&mut self.connection).await {
+                return error.into();
+            }
+        }
+    }
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }

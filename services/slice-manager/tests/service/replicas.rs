@@ -29,6 +29,23 @@ async fn a_change_by_either_is_carried_out_once_and_seen_by_both() {
 }
 
 #[tokio::test]
+async fn a_lead_that_was_lost_with_its_connection_is_taken_again() {
+    let world = World::with_slice().await;
+    world.lose_connections().await;
+    world.until("a replica leads", async || leaders(&world).await == 1).await;
+}
+
+/// How many sessions have the right to carry out what is desired.
+async fn leaders(world: &World) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_locks where relation = 'leadership'::regclass and granted",
+    )
+    .fetch_one(&world.database)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
 async fn when_one_is_killed_the_other_takes_over() {
     let mut world = World::with_slice().await;
     let other = Manager::start(&world.url, &world.sco.endpoint()).await;

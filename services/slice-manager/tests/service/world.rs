@@ -202,6 +202,18 @@ impl World {
     }
 
     /// `kill -9`, and another process.
+    /// Ends every connection to the database but our own, as an administrator might.
+    pub(crate) async fn lose_connections(&self) {
+        let lost: i64 = sqlx::query_scalar(
+            "select count(*) filter (where pg_terminate_backend(pid, 10000)) \
+             from pg_stat_activity \
+             where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .fetch_one(&self.database)
+        .await
+        .unwrap();
+        assert!(lost >= 3, "{lost}");
+    }
     pub(crate) async fn restart(&mut self) {
         self.manager.kill();
         self.manager = Manager::start(&self.url, &self.sco.endpoint()).await;
