@@ -7,7 +7,7 @@ use l2sces_openflow::{Flow, Program};
 
 use crate::{
     Fabric, NetworkSpec, PortId, PortRole, PortSpec,
-    pipeline::{self, Trunk},
+    pipeline::{self, OfPlan, Trunk},
 };
 
 #[derive(Debug, Default)]
@@ -32,19 +32,11 @@ pub(crate) struct Region {
     pub(crate) is_learned: bool,
 }
 
-/// Where a network meets a switch, as far as it can be used.
-#[derive(Debug, Default)]
-struct Site {
-    access: BTreeSet<u32>,
-    trunk: Option<Trunk>,
-}
-
-/// Where an endpoint is.
-enum Location<'a> {
-    Access(&'a PortSpec),
-    Trunk(&'a PortSpec, Epoch),
-    /// Beyond a trunk, but there is none that leads there now.
-    OutOfReach,
+/// What a switch has of one of a network's plans.
+struct PlanPart {
+    frames: OfPlan,
+    /// Which part of the network it belongs to by this plan.
+    segment: u16,
 }
 
 impl Network {
@@ -65,21 +57,26 @@ impl Fabric {
     pub(crate) fn compile_member(&self, vni: Vni, at: DatapathId) -> Program {
         let mut program = Program::default();
         let Some(network) = self.networks.get(&vni) else { return program };
-        let epoch = self.epoch(network);
-        let Some(segment) = self.segment(network, at, epoch) else { return program };
         let Some(routes) = self.routes_of(network) else { return program };
-        let site = self.site(network, at, epoch);
-        let others = network
-            .sites
-            .keys()
-            .filter(|other| **other != at && self.segment(network, **other, epoch) == Some(segment))
-            .filter_map(|other| routes.group(*other));
-        program.put_flow(pipeline::flood(vni));
-        program.put_group(pipeline::local_group_of(vni, site.access));
-        program.put_group(pipeline::flood_group_of(vni, site.trunk, others, epoch));
-        put_flows(&mut program, pipeline::deliver(vni, site.trunk));
-        if let Some(trunk) = site.trunk {
-            put_flows(&mut program, pipeline::trunk(vni, trunk));
+        let parts = self.plan_parts(network, at);
+        if parts.is_empty() {
+            return program;
+        }
+        program.put_group(pipeline::local_group_of(vni, self.access_ports(network, at)));
+        program.put_flow(pipeline::deliver(vni));
+        for PlanPart { frames, segment } in parts {
+            let epoch = frames.epoch;
+            let others = network.sites.keys().filter(|other| {
+                **other != at && self.segment(network, **other, epoch) == Some(segment)
+            });
+            let others = others.filter_map(|other| routes.group(*other));
+            let trunk = self.trunk(network, at, epoch);
+            program.put_group(pipeline::flood_group_of(vni, trunk, others, epoch));
+            put_flows(&mut program, pipeline::flood(vni, frames));
+            if let Some(trunk) = trunk {
+                put_flows(&mut program, pipeline::trunk(vni, trunk));
+                program.put_flow(pipeline::deliver_to_trunk(vni, trunk));
+            }
         }
         program
     }
@@ -88,26 +85,32 @@ impl Fabric {
     pub(crate) fn compile_entry(&self, vni: Vni, mac: MacAddress, at: DatapathId) -> Program {
         let mut program = Program::default();
         let Some(network) = self.networks.get(&vni) else { return program };
-        let epoch = self.epoch(network);
-        let Some(segment) = self.segment(network, at, epoch) else { return program };
-        let Some(location) = self.locate(network, mac, segment, epoch) else { return program };
+        let parts = self.plan_parts(network, at);
         let group = |switch| self.routes_of(network)?.group(switch);
-        let flows = match location {
-            Location::Access(port) if port.switch == at => self
-                .leg(port)
-                .flatten()
-                .map(|port| vec![pipeline::local_destination(vni, mac, port)]),
-            Location::Access(port) => group(port.switch)
-                .map(|switch| vec![pipeline::remote_destination(vni, mac, switch)]),
-            Location::Trunk(port, epoch) if port.switch == at => self
-                .leg(port)
-                .flatten()
-                .map(|port| pipeline::trunk_destination(vni, mac, Trunk { port, epoch })),
-            Location::Trunk(port, epoch) => group(port.switch)
-                .map(|switch| pipeline::remote_trunk_destination(vni, mac, switch, epoch)),
-            Location::OutOfReach => Some(vec![pipeline::no_destination(vni, mac)]),
-        };
-        put_flows(&mut program, flows.into_iter().flatten());
+        if let Some(port) = self.access_to(network, mac) {
+            let flow = if port.switch == at {
+                let number = self.leg(port).flatten();
+                number.map(|number| pipeline::local_destination(vni, mac, number))
+            } else {
+                group(port.switch).map(|switch| pipeline::remote_destination(vni, mac, switch))
+            };
+            // Whatever plan a frame has come by, there is one way to an access port.
+            put_flows(&mut program, flow.filter(|_| parts.iter().any(|part| part.segment == 0)));
+            return program;
+        }
+        let Some(region) = network.regions.get(&mac) else { return program };
+        for PlanPart { frames, segment } in parts {
+            let flows = match self.trunk_towards(network, &region.name, segment, frames.epoch) {
+                Some(port) if port.switch == at => self
+                    .leg(port)
+                    .flatten()
+                    .map(|number| pipeline::trunk_destination(vni, mac, frames, number)),
+                Some(port) => group(port.switch)
+                    .map(|switch| pipeline::remote_trunk_destination(vni, mac, frames, switch)),
+                None => frames.is_current.then(|| vec![pipeline::no_destination(vni, mac)]),
+            };
+            put_flows(&mut program, flows.into_iter().flatten());
+        }
         program
     }
 
@@ -163,14 +166,31 @@ impl Fabric {
         holders.and_then(|holders| holders.first()) == Some(&port.id)
     }
 
-    /// The epoch of the network's trunks that are used: the highest of those that can be.
-    fn epoch(&self, network: &Network) -> Epoch {
-        let trunks = network.trunks.iter().filter_map(|id| self.ports.get(id));
-        let epochs = trunks.filter(|port| self.leg(port).is_some()).filter_map(trunk_epoch);
-        epochs.max().unwrap_or_default()
+    /// What a switch has of each of a network's plans that it has a part in.
+    fn plan_parts(&self, network: &Network, at: DatapathId) -> Vec<PlanPart> {
+        let trunks = || self.trunks(network);
+        let current = trunks().filter(|(_, is_current, _)| *is_current);
+        let current = current.map(|(epoch, ..)| epoch).max().unwrap_or_default();
+        let epochs: BTreeSet<Epoch> = trunks().map(|(epoch, ..)| epoch).chain([current]).collect();
+        let parts = epochs.into_iter().filter_map(|epoch| {
+            let segment = self.segment(network, at, epoch)?;
+            let frames = OfPlan { epoch, is_current: epoch == current };
+            Some(PlanPart { frames, segment })
+        });
+        parts.collect()
     }
 
-    /// The segment of a network that a switch has a part in.
+    /// The network's trunks that can be used: of which epoch, whether of the current plan, and the
+    /// ports.
+    fn trunks(&self, network: &Network) -> impl Iterator<Item = (Epoch, bool, &PortSpec)> {
+        let ports = network.trunks.iter().filter_map(|id| self.ports.get(id));
+        ports.filter(|port| self.leg(port).is_some()).filter_map(|port| match port.role {
+            PortRole::Trunk { epoch, is_current, .. } => Some((epoch, is_current, port)),
+            PortRole::Access { .. } => None,
+        })
+    }
+
+    /// The segment of a network that a switch has a part in, by the plan of an epoch.
     fn segment(&self, network: &Network, at: DatapathId, epoch: Epoch) -> Option<u16> {
         let ports = network.sites.get(&at)?.iter().filter_map(|id| self.ports.get(id));
         let segments = ports.filter_map(|port| match port.role {
@@ -181,55 +201,46 @@ impl Fabric {
         segments.max()
     }
 
-    fn site(&self, network: &Network, at: DatapathId, epoch: Epoch) -> Site {
-        let mut site = Site::default();
+    /// The access ports of a network on a switch, by their OpenFlow numbers.
+    fn access_ports(&self, network: &Network, at: DatapathId) -> BTreeSet<u32> {
         let ids = network.sites.get(&at).into_iter().flatten();
-        for port in ids.filter_map(|id| self.ports.get(id)) {
-            let Some(number) = self.leg(port).flatten() else { continue };
-            match port.role {
-                PortRole::Access { .. } => {
-                    site.access.insert(number);
-                }
-                PortRole::Trunk { epoch: of, .. } if of == epoch => {
-                    site.trunk = Some(Trunk { port: number, epoch });
-                }
-                PortRole::Trunk { .. } => {}
-            }
-        }
-        site
+        let ports = ids.filter_map(|id| self.ports.get(id));
+        let access = ports.filter(|port| matches!(port.role, PortRole::Access { .. }));
+        access.filter_map(|port| self.leg(port).flatten()).collect()
     }
 
-    /// Where an address is, seen from a segment.
-    fn locate<'a>(
-        &'a self,
-        network: &'a Network,
-        mac: MacAddress,
-        segment: u16,
-        epoch: Epoch,
-    ) -> Option<Location<'a>> {
+    /// The trunk of a switch in an epoch.
+    fn trunk(&self, network: &Network, at: DatapathId, epoch: Epoch) -> Option<Trunk> {
+        let mut own =
+            self.trunks(network).filter(|(of, _, port)| *of == epoch && port.switch == at);
+        let port = own.find_map(|(.., port)| self.leg(port).flatten())?;
+        Some(Trunk { port, epoch })
+    }
+
+    /// The access port that has an address, or behind which it was learned.
+    fn access_to(&self, network: &Network, mac: MacAddress) -> Option<&PortSpec> {
         let holders = network.addresses.get(&mac).into_iter().flatten();
         let learned = network.learned.get(&mac);
         let mut holders = holders.chain(learned).filter_map(|id| self.ports.get(id));
-        if let Some(port) = holders.find(|port| self.leg(port).is_some()) {
-            return (segment == 0).then_some(Location::Access(port));
-        }
-        let region = network.regions.get(&mac)?;
-        let trunks = network.trunks.iter().filter_map(|id| self.ports.get(id));
-        let leads_there = |port: &&PortSpec| match &port.role {
-            PortRole::Trunk { segment: of, epoch: in_epoch, regions } => {
-                *of == segment && *in_epoch == epoch && regions.contains(&region.name)
+        holders.find(|port| self.leg(port).is_some())
+    }
+
+    /// The trunk that leads to a region from a segment, by the plan of an epoch.
+    fn trunk_towards(
+        &self,
+        network: &Network,
+        region: &Name,
+        segment: u16,
+        epoch: Epoch,
+    ) -> Option<&PortSpec> {
+        let leads_there = |port: &PortSpec| match &port.role {
+            PortRole::Trunk { segment: of, regions, .. } => {
+                *of == segment && regions.contains(region)
             }
             PortRole::Access { .. } => false,
         };
-        let trunk = trunks.filter(leads_there).find(|port| self.leg(port).is_some());
-        Some(trunk.map_or(Location::OutOfReach, |trunk| Location::Trunk(trunk, epoch)))
-    }
-}
-
-fn trunk_epoch(port: &PortSpec) -> Option<Epoch> {
-    match port.role {
-        PortRole::Trunk { epoch, .. } => Some(epoch),
-        PortRole::Access { .. } => None,
+        let mut trunks = self.trunks(network).filter(|(of, ..)| *of == epoch);
+        trunks.find_map(|(.., port)| leads_there(port).then_some(port))
     }
 }
 

@@ -82,9 +82,10 @@ pub const fn local_group(vni: Vni) -> GroupId {
     GroupId(vni.get())
 }
 
-/// The group that hands a network's frame to everyone else, where it enters the fabric.
-pub const fn flood_group(vni: Vni) -> GroupId {
-    GroupId(1 << 30 | vni.get())
+/// The group that hands a network's frame of an epoch to everyone else, where it enters the fabric.
+/// Epochs that differ by 64 share it: plans that follow each other never do.
+pub const fn flood_group(vni: Vni, epoch: Epoch) -> GroupId {
+    GroupId(1 << 30 | (epoch.get() as u32 & 0x3f) << VNI_BITS | vni.get())
 }
 
 /// The group that leads towards one switch by the links of one slice. Its number names the switch
@@ -371,51 +372,61 @@ pub fn remote_destination(vni: Vni, mac: MacAddress, switch: GroupId) -> Flow {
     destination(entering(&of_network(vni)), vni, mac, actions)
 }
 
-/// The endpoint is behind the trunk of this switch. A frame that crossed another trunk before
-/// crosses this one only in the same epoch.
-pub fn trunk_destination(vni: Vni, mac: MacAddress, trunk: Trunk) -> Vec<Flow> {
-    from_epochs(trunk.epoch, |epoch| {
-        destination(of_epoch(vni, epoch), vni, mac, cross(vni, trunk, false).into())
-    })
+/// Frames of a plan: those of its epoch, and as long as it is the current one, also those that have
+/// crossed no trunk yet. Frames of another plan are never among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfPlan {
+    /// The plan's epoch.
+    pub epoch: Epoch,
+    /// Whether it is the current plan.
+    pub is_current: bool,
 }
 
-/// The endpoint is behind the trunk of another switch. Likewise.
+impl OfPlan {
+    fn flows(self, flow: impl Fn(Epoch) -> Flow) -> Vec<Flow> {
+        let new = Some(Epoch::NONE).filter(|_| self.is_current);
+        let own = Some(self.epoch).filter(|epoch| *epoch != Epoch::NONE);
+        new.into_iter().chain(own).map(flow).collect()
+    }
+}
+
+/// The endpoint is behind the trunk of this switch.
+pub fn trunk_destination(vni: Vni, mac: MacAddress, frames: OfPlan, port: u32) -> Vec<Flow> {
+    let trunk = Trunk { port, epoch: frames.epoch };
+    frames.flows(|from| destination(of_epoch(vni, from), vni, mac, cross(vni, trunk, false).into()))
+}
+
+/// The endpoint is behind the trunk of another switch.
 pub fn remote_trunk_destination(
     vni: Vni,
     mac: MacAddress,
+    frames: OfPlan,
     switch: GroupId,
-    epoch: Epoch,
 ) -> Vec<Flow> {
-    from_epochs(epoch, |from| {
-        let actions = send(vni, switch, false, epoch).into();
+    frames.flows(|from| {
+        let actions = send(vni, switch, false, frames.epoch).into();
         destination(entering(&of_epoch(vni, from)), vni, mac, actions)
     })
 }
 
-/// The endpoint cannot be reached now: its frames are dropped, for flooding them would only trouble
-/// others.
+/// The endpoint cannot be reached now by frames that have crossed no trunk yet: they are dropped,
+/// for flooding them would only trouble others. (Frames that have are dropped by the table's miss.)
 pub fn no_destination(vni: Vni, mac: MacAddress) -> Flow {
-    destination(of_network(vni), vni, mac, Vec::new())
+    destination(of_epoch(vni, Epoch::NONE), vni, mac, Vec::new())
 }
 
-/// For frames that have crossed no trunk yet, and for those of an epoch.
-fn from_epochs(epoch: Epoch, flow: impl Fn(Epoch) -> Flow) -> Vec<Flow> {
-    let mut flows = vec![flow(Epoch::NONE)];
-    if epoch != Epoch::NONE {
-        flows.push(flow(epoch));
-    }
-    flows
-}
-
-/// Frames to be flooded go to the network's group.
-pub fn flood(vni: Vni) -> Flow {
-    let actions = vec![Action::Group(flood_group(vni))];
-    network_flow(vni, FLOOD, of_network(vni), vec![Instruction::ApplyActions(actions)])
+/// Frames of a plan that are to be flooded go to its group.
+pub fn flood(vni: Vni, frames: OfPlan) -> Vec<Flow> {
+    frames.flows(|from| {
+        let actions = vec![Action::Group(flood_group(vni, frames.epoch))];
+        let instructions = vec![Instruction::ApplyActions(actions)];
+        network_flow(vni, FLOOD, of_epoch(vni, from), instructions)
+    })
 }
 
 /// Everyone else gets one copy: who is on this switch, who is behind its trunk, and each other
-/// switch with a part in the network. A frame never goes back by the port that it came in by
-/// (OpenFlow 1.3.5, section 5.6.1).
+/// switch with a part in the plan. A frame never goes back by the port that it came in by (OpenFlow
+/// 1.3.5, section 5.6.1).
 pub fn flood_group_of(
     vni: Vni,
     trunk: Option<Trunk>,
@@ -426,7 +437,7 @@ pub fn flood_group_of(
     let beyond = trunk.map(|trunk| Bucket::new(cross(vni, trunk, true).into()));
     let copy = |switch| Bucket::new(send(vni, switch, true, epoch).into());
     Group {
-        id: flood_group(vni),
+        id: flood_group(vni, epoch),
         kind: GroupKind::All,
         buckets: here.into_iter().chain(beyond).chain(others.into_iter().map(copy)).collect(),
     }
@@ -441,17 +452,19 @@ pub fn local_group_of(vni: Vni, ports: impl IntoIterator<Item = u32>) -> Group {
     }
 }
 
-/// A flooded frame from another switch goes to the endpoints of this one, and to its trunk if it is
-/// of the trunk's epoch: never to another switch again.
-pub fn deliver(vni: Vni, trunk: Option<Trunk>) -> Vec<Flow> {
-    let here = Action::Group(local_group(vni));
-    let to = |actions| vec![Instruction::ApplyActions(actions)];
-    let mut flows = vec![network_flow(vni, DELIVER, of_network(vni), to(vec![here.clone()]))];
-    if let Some(trunk) = trunk {
-        let actions = [here].into_iter().chain(cross(vni, trunk, true)).collect();
-        let mut flow = network_flow(vni, DELIVER, of_epoch(vni, trunk.epoch), to(actions));
-        flow.key.priority = PRIORITY_EPOCH;
-        flows.push(flow);
-    }
-    flows
+/// A flooded frame from another switch goes to the endpoints of this one, never to another switch
+/// again.
+pub fn deliver(vni: Vni) -> Flow {
+    let actions = vec![Action::Group(local_group(vni))];
+    network_flow(vni, DELIVER, of_network(vni), vec![Instruction::ApplyActions(actions)])
+}
+
+/// One of the trunk's epoch goes also to the trunk.
+pub fn deliver_to_trunk(vni: Vni, trunk: Trunk) -> Flow {
+    let here = [Action::Group(local_group(vni))];
+    let actions = here.into_iter().chain(cross(vni, trunk, true)).collect();
+    let instructions = vec![Instruction::ApplyActions(actions)];
+    let mut flow = network_flow(vni, DELIVER, of_epoch(vni, trunk.epoch), instructions);
+    flow.key.priority = PRIORITY_EPOCH;
+    flow
 }

@@ -127,9 +127,12 @@ pub enum PortRole {
         /// within a segment only: segments are joined elsewhere, beyond the trunks, and access
         /// ports are in segment 0.
         segment: u16,
-        /// The plan that the trunk belongs to: it takes frames of that epoch only. Of a network's
-        /// trunks only those of one epoch, the highest, are used.
+        /// The plan that the trunk belongs to: it takes frames of that epoch only. A network may
+        /// have trunks of several epochs, also on one switch.
         epoch: Epoch,
+        /// Whether frames that have crossed no trunk yet set out by the plan, and get its epoch. If
+        /// trunks of several epochs say so, the highest is taken; if none does, they do not set out.
+        is_current: bool,
         /// The regions whose endpoints are reached through the trunk, seen from this segment.
         regions: BTreeSet<Name>,
     },

@@ -37,10 +37,10 @@ pub enum Item {
     Handoff {
         /// The network's identifier.
         vni: Vni,
-        /// Whose frames the trunks take.
-        epoch: Epoch,
-        /// The nodes of the gateways, and the clusters that are reached through them.
-        gates: BTreeMap<Name, BTreeSet<Name>>,
+        /// By which its frames set out.
+        current: Crossing,
+        /// By which others are on their way, or soon will be.
+        other: Option<Crossing>,
     },
     /// There is an endpoint in another cluster.
     Endpoint {
@@ -49,6 +49,15 @@ pub enum Item {
         /// Its network's identifier.
         vni: Vni,
     },
+}
+
+/// A cluster's part of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// Whose frames the trunks take.
+    pub epoch: Epoch,
+    /// The nodes of the gateways, and the clusters that are reached through them.
+    pub gates: BTreeMap<Name, BTreeSet<Name>>,
 }
 
 /// An item, and whom it concerns.
@@ -99,8 +108,11 @@ mod tests {
             audience: audience.iter().map(|cluster| name(cluster)).collect(),
             item: Item::Handoff {
                 vni: Vni::try_from(vni).unwrap(),
-                epoch: Epoch::NONE.next(),
-                gates: BTreeMap::from([(name("n"), BTreeSet::from([name("z")]))]),
+                current: Crossing {
+                    epoch: Epoch::NONE.next(),
+                    gates: BTreeMap::from([(name("n"), BTreeSet::from([name("z")]))]),
+                },
+                other: None,
             },
         }))
     }

@@ -54,6 +54,25 @@ pub struct Failures {
     links: BTreeSet<(GatewayKey, GatewayKey)>,
 }
 
+/// What of a topology has not been heard of yet, and still has the benefit of the doubt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Doubts {
+    gateways: BTreeSet<GatewayKey>,
+    links: BTreeSet<(GatewayKey, GatewayKey)>,
+}
+
+impl Doubts {
+    /// Whether there are none: the rest works.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gateways.is_empty() && self.links.is_empty()
+    }
+
+    /// Whether it is not known that a link works.
+    pub(crate) fn concern_link(&self, link: &GatewayLink) -> bool {
+        self.links.iter().any(|(a, b)| (a, b) == (&link.a, &link.b))
+    }
+}
+
 impl Failures {
     /// Whether a gateway works.
     pub fn spares_gateway(&self, gateway: &GatewayKey) -> bool {
@@ -125,26 +144,53 @@ impl Health {
     /// What of a topology does not work now. What was never asked for before counts as new.
     pub(crate) fn failures(&self, topology: &Topology) -> Failures {
         let now = Instant::now();
-        let mut inner = self.lock();
-        let has_failed = |presence: &mut Presence| match presence {
+        let has_failed = |presence: Presence| match presence {
             Presence::Up => false,
-            Presence::Missing(since) => *since + self.grace <= now,
+            Presence::Missing(since) => since + self.grace <= now,
             Presence::Broken => true,
         };
-        let mut failures = Failures::default();
+        let (gateways, links) = self.select(topology, now, has_failed);
+        Failures { gateways, links }
+    }
+
+    /// What of a topology may work or not.
+    pub(crate) fn doubts(&self, topology: &Topology) -> Doubts {
+        let now = Instant::now();
+        let is_in_doubt = |presence: Presence| match presence {
+            Presence::Missing(since) => since + self.grace > now,
+            Presence::Up | Presence::Broken => false,
+        };
+        let (gateways, links) = self.select(topology, now, is_in_doubt);
+        Doubts { gateways, links }
+    }
+
+    /// The gateways and links of which something holds.
+    fn select(
+        &self,
+        topology: &Topology,
+        now: Instant,
+        holds: impl Fn(Presence) -> bool,
+    ) -> (BTreeSet<GatewayKey>, BTreeSet<(GatewayKey, GatewayKey)>) {
+        let mut inner = self.lock();
+        let known = inner.gateways.len() + inner.links.len();
+        let (mut gateways, mut links) = (BTreeSet::new(), BTreeSet::new());
         for gateway in &topology.gateways {
             let new = Presence::Missing(now);
-            if has_failed(inner.gateways.entry(gateway.datapath_id()).or_insert(new)) {
-                failures.gateways.insert(gateway.clone());
+            if holds(*inner.gateways.entry(gateway.datapath_id()).or_insert(new)) {
+                gateways.insert(gateway.clone());
             }
         }
         for GatewayLink { a, b, .. } in &topology.links {
             let ends = ends(a.datapath_id(), b.datapath_id());
-            if has_failed(inner.links.entry(ends).or_insert(Presence::Missing(now))) {
-                failures.links.insert((a.clone(), b.clone()));
+            if holds(*inner.links.entry(ends).or_insert(Presence::Missing(now))) {
+                links.insert((a.clone(), b.clone()));
             }
         }
-        failures
+        if inner.gateways.len() + inner.links.len() > known {
+            // Their grace may be the next to end.
+            self.changed.notify_one();
+        }
+        (gateways, links)
     }
 
     /// Waits until links are to be asked for, and failures may be others than before.

@@ -13,6 +13,7 @@
 pub mod board;
 mod clients;
 mod config;
+pub mod confirmations;
 pub mod domain;
 pub mod downstream;
 pub mod exchange;
@@ -36,9 +37,10 @@ use tonic::service::Routes;
 
 use clients::{GrpcAgents, GrpcNames};
 pub use config::Config;
+use confirmations::Confirmations;
 use grpc::{ExchangeApi, ScoApi};
 use health::Health;
-use reconcile::{Parts, Queues, Reconciler};
+use reconcile::{Pace, Parts, Queues, Reconciler};
 use status::StatusBoard;
 use store::{MIGRATIONS, Store};
 
@@ -64,6 +66,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let queues = Queues::default();
     let exchange = Arc::new(exchange::board());
     let status = Arc::new(StatusBoard::default());
+    let confirmations = Arc::new(Confirmations::default());
     let health = Arc::new(Health::new(Duration::from_secs(config.gateway_grace.into())));
     let reconciler = Reconciler::new(Parts {
         store: store.clone(),
@@ -74,6 +77,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         exchange: exchange.clone(),
         status: status.clone(),
         health: health.clone(),
+        confirmations: confirmations.clone(),
+        pace: Pace::default(),
         controllers: vec![config.openflow_advertise],
         bfd_interval_ms: config.bfd_interval,
     })?;
@@ -84,7 +89,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         status.clone(),
         engine,
     )))
-    .add_service(ExchangeServiceServer::new(ExchangeApi::new(store, queues, exchange)));
+    .add_service(ExchangeServiceServer::new(ExchangeApi::new(
+        store,
+        queues,
+        exchange,
+        confirmations,
+    )));
     let access = Access::new()
         .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Operator, Role::Admin])
         .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);

@@ -11,20 +11,22 @@ use crate::{
     board::{Board, Fact},
     domain::{Condition, Key, Reason, Trouble},
     fabric::port_key,
+    trunks::Trunks,
 };
 
 /// Runs until the engine ends.
 pub(crate) async fn take_in(
     mut events: mpsc::Receiver<Event>,
     board: Arc<Board>,
+    trunks: Arc<Trunks>,
     queue: Queue<Key>,
 ) {
     while let Some(event) = events.recv().await {
-        note(event, &board, &queue);
+        note(event, &board, &trunks, &queue);
     }
 }
 
-fn note(event: Event, board: &Board, queue: &Queue<Key>) {
+fn note(event: Event, board: &Board, trunks: &Trunks, queue: &Queue<Key>) {
     match event {
         Event::SwitchReady(id) => {
             board.set_switch(id, Ok(()));
@@ -47,7 +49,7 @@ fn note(event: Event, board: &Board, queue: &Queue<Key>) {
         }
         Event::PortState { id, ready, message } => {
             // A handoff is part of its network's state.
-            let Some(key) = port_key(&id) else { return };
+            let Some(key) = port_key(&id) else { return trunks.set_ready(id, ready) };
             let flows = Fact::from(condition(ready, Reason::WaitingForSwitch, message));
             board.change_port(&key, |facts| facts.flows = flows);
             if ready {

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use l2sces_grpc::Channel;
 use l2sces_model::Name;
 use l2sces_proto::sco::v1::{
-    ApplyEndpointRequest, DeleteEndpointRequest, Endpoint, EndpointKey, LeaseBlockRequest,
-    NetworkKey, ReleaseBlockRequest, WatchClusterRequest, WatchClusterResponse,
-    exchange_service_client::ExchangeServiceClient,
+    ApplyEndpointRequest, ConfirmHandoffsRequest, DeleteEndpointRequest, Endpoint, EndpointKey,
+    Handoff, LeaseBlockRequest, NetworkKey, ReleaseBlockRequest, WatchClusterRequest,
+    WatchClusterResponse, exchange_service_client::ExchangeServiceClient,
 };
 use tonic::Status;
 
@@ -28,6 +28,8 @@ pub(crate) trait Exchange: Send + Sync {
     async fn apply_endpoint(&self, endpoint: Endpoint) -> Result<(), Status>;
     /// Withdraws an endpoint.
     async fn delete_endpoint(&self, key: EndpointKey) -> Result<(), Status>;
+    /// Says that switches follow these handoffs.
+    async fn confirm_handoffs(&self, handoffs: Vec<Handoff>) -> Result<(), Status>;
     /// Reports handoffs and remote endpoints, then SYNCED, then changes.
     async fn watch_cluster(
         &self,
@@ -82,6 +84,12 @@ impl Exchange for GrpcExchange {
 
     async fn delete_endpoint(&self, key: EndpointKey) -> Result<(), Status> {
         self.client.clone().delete_endpoint(DeleteEndpointRequest { key: Some(key) }).await?;
+        Ok(())
+    }
+
+    async fn confirm_handoffs(&self, handoffs: Vec<Handoff>) -> Result<(), Status> {
+        let request = ConfirmHandoffsRequest { cluster: self.cluster.to_string(), handoffs };
+        self.client.clone().confirm_handoffs(request).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use l2sces_controller::{
     EndpointSpec, Engine, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
 };
-use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+use l2sces_model::{DatapathId, Epoch, InterfaceName, MacAddress, Name, Vni};
 
 use crate::domain::{NetworkKey, PortKey};
 
@@ -109,9 +109,16 @@ pub(crate) fn port_key(id: &PortId) -> Option<PortKey> {
     id.as_str().strip_prefix(PORT_PREFIX)?.parse().ok()
 }
 
-/// What the engine calls a network's port on the trunk of a gateway.
-pub(crate) fn handoff_id(network: &NetworkKey, node: &Name) -> PortId {
-    format!("handoff/{network}/{node}").into()
+const HANDOFF_PREFIX: &str = "handoff/";
+
+/// What the engine calls a network's port on the trunk of a gateway, for frames of an epoch.
+pub(crate) fn handoff_id(network: &NetworkKey, node: &Name, epoch: Epoch) -> PortId {
+    format!("{HANDOFF_PREFIX}{network}/{node}/{epoch}").into()
+}
+
+/// The slice that a handoff is of; none if it is a port.
+pub(crate) fn handoff_slice(id: &PortId) -> Option<Name> {
+    id.as_str().strip_prefix(HANDOFF_PREFIX)?.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -123,8 +130,10 @@ mod tests {
         let port: PortKey = "handoff/s/n".parse().unwrap();
         let network = NetworkKey { slice: "s".parse().unwrap(), name: "n".parse().unwrap() };
         assert_eq!(port_key(&port_id(&port)), Some(port.clone()));
-        let handoff = handoff_id(&network, &"g".parse().unwrap());
+        let handoff = handoff_id(&network, &"g".parse().unwrap(), Epoch::MAX);
         assert_eq!(port_key(&handoff), None);
         assert_ne!(port_id(&port), handoff);
+        assert_eq!(handoff_slice(&handoff), Some(network.slice));
+        assert_eq!(handoff_slice(&port_id(&port)), None);
     }
 }

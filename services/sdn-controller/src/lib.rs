@@ -93,10 +93,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queue: queue.clone(),
         watches: AgentWatches::new(Arc::clone(&agents), Arc::clone(&board), queue.clone()),
         uplink: Arc::clone(&uplink),
-        trunks,
+        trunks: Arc::clone(&trunks),
         tunnels: Tunnels::default(),
     });
-    let seeing = tokio::spawn(events::take_in(engine_events, Arc::clone(&board), queue.clone()));
+    let seeing = tokio::spawn(events::take_in(
+        engine_events,
+        Arc::clone(&board),
+        Arc::clone(&trunks),
+        queue.clone(),
+    ));
     // Before anybody can change it.
     reconciler.load().await?;
 
@@ -108,6 +113,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queue: queue.clone(),
         uplink,
         store: store.clone(),
+        trunks,
     };
     let watching = tokio::spawn(watch.run());
     let working = tokio::spawn(work(queue.clone(), Arc::clone(&reconciler)));

@@ -11,39 +11,79 @@ use l2sces_controller::{
 };
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_reconcile::Queue;
+use tokio::sync::Notify;
 
-use crate::{board::Board, domain::Key, fabric::Fabric};
+use crate::{
+    board::Board,
+    domain::Key,
+    fabric::{Fabric, handoff_slice},
+};
 
 /// The switches whose trunks networks use.
 #[derive(Debug, Default)]
 pub(crate) struct Trunks {
     handoffs: Mutex<BTreeMap<PortId, DatapathId>>,
+    /// Those by which frames pass.
+    ready: Mutex<BTreeSet<PortId>>,
+    changed: Notify,
 }
 
 impl Trunks {
     /// Whether a network uses the trunk of a switch.
     pub(crate) fn are_used(&self, switch: DatapathId) -> bool {
-        self.lock().values().any(|used| *used == switch)
+        lock(&self.handoffs).values().any(|used| *used == switch)
+    }
+
+    /// Whether a network of a slice uses the trunk of a switch.
+    pub(crate) fn are_used_by(&self, slice: &Name, switch: DatapathId) -> bool {
+        let handoffs = lock(&self.handoffs);
+        let mut users = handoffs.iter().filter(|(_, used)| **used == switch);
+        users.any(|(id, _)| handoff_slice(id).as_ref() == Some(slice))
+    }
+
+    /// Whether frames pass a handoff.
+    pub(crate) fn is_ready(&self, id: &PortId) -> bool {
+        lock(&self.ready).contains(id)
+    }
+
+    /// Takes note whether frames pass a handoff.
+    pub(crate) fn set_ready(&self, id: PortId, is_ready: bool) {
+        let mut ready = lock(&self.ready);
+        if is_ready {
+            ready.insert(id);
+        } else {
+            ready.remove(&id);
+        }
+        drop(ready);
+        self.changed.notify_one();
+    }
+
+    /// Waits until frames pass other handoffs than before.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Takes note of a handoff, or that there is none any more; answers with the switch that it has
     /// left.
     fn note(&self, id: &PortId, switch: Option<DatapathId>) -> Option<DatapathId> {
-        let mut handoffs = self.lock();
+        let mut handoffs = lock(&self.handoffs);
         let former = match switch {
             Some(switch) => handoffs.insert(id.clone(), switch),
-            None => handoffs.remove(id),
+            None => {
+                lock(&self.ready).remove(id);
+                handoffs.remove(id)
+            }
         };
         former.filter(|former| Some(*former) != switch)
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PortId, DatapathId>> {
-        self.handoffs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// A fabric whose trunks are watched: a node is woken when a network has left its trunk, which may
-/// have to go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fabric whose trunks are watched: a node is woken when the last network of a slice has left its
+/// trunk, which may have to go, or the node from the slice.
 pub(crate) struct WatchedTrunks {
     pub(crate) fabric: Arc<dyn Fabric>,
     pub(crate) trunks: Arc<Trunks>,
@@ -52,8 +92,9 @@ pub(crate) struct WatchedTrunks {
 }
 
 impl WatchedTrunks {
-    fn left(&self, switch: Option<DatapathId>) {
-        let unused = switch.filter(|switch| !self.trunks.are_used(*switch));
+    fn left(&self, id: &PortId, switch: Option<DatapathId>) {
+        let Some(slice) = handoff_slice(id) else { return };
+        let unused = switch.filter(|switch| !self.trunks.are_used_by(&slice, *switch));
         if let Some(node) = unused.and_then(|switch| self.board.node_of(switch)) {
             self.queue.wake(Key::Node(node));
         }
@@ -93,12 +134,12 @@ impl Fabric for WatchedTrunks {
         let (id, switch) = (spec.id.clone(), spec.switch);
         let former = self.trunks.note(&id, Some(switch));
         self.fabric.put_port(spec).await;
-        self.left(former);
+        self.left(&id, former);
     }
 
     async fn remove_port(&self, id: PortId) {
         self.fabric.remove_port(id.clone()).await;
-        self.left(self.trunks.note(&id, None));
+        self.left(&id, self.trunks.note(&id, None));
     }
 
     async fn put_endpoint(&self, spec: EndpointSpec) {

@@ -23,6 +23,7 @@ pub(crate) const TRUNK: u32 = 50;
 
 /// Which gateways a network uses, in which segment, and where each leads, seen from its cluster and
 /// seen from between the clusters.
+#[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) epoch: u8,
     pub(crate) gates: &'static [(u64, u16, &'static [&'static str], &'static [&'static str])],
@@ -45,6 +46,20 @@ pub(crate) const TOGETHER: Plan = Plan {
     epoch: 2,
     gates: &[(2, 0, &["b", "c"], &["a"]), (4, 0, &["a", "c"], &["b"]), (5, 0, &["a", "b"], &["c"])],
 };
+
+/// All meet at their other gateways than at first.
+pub(crate) const ASIDE: Plan = Plan {
+    epoch: 3,
+    gates: &[(1, 0, &["b", "c"], &["a"]), (3, 0, &["a", "c"], &["b"]), (6, 0, &["a", "b"], &["c"])],
+};
+
+/// The plans that switches follow: the current one, and perhaps another.
+pub(crate) type Plans = (Plan, Option<Plan>);
+
+/// How networks go over from one plan to the next: the plans after each step.
+pub(crate) fn steps(from: Plan, to: Plan) -> [Plans; 4] {
+    [(from, None), (from, Some(to)), (to, Some(from)), (to, None)]
+}
 
 fn interface(name: &str) -> InterfaceName {
     name.parse().unwrap()
@@ -101,16 +116,22 @@ fn mesh(switches: &[u64], pairs: &[(u64, u64)]) -> Fabric {
     fabric
 }
 
-fn put_trunk(fabric: &mut Fabric, switch: u64, segment: u16, epoch: u8, regions: &[&str]) {
+fn put_trunk(
+    fabric: &mut Fabric,
+    switch: u64,
+    (segment, epoch, is_current): (u16, u8, bool),
+    regions: &[&str],
+) {
     for network in NETWORKS {
         fabric.put_port(PortSpec {
-            id: format!("trunk/{network}/{switch}").into(),
+            id: format!("trunk/{network}/{switch}/{epoch}").into(),
             vni: vni(network),
             switch: id(switch),
             interface: interface("trunk"),
             role: PortRole::Trunk {
                 segment,
                 epoch: epoch.try_into().unwrap(),
+                is_current,
                 regions: names(regions),
             },
         });
@@ -130,8 +151,17 @@ fn put_endpoints(fabric: &mut Fabric, cluster: &str, gateways: [u64; 2]) {
     }
 }
 
-/// The programs of all switches under a plan.
-pub(crate) fn programs(plan: &Plan) -> BTreeMap<u64, Program> {
+/// The programs of all switches.
+pub(crate) type Programs = BTreeMap<u64, Program>;
+
+/// The programs of all switches that follow these plans.
+pub(crate) fn programs((current, other): Plans) -> Programs {
+    let gates = || {
+        let plans = [Some((current, true)), other.map(|other| (other, false))];
+        plans.into_iter().flatten().flat_map(|(plan, is_current)| {
+            plan.gates.iter().map(move |gate| (*gate, plan.epoch, is_current))
+        })
+    };
     let mut programs = BTreeMap::new();
     let mut add = |fabric: &Fabric, switches: &[u64]| {
         let program = |switch: &u64| (*switch, fabric.program(id(*switch)));
@@ -151,8 +181,10 @@ pub(crate) fn programs(plan: &Plan) -> BTreeMap<u64, Program> {
         for (other, peers) in CLUSTERS.iter().filter(|(other, _)| *other != cluster) {
             put_endpoints(&mut fabric, other, *peers);
         }
-        for (gateway, _, regions, _) in plan.gates.iter().filter(|it| gateways.contains(&it.0)) {
-            put_trunk(&mut fabric, *gateway, 0, plan.epoch, regions);
+        for ((gateway, _, regions, _), epoch, is_current) in gates() {
+            if gateways.contains(&gateway) {
+                put_trunk(&mut fabric, gateway, (0, epoch, is_current), regions);
+            }
         }
         add(&fabric, &gateways);
     }
@@ -161,8 +193,9 @@ pub(crate) fn programs(plan: &Plan) -> BTreeMap<u64, Program> {
     for (cluster, gateways) in CLUSTERS {
         put_endpoints(&mut between, cluster, gateways);
     }
-    for (gateway, segment, _, regions) in plan.gates {
-        put_trunk(&mut between, EDGE + gateway, *segment, plan.epoch, regions);
+    for ((gateway, segment, _, regions), epoch, _) in gates() {
+        // No frame sets out there.
+        put_trunk(&mut between, EDGE + gateway, (segment, epoch, false), regions);
     }
     add(&between, &edges);
     programs

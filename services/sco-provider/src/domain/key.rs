@@ -1,7 +1,7 @@
 use std::fmt;
 
 use l2sces_controller::PortId;
-use l2sces_model::{DatapathId, MacAddress, Name};
+use l2sces_model::{DatapathId, Epoch, MacAddress, Name};
 
 /// Names a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,9 +35,9 @@ pub struct NetworkKey {
 }
 
 impl NetworkKey {
-    /// Names the network's port on the trunk of a gateway.
-    pub fn gate_port(&self, gateway: &GatewayKey) -> PortId {
-        PortId::from(format!("gate/{self}/{gateway}"))
+    /// Names the network's port on the trunk of a gateway, for frames of an epoch.
+    pub fn gate_port(&self, gateway: &GatewayKey, epoch: Epoch) -> PortId {
+        PortId::from(format!("gate/{self}/{gateway}/{epoch}"))
     }
 }
 

@@ -10,7 +10,7 @@ mod version;
 
 pub use key::{EndpointKey, GatewayKey, Key, Kind, NetworkKey, ObjectKey};
 pub use object::{
-    ClusterEnd, ClusterLink, Endpoint, Gateway, Identity, Network, Slice, StoredEndpoint,
+    ClusterEnd, ClusterLink, Endpoint, Gateway, Identity, Leaving, Network, Slice, StoredEndpoint,
     StoredGateway, StoredNetwork, StoredSlice,
 };
 pub use topology::{GatewayLink, Topology, tunnel_interface};

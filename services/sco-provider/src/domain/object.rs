@@ -3,7 +3,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 use ipnet::IpNet;
 use l2sces_model::{MacAddress, Name, Vni};
 
-use super::{EndpointKey, GatewayKey, NetworkKey, Version, plan::Plan};
+use super::{EndpointKey, GatewayKey, NetworkKey, Version, plan::Succession};
 
 /// A gateway node, on which a ned-agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,12 +151,30 @@ pub struct StoredGateway {
 pub struct StoredSlice {
     /// What is wanted.
     pub slice: Slice,
+    /// What it was and is no more, as long as networks go by that.
+    pub leaving: Leaving,
     /// Names it in group numbers, for life.
     pub ordinal: u16,
     /// Counts the changes of its gateways and links.
     pub topology_version: i64,
     /// Its removal was asked for.
     pub deleting: bool,
+}
+
+/// Gateways and links that a slice has lost, and that its networks are leaving.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// The gateways.
+    pub gateways: Vec<GatewayKey>,
+    /// The links.
+    pub links: Vec<ClusterLink>,
+}
+
+impl Leaving {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.gateways.is_empty() && self.links.is_empty()
+    }
 }
 
 /// A network as stored.
@@ -169,7 +187,7 @@ pub struct StoredNetwork {
     /// Its removal was asked for.
     pub deleting: bool,
     /// How it crosses clusters.
-    pub plan: Plan,
+    pub plans: Succession,
     /// The version of its slice's topology.
     pub topology_version: i64,
     /// The version of its slice's topology that the plan was made for; none: there is no plan yet.

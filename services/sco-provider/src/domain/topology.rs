@@ -3,7 +3,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use l2sces_controller::{LinkEnd, LinkSpec};
 use l2sces_model::{InterfaceName, Name};
 
-use super::{GatewayKey, Slice};
+use super::{GatewayKey, Slice, StoredSlice};
 
 /// The gateways of a slice and the links between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,28 @@ impl Topology {
     /// Whether a cluster has a gateway.
     pub fn has_gateway_in(&self, cluster: &Name) -> bool {
         self.gateways.iter().any(|gateway| gateway.cluster == *cluster)
+    }
+}
+
+impl StoredSlice {
+    /// The gateways and links that its networks may still be using: those of the slice, as they are
+    /// now, and those that it has lost.
+    pub fn topology_in_use(&self) -> Topology {
+        let mut topology = Topology::from(&self.slice);
+        if self.leaving.is_empty() {
+            return topology;
+        }
+        let mut whole = self.slice.clone();
+        whole.gateways.extend(self.leaving.gateways.iter().cloned());
+        whole.links.extend(self.leaving.links.iter().cloned());
+        let whole = Topology::from(&whole);
+        let is_lost = |link: &GatewayLink| {
+            !topology.links.iter().any(|own| (&own.a, &own.b) == (&link.a, &link.b))
+        };
+        let lost: Vec<_> = whole.links.into_iter().filter(is_lost).collect();
+        topology.links.extend(lost);
+        topology.gateways = whole.gateways;
+        topology
     }
 }
 

@@ -4,16 +4,18 @@ use l2sces_grpc::peer;
 use l2sces_model::Name;
 use l2sces_pki::{Identity, Role};
 use l2sces_proto::sco::v1::{
-    ApplyEndpointRequest, ApplyEndpointResponse, DeleteEndpointRequest, DeleteEndpointResponse,
-    LeaseBlockRequest, LeaseBlockResponse, ReleaseBlockRequest, ReleaseBlockResponse,
-    WatchClusterRequest, WatchClusterResponse, exchange_service_server::ExchangeService,
+    ApplyEndpointRequest, ApplyEndpointResponse, ConfirmHandoffsRequest, ConfirmHandoffsResponse,
+    DeleteEndpointRequest, DeleteEndpointResponse, LeaseBlockRequest, LeaseBlockResponse,
+    ReleaseBlockRequest, ReleaseBlockResponse, WatchClusterRequest, WatchClusterResponse,
+    exchange_service_server::ExchangeService,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Messages, parse, present, status::refusal, watch::watch};
 use crate::{
+    confirmations::Confirmations,
     domain::Key,
-    exchange::{ExchangeBoard, seen_by},
+    exchange::{ExchangeBoard, ItemKey, seen_by},
     reconcile::Queues,
     store::Store,
 };
@@ -23,12 +25,18 @@ pub struct ExchangeApi {
     store: Store,
     queues: Queues,
     exchange: Arc<ExchangeBoard>,
+    confirmations: Arc<Confirmations>,
 }
 
 impl ExchangeApi {
     /// The service over these parts.
-    pub fn new(store: Store, queues: Queues, exchange: Arc<ExchangeBoard>) -> Self {
-        Self { store, queues, exchange }
+    pub fn new(
+        store: Store,
+        queues: Queues,
+        exchange: Arc<ExchangeBoard>,
+        confirmations: Arc<Confirmations>,
+    ) -> Self {
+        Self { store, queues, exchange, confirmations }
     }
 }
 
@@ -98,6 +106,26 @@ impl ExchangeService for ExchangeApi {
             seen_by(&cluster, change).map(|change| present::cluster_change(&change))
         });
         Ok(Response::new(messages))
+    }
+
+    async fn confirm_handoffs(
+        &self,
+        request: Request<ConfirmHandoffsRequest>,
+    ) -> Result<Response<ConfirmHandoffsResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let (cluster, networks) =
+            parse::request(|found| parse::confirmed_handoffs(found, &message))?;
+        authorize(caller.as_ref(), &cluster)?;
+        for (network, confirmed) in networks.into_iter().zip(&message.handoffs) {
+            let key = ItemKey::Handoff { network: network.clone(), cluster: cluster.clone() };
+            let Some(notice) = self.exchange.get(&key) else { continue };
+            if present::unsettled_handoff(&network, &notice).as_ref() == Some(confirmed) {
+                self.confirmations.note(&network, &cluster, notice);
+                self.queues.wake(Key::Network(network));
+            }
+        }
+        Ok(Response::new(ConfirmHandoffsResponse {}))
     }
 }
 

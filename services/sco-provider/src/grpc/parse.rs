@@ -298,6 +298,19 @@ pub(super) fn lease(
     Some(LeaseRequest { network: network?, cluster: cluster?, known_blocks, address: address? })
 }
 
+/// The cluster, and the network of each handoff.
+pub(super) fn confirmed_handoffs(
+    violations: &mut Violations,
+    message: &proto::ConfirmHandoffsRequest,
+) -> Option<(Name, Vec<NetworkKey>)> {
+    let cluster = name(violations, "cluster", &message.cluster);
+    let networks = message.handoffs.iter().enumerate().map(|(index, handoff)| {
+        network_key(violations, &format!("handoffs[{index}].network"), handoff.network.as_ref())
+    });
+    let networks: Option<Vec<_>> = networks.collect();
+    Some((cluster?, networks?))
+}
+
 pub(super) fn release(
     violations: &mut Violations,
     message: &proto::ReleaseBlockRequest,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use l2sces_model::Name;
+use l2sces_model::{Name, Vni};
 use l2sces_proto::{resource::v1::ChangeKind, sco::v1 as proto};
 
 use crate::{
     domain::{Endpoint, EndpointKey, GatewayKey, Identity, NetworkKey, ObjectKey, Version},
-    exchange::{ClusterChange, Item, ItemKey, Notice},
+    exchange::{ClusterChange, Crossing, Item, ItemKey, Notice},
     status::{ObjectState, Problem},
 };
 
@@ -90,17 +90,12 @@ fn endpoint(endpoint: &Endpoint) -> proto::Endpoint {
 pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchClusterResponse {
     use proto::watch_cluster_response::Change;
     let change = match &notice.item {
-        Item::Handoff { vni, epoch, gates } => {
+        Item::Handoff { vni, current, other } => {
             let network = match key {
                 ItemKey::Handoff { network, .. } => network,
                 ItemKey::Endpoint(key) => &key.network,
             };
-            Change::Handoff(proto::Handoff {
-                network: Some(network_key(network)),
-                vni: vni.get(),
-                epoch: epoch.get().into(),
-                gates: gates.iter().map(|(node, clusters)| gate(node, clusters)).collect(),
-            })
+            Change::Handoff(handoff(network, *vni, current, other.as_ref()))
         }
         Item::Endpoint { endpoint: remote, vni } => Change::Endpoint(proto::RemoteEndpoint {
             endpoint: Some(endpoint(remote)),
@@ -110,11 +105,38 @@ pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchCluster
     proto::WatchClusterResponse { kind: ChangeKind::Put.into(), change: Some(change) }
 }
 
-fn gate(node: &Name, clusters: &BTreeSet<Name>) -> proto::Gate {
-    proto::Gate {
+/// A handoff as the cluster is told of it, while its network has two plans.
+pub(super) fn unsettled_handoff(network: &NetworkKey, notice: &Notice) -> Option<proto::Handoff> {
+    match &notice.item {
+        Item::Handoff { vni, current, other: Some(other) } => {
+            Some(handoff(network, *vni, current, Some(other)))
+        }
+        _ => None,
+    }
+}
+
+fn handoff(
+    network: &NetworkKey,
+    vni: Vni,
+    current: &Crossing,
+    other: Option<&Crossing>,
+) -> proto::Handoff {
+    proto::Handoff {
+        network: Some(network_key(network)),
+        vni: vni.get(),
+        epoch: current.epoch.get().into(),
+        gates: gates(current),
+        other: other
+            .map(|other| proto::Crossing { epoch: other.epoch.get().into(), gates: gates(other) }),
+    }
+}
+
+fn gates(crossing: &Crossing) -> Vec<proto::Gate> {
+    let gate = |(node, clusters): (&Name, &BTreeSet<Name>)| proto::Gate {
         node: node.to_string(),
         clusters: clusters.iter().map(ToString::to_string).collect(),
-    }
+    };
+    crossing.gates.iter().map(gate).collect()
 }
 
 fn cluster_deleted(key: &ItemKey) -> proto::WatchClusterResponse {

@@ -59,9 +59,11 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             let (region, is_learned) = (key.cluster.clone(), key.learned.is_some());
             self.fabric.put_endpoint(EndpointSpec { vni, mac, region, is_learned }).await;
         }
-        let audience = network.listeners().into_iter().filter(|cluster| **cluster != key.cluster);
+        // Others may have come to listen meanwhile.
+        let audience = self.networks.get(&key.network).map(|network| network.audience(key));
+        let audience = audience.unwrap_or_else(|| network.audience(key));
         let item = Item::Endpoint { endpoint: endpoint.clone(), vni: network.vni };
-        let notice = Notice { audience: audience.cloned().collect(), item };
+        let notice = Notice { audience, item };
         self.exchange.put(ItemKey::Endpoint(key.clone()), notice);
         announced
     }

@@ -5,13 +5,17 @@ use crate::{
 };
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
-    /// Has slices reconciled of which other gateways or links work than before, for ever.
+    /// Has slices reconciled of which other gateways or links work than before, or are known to, for
+    /// ever.
     pub(super) async fn follow_health(&self) {
         loop {
             self.health.changed().await;
             self.health.take_in(&self.fabric.links().await);
             for (name, known) in self.slices.all() {
-                if self.health.failures(&known.topology) != known.failures {
+                let doubts = self.health.doubts(&known.topology);
+                if self.health.failures(&known.topology) != known.failures
+                    || doubts.is_empty() != known.doubts.is_empty()
+                {
                     self.queues.wake(Key::Slice(name));
                 }
             }

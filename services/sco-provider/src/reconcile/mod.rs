@@ -12,16 +12,20 @@ mod network;
 mod queues;
 mod restore;
 mod slice;
+mod succession;
 
 use std::sync::Arc;
 
 use l2sces_model::{InterfaceName, NED_TRUNK_INTERFACE, Name};
 use l2sces_reconcile::Outcome;
 use thiserror::Error;
+use tokio::time::Instant;
 
 pub use queues::Queues;
+pub use succession::Pace;
 
 use crate::{
+    confirmations::Confirmations,
     domain::{EndpointKey, GatewayKey, Key, NetworkKey},
     downstream::{Agents, DownstreamError, Fabric, Names},
     exchange::ExchangeBoard,
@@ -35,6 +39,7 @@ use gateway::AppliedSwitch;
 use known::Known;
 use network::KnownNetwork;
 use slice::KnownSlice;
+use succession::Progress;
 
 /// Why a run failed. It is repeated.
 #[derive(Debug, Error)]
@@ -71,6 +76,8 @@ pub struct Reconciler<F, A, N> {
     exchange: Arc<ExchangeBoard>,
     status: Arc<StatusBoard>,
     health: Arc<Health>,
+    confirmations: Arc<Confirmations>,
+    pace: Pace,
     controllers: Vec<String>,
     bfd_interval_ms: u32,
     trunk: InterfaceName,
@@ -80,6 +87,11 @@ pub struct Reconciler<F, A, N> {
     gateways: Known<GatewayKey, AppliedSwitch>,
     slices: Known<Name, Arc<KnownSlice>>,
     networks: Known<NetworkKey, Arc<KnownNetwork>>,
+    /// Those that are to be planned anew when it is known what of their slice works, and until when
+    /// they wait for that.
+    waiting: Known<NetworkKey, Instant>,
+    /// Of networks that go over to another plan.
+    progress: Known<NetworkKey, Progress>,
     endpoints: Known<EndpointKey, AnnouncedEndpoint>,
     /// Addresses that the engine knows and that were left to another endpoint to announce.
     handed_over: Known<AnnouncedEndpoint, ()>,
@@ -104,6 +116,10 @@ pub struct Parts<F, A, N> {
     pub status: Arc<StatusBoard>,
     /// Which gateways and links work.
     pub health: Arc<Health>,
+    /// What clusters have confirmed.
+    pub confirmations: Arc<Confirmations>,
+    /// How long networks that go over to another plan wait.
+    pub pace: Pace,
     /// The OpenFlow controllers that bridges are given, in Open vSwitch's notation.
     pub controllers: Vec<String>,
     /// How often the ends of a tunnel say that they are there, in milliseconds; 0: never.
@@ -125,6 +141,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             exchange: parts.exchange,
             status: parts.status,
             health: parts.health,
+            confirmations: parts.confirmations,
+            pace: parts.pace,
             controllers: parts.controllers,
             bfd_interval_ms: parts.bfd_interval_ms,
             trunk: NED_TRUNK_INTERFACE.parse()?,
@@ -132,6 +150,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             gateways: Known::default(),
             slices: Known::default(),
             networks: Known::default(),
+            waiting: Known::default(),
+            progress: Known::default(),
             endpoints: Known::default(),
             handed_over: Known::default(),
             records: Known::default(),
@@ -149,12 +169,12 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     /// Something that it depends on failed.
     pub async fn reconcile(&self, key: Key) -> Result<Outcome, ReconcileError> {
         let object = key.object();
-        let result = match key {
-            Key::Gateway(key) => self.reconcile_gateway(&key).await,
-            Key::Slice(name) => self.reconcile_slice(&name).await,
-            Key::Network(key) => self.reconcile_network(&key).await,
-            Key::Endpoint(key) => self.reconcile_endpoint(&key).await.map(|()| None),
-            Key::Name(key) => self.reconcile_name(&key).await.map(|()| None),
+        let result = match &key {
+            Key::Gateway(key) => self.reconcile_gateway(key).await,
+            Key::Slice(name) => self.reconcile_slice(name).await,
+            Key::Network(key) => self.reconcile_network(key).await,
+            Key::Endpoint(key) => self.reconcile_endpoint(key).await.map(|()| None),
+            Key::Name(key) => self.reconcile_name(key).await.map(|()| None),
         };
         if let Some(object) = object {
             let problem = match &result {
@@ -163,6 +183,10 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             };
             self.status.report(&object, problem);
         }
-        result.map(|_| Outcome::Done)
+        let pause = match &key {
+            Key::Network(key) => self.pause(key),
+            _ => None,
+        };
+        result.map(|_| pause.map_or(Outcome::Done, Outcome::After))
     }
 }

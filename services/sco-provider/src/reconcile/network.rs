@@ -4,17 +4,21 @@ use std::{
 };
 
 use futures::future::join_all;
-use l2sces_controller::{NetworkSpec, PortRole, PortSpec};
-use l2sces_model::{Name, Vni};
+use l2sces_controller::{NetworkSpec, PortId, PortRole, PortSpec};
+use l2sces_model::{Epoch, InterfaceName, Name, Vni};
 
-use super::{ReconcileError, Reconciler, slice::KnownSlice};
+use super::{
+    ReconcileError, Reconciler,
+    slice::KnownSlice,
+    succession::{Decision, decide},
+};
 use crate::{
     domain::{
-        GatewayKey, Key, NetworkKey, ObjectKey, StoredNetwork,
-        plan::{Plan, Planned, plan},
+        EndpointKey, Key, NetworkKey, ObjectKey, StoredNetwork,
+        plan::{Gate, Passage, Plan, Stage, Succession},
     },
     downstream::{Agents, Fabric, Names},
-    exchange::{Item, ItemKey, Notice},
+    exchange::{Crossing, Item, ItemKey, Notice},
     status::{Fact, Problem},
     store::NetworkRemoval,
 };
@@ -26,19 +30,63 @@ pub(super) struct KnownNetwork {
     /// The clusters that it spans.
     pub(super) clusters: Vec<Name>,
     /// How it crosses them.
-    plan: Plan,
+    plans: Succession,
 }
 
 impl KnownNetwork {
     /// The clusters that are told of endpoints: those that it spans, and those that it only crosses.
     pub(super) fn listeners(&self) -> BTreeSet<&Name> {
-        let gates = self.plan.gateways().filter(|(_, segment, _)| segment.is_some());
-        self.clusters.iter().chain(gates.map(|(gateway, ..)| &gateway.cluster)).collect()
+        self.clusters.iter().chain(self.crossed_clusters()).collect()
+    }
+
+    /// The clusters in which it uses trunks.
+    pub(super) fn crossed_clusters(&self) -> BTreeSet<&Name> {
+        let plans = self.plans.former().into_iter().chain([self.plans.latest()]);
+        let gates = plans.flat_map(Plan::gateways).filter(|(_, segment, _)| segment.is_some());
+        gates.map(|(gateway, ..)| &gateway.cluster).collect()
     }
 
     /// Whether endpoints of the network can have others in another cluster.
     pub(super) fn crosses_clusters(&self) -> bool {
         self.clusters.len() > 1
+    }
+
+    /// The other clusters that are told of an endpoint.
+    pub(super) fn audience(&self, key: &EndpointKey) -> Vec<Name> {
+        let listeners = self.listeners().into_iter();
+        listeners.filter(|cluster| **cluster != key.cluster).cloned().collect()
+    }
+
+    /// Its ports on the trunks of gateways. No frame sets out between clusters.
+    fn ports(&self, key: &NetworkKey, trunk: &InterfaceName) -> BTreeMap<PortId, PortSpec> {
+        let passages = self.plans.passages(&self.clusters).into_iter();
+        let gates = passages
+            .flat_map(|Passage { epoch, gates }| gates.into_iter().map(move |gate| (epoch, gate)));
+        let port = |(epoch, gate): (Epoch, Gate)| PortSpec {
+            id: key.gate_port(&gate.gateway, epoch),
+            vni: self.vni,
+            switch: gate.gateway.datapath_id(),
+            interface: trunk.clone(),
+            role: PortRole::Trunk {
+                segment: gate.segment,
+                epoch,
+                is_current: false,
+                regions: gate.inward,
+            },
+        };
+        gates.map(port).map(|port| (port.id.clone(), port)).collect()
+    }
+
+    /// The ports without which it is not as wanted: all but those of a plan that is being left.
+    fn needed_ports(&self, key: &NetworkKey) -> Vec<Fact> {
+        let (latest, former) = (self.plans.latest(), self.plans.former());
+        let is_current = self.plans.stage() == Stage::Preparing;
+        let plans = former.filter(|_| is_current).into_iter().chain([latest]);
+        let ports = plans.flat_map(|plan| {
+            let gates = plan.gateways().filter(|(_, segment, _)| segment.is_some());
+            gates.map(|(gateway, ..)| key.gate_port(gateway, plan.epoch()))
+        });
+        ports.map(Fact::Port).collect()
     }
 }
 
@@ -57,49 +105,70 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         }
     }
 
-    /// Tells the clusters, the engine and the watchers of a network. Its plan must have been stored.
+    /// Tells the clusters, the engine and the watchers of a network. Its plans must have been stored.
     /// Returns whether its endpoints are concerned.
-    pub(super) async fn admit_network(&self, stored: &StoredNetwork) -> bool {
+    pub(super) async fn admit_network(
+        &self,
+        stored: &StoredNetwork,
+    ) -> Result<bool, ReconcileError> {
         let key = &stored.network.key;
         let known = Arc::new(KnownNetwork {
             vni: stored.identity.vni,
             clusters: stored.network.clusters.clone(),
-            plan: stored.plan.clone(),
+            plans: stored.plans.clone(),
         });
-        let ports = known.plan.gateways().filter(|(_, segment, _)| segment.is_some());
         self.status.expect(
             &ObjectKey::Network(key.clone()),
             &stored.network.version,
             Some(stored.identity),
-            ports.map(|(gateway, ..)| Fact::Port(key.gate_port(gateway))).collect(),
+            known.needed_ports(key),
         );
         let former = self.networks.insert(key, known.clone());
-        self.tell_clusters(key, former.as_deref(), &known);
-        if let Some(former) = &former {
-            self.close_gates(key, former, &known.plan).await;
+        let has_others =
+            former.as_ref().is_some_and(|former| former.listeners() != known.listeners());
+        if has_others {
+            self.tell_listeners(key, &known).await?;
         }
+        self.tell_clusters(key, former.as_deref(), &known);
         self.open_gates(key, &known).await;
-        former.is_none_or(|former| {
-            former.clusters != known.clusters || former.listeners() != known.listeners()
-        })
+        if let Some(former) = &former {
+            self.close_gates(key, former, &known).await;
+        }
+        Ok(has_others || former.is_none_or(|former| former.clusters != known.clusters))
     }
 
-    /// Tells each cluster of its own part of the plan.
-    fn tell_clusters(&self, key: &NetworkKey, former: Option<&KnownNetwork>, known: &KnownNetwork) {
-        let mut clusters: BTreeMap<Name, BTreeMap<Name, BTreeSet<Name>>> = BTreeMap::new();
-        for gate in known.plan.gates(&known.clusters) {
-            let GatewayKey { cluster, node } = gate.gateway;
-            clusters.entry(cluster).or_default().insert(node, gate.outward);
-        }
-        let item_key = |cluster: Name| ItemKey::Handoff { network: key.clone(), cluster };
-        let lost = former.iter().flat_map(|former| former.plan.gateways());
-        for (GatewayKey { cluster, .. }, ..) in lost {
-            if !clusters.contains_key(cluster) {
-                self.exchange.remove(&item_key(cluster.clone()));
+    /// Tells clusters of the endpoints that are known, before they are told that they carry frames
+    /// to them.
+    async fn tell_listeners(
+        &self,
+        key: &NetworkKey,
+        known: &KnownNetwork,
+    ) -> Result<(), ReconcileError> {
+        for endpoint in self.store.endpoints_of(key).await? {
+            let item = ItemKey::Endpoint(endpoint);
+            if let (ItemKey::Endpoint(endpoint), Some(notice)) = (&item, self.exchange.get(&item)) {
+                let (audience, told) = (known.audience(endpoint), notice.item.clone());
+                self.exchange.put(item, Notice { audience, item: told });
             }
         }
-        for (cluster, gates) in clusters {
-            let item = Item::Handoff { vni: known.vni, epoch: known.plan.epoch(), gates };
+        Ok(())
+    }
+
+    /// Tells each cluster of its own part of the plans.
+    fn tell_clusters(&self, key: &NetworkKey, former: Option<&KnownNetwork>, known: &KnownNetwork) {
+        let item_key =
+            |cluster: &Name| ItemKey::Handoff { network: key.clone(), cluster: cluster.clone() };
+        let passages = known.plans.passages(&known.clusters);
+        let crossed = known.crossed_clusters();
+        for cluster in former.iter().flat_map(|former| former.crossed_clusters()) {
+            if !crossed.contains(cluster) {
+                self.exchange.remove(&item_key(cluster));
+            }
+        }
+        for cluster in crossed {
+            let mut crossings = passages.iter().map(|passage| crossing(passage, cluster));
+            let Some(current) = crossings.next() else { continue };
+            let item = Item::Handoff { vni: known.vni, current, other: crossings.next() };
             let notice = Notice { audience: vec![cluster.clone()], item };
             self.exchange.put(item_key(cluster), notice);
         }
@@ -107,31 +176,17 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     async fn open_gates(&self, key: &NetworkKey, known: &KnownNetwork) {
         let network = NetworkSpec { vni: known.vni, slice: key.slice.clone() };
-        let gates = known.plan.gates(&known.clusters);
-        let ports = gates.into_iter().map(|gate| {
-            self.fabric.put_port(PortSpec {
-                id: key.gate_port(&gate.gateway),
-                vni: known.vni,
-                switch: gate.gateway.datapath_id(),
-                interface: self.trunk.clone(),
-                role: PortRole::Trunk {
-                    segment: gate.segment,
-                    epoch: known.plan.epoch(),
-                    regions: gate.inward,
-                },
-            })
-        });
+        let ports = known.ports(key, &self.trunk).into_values();
         // Side by side: each waits for its switches.
-        tokio::join!(self.fabric.put_network(network), join_all(ports));
+        let opening = join_all(ports.map(|port| self.fabric.put_port(port)));
+        tokio::join!(self.fabric.put_network(network), opening);
     }
 
     /// Closes the gates that are not in `kept`; returns when the switches have confirmed it.
-    async fn close_gates(&self, key: &NetworkKey, known: &KnownNetwork, kept: &Plan) {
-        let lost = known
-            .plan
-            .gateways()
-            .filter(|(gateway, segment, _)| segment.is_some() && kept.segment(gateway).is_none());
-        join_all(lost.map(|(gateway, ..)| self.fabric.remove_port(key.gate_port(gateway)))).await;
+    async fn close_gates(&self, key: &NetworkKey, known: &KnownNetwork, kept: &KnownNetwork) {
+        let kept = kept.ports(key, &self.trunk);
+        let lost = known.ports(key, &self.trunk).into_keys().filter(|id| !kept.contains_key(id));
+        join_all(lost.map(|id| self.fabric.remove_port(id))).await;
     }
 
     async fn make_network(
@@ -139,27 +194,30 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         mut stored: StoredNetwork,
     ) -> Result<Option<Problem>, ReconcileError> {
         let Some(slice) = self.slice_of(&stored).await? else { return Ok(None) };
-        let is_afresh = stored.planned_for != Some(slice.version);
-        let Planned { plan, unreached } =
-            plan(&slice.ways, &stored.network.clusters, &stored.plan, is_afresh);
-        // One that spans a single cluster has the same plan whatever the topology.
-        let crosses_clusters = stored.network.clusters.len() > 1;
-        if (is_afresh && crosses_clusters) || plan != stored.plan {
+        let Decision { plans, planned_for, unreached, waits } =
+            decide(&stored, &slice, self.may_wait(&stored.network.key));
+        self.note_waiting(&stored.network.key, waits);
+        if planned_for != stored.planned_for || plans != stored.plans {
             // Before anybody is told: a plan that was told and then forgotten might be followed by
             // another one of the same epoch.
             let vni = stored.identity.vni;
-            if !self.store.store_plan(vni, &plan, slice.version).await? {
+            if !self.store.store_plans(vni, &plans, planned_for).await? {
                 self.queues.wake(Key::Network(stored.network.key));
                 return Ok(None);
             }
-            if plan.epoch() != stored.plan.epoch() {
-                let (network, epoch) = (&stored.network.key, plan.epoch());
+            let epoch = plans.latest().epoch();
+            if epoch != stored.plans.latest().epoch() {
+                let network = &stored.network.key;
                 tracing::info!(%network, %epoch, "crosses clusters by another way");
             }
-            stored.plan = plan;
+            (stored.plans, stored.planned_for) = (plans, planned_for);
         }
-        if self.admit_network(&stored).await {
+        if self.admit_network(&stored).await? {
             self.wake_endpoints(&stored.network.key).await?;
+        }
+        self.advance(&stored).await?;
+        if stored.plans.stage() == Stage::Settled {
+            self.forget_leaving(&stored.network.key.slice, &slice).await?;
         }
         Ok(missing_way(&stored, &slice, &unreached))
     }
@@ -173,13 +231,14 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let retired = Arc::new(KnownNetwork {
             vni: stored.identity.vni,
             clusters: Vec::new(),
-            plan: Plan::default(),
+            plans: Succession::default(),
         });
+        self.forget_progress(key);
         let former = self.networks.insert(key, retired.clone());
         if former.as_ref() != Some(&retired) {
             if let Some(former) = former {
                 self.tell_clusters(key, Some(&former), &retired);
-                self.close_gates(key, &former, &retired.plan).await;
+                self.close_gates(key, &former, &retired).await;
             }
             self.wake_endpoints(key).await?;
         }
@@ -187,6 +246,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         match self.store.forget_network(key).await? {
             NetworkRemoval::Gone => {
                 self.forget_network(key);
+                // It may have been the last to go by what its slice has lost.
+                self.queues.wake(Key::Slice(key.slice.clone()));
                 Ok(None)
             }
             // The last of them wakes the network.
@@ -211,8 +272,17 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     fn forget_network(&self, key: &NetworkKey) {
         self.networks.remove(key);
+        self.waiting.remove(key);
+        self.forget_progress(key);
         self.status.remove(&ObjectKey::Network(key.clone()));
     }
+}
+
+/// What a cluster is told of a plan.
+fn crossing(passage: &Passage, cluster: &Name) -> Crossing {
+    let own = passage.gates.iter().filter(|gate| gate.gateway.cluster == *cluster);
+    let gates = own.map(|gate| (gate.gateway.node.clone(), gate.outward.clone()));
+    Crossing { epoch: passage.epoch, gates: gates.collect() }
 }
 
 /// A cluster that the network cannot leave, though it should.

@@ -32,7 +32,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             if stored.deleting {
                 self.expect_network_gone(&stored);
             } else {
-                self.admit_network(&stored).await;
+                self.admit_network(&stored).await?;
             }
             self.queues.wake(Key::Network(stored.network.key));
         }

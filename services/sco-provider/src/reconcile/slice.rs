@@ -5,22 +5,58 @@ use l2sces_model::Name;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
-    domain::{GatewayKey, Key, ObjectKey, StoredNetwork, StoredSlice, Topology, plan::Ways},
+    domain::{
+        GatewayKey, GatewayLink, Key, ObjectKey, StoredNetwork, StoredSlice, Topology, plan::Ways,
+    },
     downstream::{Agents, Fabric, Names},
-    health::Failures,
+    health::{Doubts, Failures},
     status::{Fact, Problem},
 };
 
 /// A slice as it has been brought about, and what networks may plan with.
 #[derive(Debug)]
 pub(super) struct KnownSlice {
-    /// Of the topology.
+    /// Of the topology that is wanted.
     pub(super) version: i64,
+    /// What the switches have: what is wanted, and what networks are leaving.
     pub(super) topology: Topology,
-    /// What of it does not work.
+    /// Networks are leaving something.
+    pub(super) is_left: bool,
+    /// What of the topology does not work.
     pub(super) failures: Failures,
-    /// What is left.
+    /// What of it may work or not.
+    pub(super) doubts: Doubts,
+    /// The links that have come into the slice and were not known to work since.
+    joining: Vec<GatewayLink>,
+    /// The links that are no part of the slice any more.
+    lost: Vec<GatewayLink>,
+    /// What is left of what is wanted.
     pub(super) ways: Ways,
+    /// What is left of all that the switches have.
+    pub(super) ways_in_use: Ways,
+}
+
+/// What a link costs that is to be used only where there is no way around it.
+const LAST_RESORT: u32 = u32::MAX;
+
+impl KnownSlice {
+    /// Whether the slice has not had a link before, or only since a moment ago.
+    fn is_without(&self, link: &GatewayLink) -> bool {
+        let is_same = |own: &GatewayLink| (&own.a, &own.b) == (&link.a, &link.b);
+        !self.topology.links.iter().any(is_same) || self.joining.iter().any(is_same)
+    }
+
+    /// The links as the engine is to know them. One that has just come is not used before it is known
+    /// to work, and one that the slice has lost only until the others are, where that can be helped.
+    fn link_specs(&self) -> impl Iterator<Item = LinkSpec> {
+        let avoids_lost = self.doubts.is_empty();
+        self.topology.links.iter().map(move |link| {
+            let is_lost = avoids_lost && self.lost.contains(link);
+            let is_spared = is_lost || self.joining.contains(link);
+            let cost = if is_spared { LAST_RESORT } else { link.cost };
+            LinkSpec::from(&GatewayLink { cost, ..link.clone() })
+        })
+    }
 }
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
@@ -46,14 +82,14 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     ) -> (Option<Arc<KnownSlice>>, Arc<KnownSlice>) {
         let slice = &stored.slice;
         let known = self.assess(stored);
-        let links: Vec<LinkSpec> = known.topology.links.iter().map(LinkSpec::from).collect();
+        let links: Vec<LinkSpec> = known.link_specs().collect();
         let needs =
             if links.is_empty() { Vec::new() } else { vec![Fact::Links(slice.name.clone())] };
         self.status.expect(&ObjectKey::Slice(slice.name.clone()), &slice.version, None, needs);
         let spec = SliceSpec {
             name: slice.name.clone(),
             ordinal: stored.ordinal,
-            switches: slice.gateways.iter().map(GatewayKey::datapath_id).collect(),
+            switches: known.topology.gateways.iter().map(GatewayKey::datapath_id).collect(),
             links,
             avoid_transit: BTreeSet::new(),
         };
@@ -63,14 +99,35 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     /// A slice, and what of it works now.
     fn assess(&self, stored: &StoredSlice) -> Arc<KnownSlice> {
-        let topology = Topology::from(&stored.slice);
-        let failures = self.health.failures(&topology);
-        let ways = Ways::new(
-            &topology,
-            |gateway| failures.spares_gateway(gateway),
-            |a, b| failures.spares_link(a, b),
-        );
-        Arc::new(KnownSlice { version: stored.topology_version, topology, failures, ways })
+        let topology = stored.topology_in_use();
+        let (failures, doubts) = (self.health.failures(&topology), self.health.doubts(&topology));
+        let former = self.slices.get(&stored.slice.name);
+        let is_joining = |link: &&GatewayLink| {
+            let is_new = former.as_ref().is_some_and(|former| former.is_without(link));
+            is_new && doubts.concern_link(link)
+        };
+        let joining = topology.links.iter().filter(is_joining).cloned().collect();
+        let wanted = Topology::from(&stored.slice);
+        let lost = topology.links.iter().filter(|link| !wanted.links.contains(link));
+        let lost = lost.cloned().collect();
+        let ways_of = |topology: &Topology| {
+            Ways::new(
+                topology,
+                |gateway| failures.spares_gateway(gateway),
+                |a, b| failures.spares_link(a, b),
+            )
+        };
+        Arc::new(KnownSlice {
+            version: stored.topology_version,
+            is_left: !stored.leaving.is_empty(),
+            ways: ways_of(&wanted),
+            ways_in_use: ways_of(&topology),
+            failures,
+            doubts,
+            joining,
+            lost,
+            topology,
+        })
     }
 
     /// The slice of a network, with at least the topology that it had when the network was read.
@@ -111,7 +168,24 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
                 self.queues.wake(Key::Network(network));
             }
         }
+        if known.doubts.is_empty() {
+            let waiting = self.waiting.all().into_iter().filter(|(key, _)| key.slice == *name);
+            waiting.for_each(|(key, _)| self.queues.wake(Key::Network(key)));
+        }
+        self.forget_leaving(name, &known).await?;
         Ok(None)
+    }
+
+    /// Has the switches and agents lose what a slice has lost, once no network goes by it.
+    pub(super) async fn forget_leaving(
+        &self,
+        name: &Name,
+        known: &KnownSlice,
+    ) -> Result<(), ReconcileError> {
+        if known.is_left && self.store.forget_leaving(name).await? {
+            self.queues.wake(Key::Slice(name.clone()));
+        }
+        Ok(())
     }
 
     async fn remove_slice(&self, stored: &StoredSlice) -> Result<Option<Problem>, ReconcileError> {

@@ -7,7 +7,8 @@ use super::{
     row::{NetworkRow, texts, vni},
 };
 use crate::domain::{
-    Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing, plan::Plan,
+    Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing,
+    plan::{Plan, Stage, Succession},
 };
 
 /// How often to ask for a VNI when other transactions are faster: each time, another network got
@@ -27,7 +28,14 @@ macro_rules! select_networks {
                     ARRAY(SELECT gate.segment FROM gate WHERE network_id = network.id
                           ORDER BY gate.cluster, gate.node) AS gate_segments,
                     ARRAY(SELECT gate.part FROM gate WHERE network_id = network.id
-                          ORDER BY gate.cluster, gate.node) AS gate_parts
+                          ORDER BY gate.cluster, gate.node) AS gate_parts,
+                    network.former_epoch, network.former_is_current,
+                    ARRAY(SELECT gate.cluster FROM former_gate gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS former_clusters,
+                    ARRAY(SELECT gate.node FROM former_gate gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS former_nodes,
+                    ARRAY(SELECT gate.segment FROM former_gate gate WHERE network_id = network.id
+                          ORDER BY gate.cluster, gate.node) AS former_segments
              FROM network JOIN slice ON slice.id = slice_id ",
             $rest
         )
@@ -164,20 +172,24 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn store_plan(
+    pub async fn store_plans(
         &self,
         vni: Vni,
-        plan: &Plan,
-        planned_for: i64,
+        plans: &Succession,
+        planned_for: Option<i64>,
     ) -> Result<bool, StoreError> {
+        let (plan, former) = (plans.latest(), plans.former());
         let mut tx = self.pool.begin().await?;
         let id: Option<i64> = sqlx::query_scalar(
-            "UPDATE network SET epoch = $2, planned_for = $3 WHERE vni = $1 AND NOT deleting
-             RETURNING id",
+            "UPDATE network SET epoch = $2, planned_for = $3, former_epoch = $4,
+                    former_is_current = $5
+             WHERE vni = $1 AND NOT deleting RETURNING id",
         )
         .bind(vni.get().cast_signed())
         .bind(i16::from(plan.epoch().get()))
         .bind(planned_for)
+        .bind(former.map(|former| i16::from(former.epoch().get())))
+        .bind(plans.stage() == Stage::Preparing)
         .fetch_optional(&mut *tx)
         .await?;
         let Some(id) = id else { return Ok(false) };
@@ -194,6 +206,7 @@ impl Store {
         .bind(gateways.iter().map(|(.., part)| i32::from(*part)).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await?;
+        replace_former_gates(&mut tx, id, former).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -221,6 +234,31 @@ impl Store {
             sqlx::query_as(select_networks!("ORDER BY network.id")).fetch_all(&self.pool).await?;
         rows.into_iter().map(StoredNetwork::try_from).collect()
     }
+}
+
+async fn replace_former_gates(
+    tx: &mut PgConnection,
+    network: i64,
+    former: Option<&Plan>,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM former_gate WHERE network_id = $1")
+        .bind(network)
+        .execute(&mut *tx)
+        .await?;
+    let gateways = former.into_iter().flat_map(Plan::gateways);
+    let gates: Vec<_> =
+        gateways.filter_map(|(gateway, segment, _)| Some((gateway, segment?))).collect();
+    sqlx::query(
+        "INSERT INTO former_gate (network_id, cluster, node, segment)
+         SELECT $1, * FROM unnest($2, $3, $4)",
+    )
+    .bind(network)
+    .bind(texts(gates.iter().map(|(gateway, _)| &gateway.cluster)))
+    .bind(texts(gates.iter().map(|(gateway, _)| &gateway.node)))
+    .bind(gates.iter().map(|(_, segment)| i32::from(*segment)).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 struct LockedSlice {

@@ -4,14 +4,14 @@
 use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
-use l2sces_model::{MacAddress, Name, Vni};
+use l2sces_model::{Epoch, MacAddress, Name, Vni};
 use sqlx::FromRow;
 
 use super::StoreError;
 use crate::domain::{
-    ClusterEnd, ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Identity, Network,
-    NetworkKey, Slice, StoredEndpoint, StoredGateway, StoredNetwork, StoredSlice, Version,
-    plan::Plan,
+    ClusterEnd, ClusterLink, Endpoint, EndpointKey, Gateway, GatewayKey, Identity, Leaving,
+    Network, NetworkKey, Slice, StoredEndpoint, StoredGateway, StoredNetwork, StoredSlice, Version,
+    plan::{Plan, Succession},
 };
 
 pub(super) fn name(text: &str) -> Result<Name, StoreError> {
@@ -105,12 +105,14 @@ pub(super) struct SliceRow {
     clusters: Vec<String>,
     gateway_clusters: Vec<String>,
     gateway_nodes: Vec<String>,
+    gateways_leaving: Vec<bool>,
     topology_version: i64,
     links_a: Vec<String>,
     nodes_a: Vec<String>,
     links_b: Vec<String>,
     nodes_b: Vec<String>,
     costs: Vec<i64>,
+    links_leaving: Vec<bool>,
     deleting: bool,
 }
 
@@ -131,6 +133,13 @@ impl SliceRow {
     }
 }
 
+/// What is part of a slice, and what it has lost.
+fn parted<T>(all: Vec<T>, leaving: &[bool]) -> (Vec<T>, Vec<T>) {
+    let (own, lost): (Vec<_>, Vec<_>) = all.into_iter().zip(leaving).partition(|(_, is)| !**is);
+    let bare = |pairs: Vec<(T, &bool)>| pairs.into_iter().map(|(thing, _)| thing).collect();
+    (bare(own), bare(lost))
+}
+
 fn link_end((cluster, node): (&String, &String)) -> Result<ClusterEnd, StoreError> {
     let node = if node.is_empty() { None } else { Some(name(node)?) };
     Ok(ClusterEnd { cluster: name(cluster)?, node })
@@ -140,15 +149,18 @@ impl TryFrom<SliceRow> for StoredSlice {
     type Error = StoreError;
 
     fn try_from(row: SliceRow) -> Result<Self, StoreError> {
-        let links = row.links()?;
+        let (links, lost_links) = parted(row.links()?, &row.links_leaving);
+        let gateways = gateway_keys(&row.gateway_clusters, &row.gateway_nodes)?;
+        let (gateways, lost_gateways) = parted(gateways, &row.gateways_leaving);
         Ok(Self {
             slice: Slice {
                 name: name(&row.name)?,
                 version: Version { uid: row.uid, generation: row.generation },
                 clusters: names(&row.clusters)?,
-                gateways: gateway_keys(&row.gateway_clusters, &row.gateway_nodes)?,
+                gateways,
                 links,
             },
+            leaving: Leaving { gateways: lost_gateways, links: lost_links },
             ordinal: ordinal(row.ordinal)?,
             topology_version: row.topology_version,
             deleting: row.deleting,
@@ -174,31 +186,51 @@ pub(super) struct NetworkRow {
     gate_nodes: Vec<String>,
     gate_segments: Vec<Option<i32>>,
     gate_parts: Vec<i32>,
+    former_epoch: Option<i16>,
+    former_is_current: bool,
+    former_clusters: Vec<String>,
+    former_nodes: Vec<String>,
+    former_segments: Vec<i32>,
 }
 
 impl NetworkRow {
+    fn plans(&self) -> Result<Succession, StoreError> {
+        let former = self.former_epoch.map(|number| {
+            let gateways = gateway_keys(&self.former_clusters, &self.former_nodes)?;
+            let gates = gateways.into_iter().zip(&self.former_segments);
+            let gates = gates.map(|(gateway, segment)| Ok((gateway, segment_number(*segment)?)));
+            let gates = gates.collect::<Result<_, StoreError>>()?;
+            Ok::<_, StoreError>((epoch(number)?, gates, self.former_is_current))
+        });
+        Ok(Succession::restored(self.plan()?, former.transpose()?))
+    }
+
     fn plan(&self) -> Result<Plan, StoreError> {
-        let epoch = u8::try_from(self.epoch).ok().and_then(|number| number.try_into().ok());
         let gateways = gateway_keys(&self.gate_clusters, &self.gate_nodes)?;
-        let number = |number: i32| {
-            u16::try_from(number).map_err(|_| StoreError::Corrupt("a segment is out of range"))
-        };
         let gates = gateways.into_iter().zip(&self.gate_segments).zip(&self.gate_parts);
         let gates: Vec<_> = gates
             .map(|((gateway, segment), part)| {
-                Ok((gateway, segment.map(number).transpose()?, number(*part)?))
+                Ok((gateway, segment.map(segment_number).transpose()?, segment_number(*part)?))
             })
             .collect::<Result<_, StoreError>>()?;
-        let epoch = epoch.ok_or(StoreError::Corrupt("an epoch is out of range"))?;
-        Ok(Plan::restored(epoch, gates))
+        Ok(Plan::restored(epoch(self.epoch)?, gates))
     }
+}
+
+fn epoch(number: i16) -> Result<Epoch, StoreError> {
+    let epoch = u8::try_from(number).ok().and_then(|number| number.try_into().ok());
+    epoch.ok_or(StoreError::Corrupt("an epoch is out of range"))
+}
+
+fn segment_number(number: i32) -> Result<u16, StoreError> {
+    u16::try_from(number).map_err(|_| StoreError::Corrupt("a segment is out of range"))
 }
 
 impl TryFrom<NetworkRow> for StoredNetwork {
     type Error = StoreError;
 
     fn try_from(row: NetworkRow) -> Result<Self, StoreError> {
-        let plan = row.plan()?;
+        let plans = row.plans()?;
         Ok(Self {
             network: Network {
                 key: NetworkKey { slice: name(&row.slice)?, name: name(&row.name)? },
@@ -212,7 +244,7 @@ impl TryFrom<NetworkRow> for StoredNetwork {
                     .map_err(|_| StoreError::Corrupt("an MTU is negative"))?,
             },
             deleting: row.deleting,
-            plan,
+            plans,
             topology_version: row.topology_version,
             planned_for: row.planned_for,
         })

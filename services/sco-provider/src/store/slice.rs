@@ -21,6 +21,8 @@ macro_rules! select_slices {
                     ARRAY(SELECT gateway.node FROM slice_gateway
                           JOIN gateway ON gateway.id = gateway_id
                           WHERE slice_id = slice.id ORDER BY position) AS gateway_nodes,
+                    ARRAY(SELECT leaving FROM slice_gateway
+                          WHERE slice_id = slice.id ORDER BY position) AS gateways_leaving,
                     ARRAY(SELECT cluster_a FROM slice_link WHERE slice_id = slice.id
                           ORDER BY cluster_a, cluster_b, node_a, node_b) AS links_a,
                     ARRAY(SELECT node_a FROM slice_link WHERE slice_id = slice.id
@@ -30,7 +32,9 @@ macro_rules! select_slices {
                     ARRAY(SELECT node_b FROM slice_link WHERE slice_id = slice.id
                           ORDER BY cluster_a, cluster_b, node_a, node_b) AS nodes_b,
                     ARRAY(SELECT cost FROM slice_link WHERE slice_id = slice.id
-                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS costs
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS costs,
+                    ARRAY(SELECT leaving FROM slice_link WHERE slice_id = slice.id
+                          ORDER BY cluster_a, cluster_b, node_a, node_b) AS links_leaving
              FROM slice ",
             $rest
         )
@@ -124,6 +128,37 @@ impl Store {
         let rows: Vec<SliceRow> =
             sqlx::query_as(select_slices!("ORDER BY id")).fetch_all(&self.pool).await?;
         rows.into_iter().map(StoredSlice::try_from).collect()
+    }
+
+    /// Forgets the gateways and links that a slice has lost, if none of its networks goes by them any
+    /// more: each has its plan for the slice as it is, and no other. Returns whether there were any.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_leaving(&self, name: &Name) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(Locked { id, .. }) = lock(&mut tx, name).await? else { return Ok(false) };
+        let is_used: bool = sqlx::query_scalar(
+            "SELECT EXISTS (
+                SELECT FROM network JOIN slice ON slice.id = slice_id
+                WHERE slice.id = $1 AND NOT network.deleting AND cardinality(network.clusters) > 1
+                AND (planned_for IS DISTINCT FROM topology_version OR former_epoch IS NOT NULL))",
+        )
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        if is_used {
+            return Ok(false);
+        }
+        let mut forgotten = 0;
+        for statement in [
+            "DELETE FROM slice_gateway WHERE slice_id = $1 AND leaving",
+            "DELETE FROM slice_link WHERE slice_id = $1 AND leaving",
+        ] {
+            forgotten += sqlx::query(statement).bind(id).execute(&mut *tx).await?.rows_affected();
+        }
+        tx.commit().await?;
+        Ok(forgotten > 0)
     }
 
     /// Names the networks of a slice.
@@ -276,13 +311,34 @@ async fn replace_gateways(
             "has an IPv6 underlay address and others of the slice IPv4 ones",
         ));
     }
-    sqlx::query("DELETE FROM slice_gateway WHERE slice_id = $1")
-        .bind(slice)
-        .execute(&mut *tx)
-        .await?;
+    // Those by which networks go are left first: see forget_leaving.
+    sqlx::query(
+        "DELETE FROM slice_gateway WHERE slice_id = $1 AND gateway_id <> ALL ($2)
+         AND NOT EXISTS (
+            SELECT FROM network
+            JOIN (SELECT network_id, cluster, node FROM gate WHERE segment IS NOT NULL
+                  UNION ALL SELECT network_id, cluster, node FROM former_gate) AS gate
+                ON network_id = network.id
+            JOIN gateway USING (cluster, node)
+            WHERE network.slice_id = $1 AND NOT network.deleting AND gateway.id = gateway_id)",
+    )
+    .bind(slice)
+    .bind(&ids)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE slice_gateway SET leaving = true, position = position + cardinality($2)
+         WHERE slice_id = $1 AND gateway_id <> ALL ($2)",
+    )
+    .bind(slice)
+    .bind(&ids)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query(
         "INSERT INTO slice_gateway (slice_id, gateway_id, position)
-         SELECT $1, id, position FROM unnest($2) WITH ORDINALITY AS listed (id, position)",
+         SELECT $1, id, position FROM unnest($2) WITH ORDINALITY AS listed (id, position)
+         ON CONFLICT (slice_id, gateway_id)
+         DO UPDATE SET position = excluded.position, leaving = false",
     )
     .bind(slice)
     .bind(&ids)
@@ -301,10 +357,24 @@ async fn replace_links(
     let nodes = |end: fn(&ClusterLink) -> &ClusterEnd| -> Vec<&str> {
         links.iter().map(|link| end(link).node.as_ref().map_or("", Name::as_str)).collect()
     };
-    sqlx::query("DELETE FROM slice_link WHERE slice_id = $1").bind(slice).execute(&mut *tx).await?;
+    // Those that networks may go by are left first: see forget_leaving.
+    sqlx::query(
+        "DELETE FROM slice_link WHERE slice_id = $1 AND NOT EXISTS (
+            SELECT FROM network JOIN gate ON network_id = network.id
+            WHERE network.slice_id = $1 AND NOT network.deleting)",
+    )
+    .bind(slice)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("UPDATE slice_link SET leaving = true WHERE slice_id = $1")
+        .bind(slice)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query(
         "INSERT INTO slice_link (slice_id, cluster_a, node_a, cluster_b, node_b, cost)
-         SELECT $1, * FROM unnest($2, $3, $4, $5, $6)",
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6)
+         ON CONFLICT (slice_id, cluster_a, node_a, cluster_b, node_b)
+         DO UPDATE SET cost = excluded.cost, leaving = false",
     )
     .bind(slice)
     .bind(clusters(ClusterLink::a))

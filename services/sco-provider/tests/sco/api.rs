@@ -45,7 +45,12 @@ impl Server {
             process.status.clone(),
             process.fabric.clone(),
         );
-        let exchange = ExchangeApi::new(store, queues, process.exchange.clone());
+        let exchange = ExchangeApi::new(
+            store,
+            queues,
+            process.exchange.clone(),
+            process.confirmations.clone(),
+        );
         let routes = Routes::new(ScoServiceServer::new(sco))
             .add_service(ExchangeServiceServer::new(exchange));
         let access = Access::new()

@@ -8,5 +8,6 @@ mod identity;
 mod learned;
 mod objects;
 mod plans;
+mod succession;
 mod support;
 mod workers;

@@ -1,7 +1,7 @@
 //! What is stored is brought about, and follows every change.
 
 use l2sces_controller::{Event, PortRole, PortSpec};
-use l2sces_model::Name;
+use l2sces_model::{Epoch, Name};
 use sco_provider::{
     domain::{Key, ObjectKey},
     exchange::{Item, ItemKey},
@@ -19,7 +19,9 @@ const AGENT_B1: &str = "https://b.b1:50054";
 fn handoff(process: &Process, cluster: &str) -> Option<Name> {
     let key = ItemKey::Handoff { network: network_key("s/n"), cluster: name(cluster) };
     match &process.exchange.get(&key)?.item {
-        Item::Handoff { gates, .. } if gates.len() == 1 => gates.keys().next().cloned(),
+        Item::Handoff { current, .. } if current.gates.len() == 1 => {
+            current.gates.keys().next().cloned()
+        }
         Item::Handoff { .. } => None,
         Item::Endpoint { .. } => None,
     }
@@ -92,7 +94,7 @@ async fn a_network_reaches_agents_switches_clusters_and_dns() {
     assert!(state.complete);
     assert_eq!(state.slices[&name("s")].links.len(), 1);
     let ports: Vec<_> = state.ports.keys().map(ToString::to_string).collect();
-    assert_eq!(ports, ["gate/s/n/a/a1", "gate/s/n/b/b1"]);
+    assert_eq!(ports, ["gate/s/n/a/a1/1", "gate/s/n/b/b1/1"]);
 }
 
 #[tokio::test]
@@ -112,7 +114,7 @@ async fn objects_are_ready_when_the_switches_say_so() {
     let links = Event::SliceState { name: name("s"), ready: true, message: String::new() };
     process.status.observe(links);
     for gateway in ["a/a1", "b/b1"] {
-        let id = network_key("s/n").gate_port(&gateway_key(gateway));
+        let id = network_key("s/n").gate_port(&gateway_key(gateway), Epoch::NONE.next());
         process.status.observe(Event::PortState { id, ready: true, message: String::new() });
     }
     eventually("all is ready", async || {
@@ -265,7 +267,12 @@ async fn a_slice_with_another_gateway_moves_its_networks_there() {
     let mut next = slice("s", &["a", "b"], &["a/a2", "b/b1"]);
     next.version = version("u", 2);
     process.apply_slice(&next).await;
+    // It is not gone over to before it is known to work.
+    for key in ["a/a1", "a/a2", "b/b1"] {
+        process.observe(Event::SwitchReady(gateway_key(key).datapath_id()));
+    }
     eventually("the other gateway is used", async || {
+        process.observe(Event::LinksChanged);
         gateway_of(&process, 1).await.as_deref() == Some("a/a2")
             && handoff(&process, "a") == Some(name("a2"))
             && world.agents.tunnels(AGENT_A1) == Some(Vec::new())

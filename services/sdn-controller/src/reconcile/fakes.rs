@@ -16,7 +16,7 @@ use l2sces_controller::{
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_proto::{
     resource::v1::ChangeKind,
-    sco::v1::{Endpoint, EndpointKey, NetworkKey, WatchClusterResponse},
+    sco::v1::{Endpoint, EndpointKey, Handoff, NetworkKey, WatchClusterResponse},
     switch::v1::{Port, PortState, Switch, SwitchState, WatchPortsResponse, WatchSwitchResponse},
 };
 use l2sces_reconcile::Queue;
@@ -272,6 +272,7 @@ pub(crate) struct FakeExchange {
     endpoints: Mutex<BTreeMap<String, Endpoint>>,
     blocks: Mutex<Vec<IpNet>>,
     watcher: Mutex<Option<ClusterWatcher>>,
+    pub(crate) confirmed: Mutex<Vec<Handoff>>,
     pub(crate) connected: Notify,
 }
 
@@ -349,6 +350,11 @@ impl Exchange for FakeExchange {
             lock(&self.endpoints).remove(&key);
         };
         self.script.call("exchange.delete_endpoint", &key, effect).await
+    }
+
+    async fn confirm_handoffs(&self, handoffs: Vec<Handoff>) -> Result<(), Status> {
+        let effect = || lock(&self.confirmed).extend(handoffs);
+        self.script.call("exchange.confirm_handoffs", "", effect).await
     }
 
     async fn watch_cluster(
@@ -540,6 +546,7 @@ impl World {
             queue: reconciler.queue.clone(),
             uplink: Arc::clone(&reconciler.uplink),
             store: self.store.clone(),
+            trunks: Arc::clone(&reconciler.trunks),
         }
     }
 }

@@ -19,7 +19,7 @@ impl Reconciler {
         for slice in self.store.slices().await? {
             self.board.put_slice(&slice);
             if !slice.deleting {
-                self.fabric.put_slice(self.slice_spec(&slice)).await;
+                self.fabric.put_slice(self.slice_in_use(&slice).await?).await;
             }
         }
         for network in self.store.networks().await? {

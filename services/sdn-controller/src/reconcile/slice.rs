@@ -1,10 +1,13 @@
+use std::collections::BTreeSet;
+
 use l2sces_controller::{LinkEnd, LinkSpec, SliceSpec};
 use l2sces_model::Name;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
-    domain::{Key, Slice},
+    domain::{Key, Link, Slice},
     fabric::{datapath_id, tunnel_interface},
+    store::StoreError,
 };
 
 impl Reconciler {
@@ -19,10 +22,38 @@ impl Reconciler {
         }
         // Its nodes wake it when they have got them.
         if self.tunnels.serve(&slice.links()) {
-            self.fabric.put_slice(self.slice_spec(&slice)).await;
-            self.let_go_of_former_links(&slice).await?;
+            let spec = self.slice_in_use(&slice).await?;
+            let is_left = spec.switches.len() > slice.spec.nodes.len();
+            self.fabric.put_slice(spec).await;
+            if !is_left {
+                self.let_go_of_former_links(&slice).await?;
+            }
         }
         Ok(())
+    }
+
+    /// The slice as the switches are to have it: with the gateways that it has lost, and the links
+    /// to them, while networks leave the cluster there, or it is not known that none does. Who leaves
+    /// the last such trunk wakes the gateway's node, which wakes the slice.
+    pub(super) async fn slice_in_use(&self, slice: &Slice) -> Result<SliceSpec, StoreError> {
+        let (name, nodes) = (&slice.spec.name, &slice.spec.nodes);
+        let mut spec = self.slice_spec(slice);
+        let former = self.store.former_links(name).await?;
+        let is_crossed = |node: &Name| {
+            let switch = datapath_id(&self.cluster, node);
+            !self.uplink.is_complete() || self.trunks.are_used_by(name, switch)
+        };
+        let ends = former.iter().flat_map(|link| [&link.a, &link.b]);
+        let left: BTreeSet<&Name> =
+            ends.filter(|node| !nodes.contains(node) && is_crossed(node)).collect();
+        let links = former.iter().filter(|link| {
+            let ends = [&link.a, &link.b];
+            ends.iter().any(|end| left.contains(end))
+                && ends.iter().all(|end| left.contains(end) || nodes.contains(end))
+        });
+        spec.links.extend(links.map(|link| self.link_spec(link)));
+        spec.switches.extend(left.into_iter().map(|node| datapath_id(&self.cluster, node)));
+        Ok(spec)
     }
 
     /// Lets the agents remove the tunnels that the slice has lost, once no switch uses them.
@@ -59,21 +90,20 @@ impl Reconciler {
 
     pub(super) fn slice_spec(&self, slice: &Slice) -> SliceSpec {
         let id = |node: &Name| datapath_id(&self.cluster, node);
-        let end = |node: &Name, peer: &Name| LinkEnd {
-            switch: id(node),
-            interface: tunnel_interface(&self.cluster, peer),
-        };
-        let links = slice.links().into_iter().map(|link| LinkSpec {
-            a: end(&link.a, &link.b),
-            b: end(&link.b, &link.a),
-            cost: link.cost.into(),
-        });
         SliceSpec {
             name: slice.spec.name.clone(),
             ordinal: slice.ordinal,
             switches: slice.spec.nodes.iter().map(id).collect(),
-            links: links.collect(),
+            links: slice.links().iter().map(|link| self.link_spec(link)).collect(),
             avoid_transit: slice.spec.avoid_transit.iter().map(id).collect(),
         }
+    }
+
+    fn link_spec(&self, link: &Link) -> LinkSpec {
+        let end = |node: &Name, peer: &Name| LinkEnd {
+            switch: datapath_id(&self.cluster, node),
+            interface: tunnel_interface(&self.cluster, peer),
+        };
+        LinkSpec { a: end(&link.a, &link.b), b: end(&link.b, &link.a), cost: link.cost.into() }
     }
 }

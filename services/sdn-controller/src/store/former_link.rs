@@ -1,10 +1,10 @@
 //! Links that slices no longer want, and that frames may still use.
 
 use l2sces_model::Name;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{Store, StoreError, row::parsed, slice::listed_ends};
-use crate::domain::{Links, SliceSpec};
+use crate::domain::{DEFAULT_COST, Link, Links, SliceSpec};
 
 /// Every link of every slice, each with the lesser name first. A node that is being deleted still
 /// has its own.
@@ -90,6 +90,18 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.iter().map(|row| parsed(row, "name")).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// A slice's former links, each with the lesser name first.
+    pub(crate) async fn former_links(&self, slice: &Name) -> Result<Vec<Link>, StoreError> {
+        let rows = sqlx::query("SELECT node_a, node_b FROM former_link WHERE slice = $1")
+            .bind(slice.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        let link = |row: &PgRow| {
+            Ok(Link { a: parsed(row, "node_a")?, b: parsed(row, "node_b")?, cost: DEFAULT_COST })
+        };
+        Ok(rows.iter().map(link).collect::<sqlx::Result<_>>()?)
     }
 
     /// Forgets the former links of a slice, up to this topology of it: no frame uses them. Answers

@@ -27,6 +27,15 @@ pub(super) struct EndpointKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handoff {
     pub(super) vni: Vni,
+    /// By which frames set out.
+    pub(super) current: Crossing,
+    /// By which others are on their way, or soon will be.
+    pub(super) other: Option<Crossing>,
+}
+
+/// The cluster's part of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Crossing {
     pub(super) epoch: Epoch,
     /// The gateways' nodes, and the clusters that are reached through them.
     pub(super) gates: BTreeMap<Name, BTreeSet<Name>>,
@@ -41,9 +50,12 @@ pub(super) enum Step {
         /// What the fabric must know of the network, whether it has ports here or not; none: it
         /// leaves the cluster no more.
         spec: Option<NetworkSpec>,
-        /// To be taken away before anything is put.
+        /// The trunks by which frames set out: to be put first, so that there is always one.
+        current: Vec<PortSpec>,
+        /// To be put then.
+        others: Vec<PortSpec>,
+        /// To be taken away last.
         removed: Vec<PortId>,
-        put: Vec<PortSpec>,
     },
     PutEndpoint(EndpointSpec),
     RemoveEndpoint(Vni, MacAddress),
@@ -63,8 +75,8 @@ pub(super) struct Directory {
     cluster: Name,
     trunk: InterfaceName,
     handoffs: BTreeMap<NetworkKey, Handoff>,
-    /// The nodes of the trunks that the fabric has been told of.
-    told: BTreeMap<NetworkKey, BTreeSet<Name>>,
+    /// The trunks that the fabric has been told of.
+    told: BTreeMap<NetworkKey, BTreeSet<PortId>>,
     endpoints: BTreeMap<EndpointKey, Address>,
     /// Whose an address is: the endpoint that was told of last.
     owners: BTreeMap<Address, EndpointKey>,
@@ -163,34 +175,47 @@ impl Directory {
 
     fn handoff_step(&mut self, network: NetworkKey) -> Step {
         let handoff = self.handoffs.get(&network);
-        let put = handoff.map(|handoff| self.trunks(&network, handoff)).unwrap_or_default();
-        let nodes: BTreeSet<Name> =
-            handoff.iter().flat_map(|handoff| handoff.gates.keys().cloned()).collect();
         let spec =
             handoff.map(|handoff| NetworkSpec { vni: handoff.vni, slice: network.slice.clone() });
-        let former = match handoff {
-            Some(_) => self.told.insert(network.clone(), nodes.clone()),
-            None => self.told.remove(&network),
+        let trunks = |is_current| -> Vec<PortSpec> {
+            let crossing = handoff.and_then(|handoff| {
+                if is_current { Some(&handoff.current) } else { handoff.other.as_ref() }
+            });
+            let crossing = handoff.zip(crossing).into_iter();
+            crossing.flat_map(|(of, it)| self.trunks(&network, of.vni, it, is_current)).collect()
         };
-        let lost = former.unwrap_or_default().into_iter().filter(|node| !nodes.contains(node));
-        let removed = lost.map(|node| handoff_id(&network, &node)).collect();
-        Step::Handoff { network, spec, removed, put }
+        let (current, others) = (trunks(true), trunks(false));
+        let now: BTreeSet<PortId> =
+            current.iter().chain(&others).map(|port| port.id.clone()).collect();
+        let former = self.told.remove(&network).unwrap_or_default();
+        let removed = former.difference(&now).cloned().collect();
+        if handoff.is_some() {
+            self.told.insert(network.clone(), now);
+        }
+        Step::Handoff { network, spec, current, others, removed }
     }
 
-    fn trunks(&self, network: &NetworkKey, handoff: &Handoff) -> Vec<PortSpec> {
+    fn trunks(
+        &self,
+        network: &NetworkKey,
+        vni: Vni,
+        crossing: &Crossing,
+        is_current: bool,
+    ) -> Vec<PortSpec> {
         let trunk = |(node, regions): (&Name, &BTreeSet<Name>)| PortSpec {
-            id: handoff_id(network, node),
-            vni: handoff.vni,
+            id: handoff_id(network, node, crossing.epoch),
+            vni,
             switch: datapath_id(&self.cluster, node),
             interface: self.trunk.clone(),
             role: PortRole::Trunk {
                 // A cluster's switches are in one segment.
                 segment: 0,
-                epoch: handoff.epoch,
+                epoch: crossing.epoch,
+                is_current,
                 regions: regions.clone(),
             },
         };
-        handoff.gates.iter().map(trunk).collect()
+        crossing.gates.iter().map(trunk).collect()
     }
 }
 
@@ -220,35 +245,49 @@ mod tests {
         Directory::new(name("a"), "l2t-sps".parse().unwrap())
     }
 
-    fn handoff(epoch: u8, gates: &[(&str, &[&str])]) -> Handoff {
+    fn crossing(epoch: u8, gates: &[(&str, &[&str])]) -> Crossing {
         let regions = |clusters: &[&str]| clusters.iter().map(|cluster| name(cluster)).collect();
-        Handoff {
-            vni: vni(),
+        Crossing {
             epoch: epoch.try_into().unwrap(),
             gates: gates.iter().map(|(node, clusters)| (name(node), regions(clusters))).collect(),
         }
     }
 
+    fn handoff(epoch: u8, gates: &[(&str, &[&str])]) -> Handoff {
+        Handoff { vni: vni(), current: crossing(epoch, gates), other: None }
+    }
+
     fn trunk(epoch: u8, node: &str, regions: &[&str]) -> PortSpec {
         PortSpec {
-            id: format!("handoff/s/blue/{node}").into(),
+            id: format!("handoff/s/blue/{node}/{epoch}").into(),
             vni: vni(),
             switch: datapath_id(&name("a"), &name(node)),
             interface: "l2t-sps".parse().unwrap(),
             role: PortRole::Trunk {
                 segment: 0,
                 epoch: epoch.try_into().unwrap(),
+                is_current: true,
                 regions: regions.iter().map(|cluster| name(cluster)).collect(),
             },
         }
     }
 
-    fn step(removed: &[&str], put: Vec<PortSpec>) -> Step {
+    /// The same trunk of a plan by which no frames set out.
+    fn other(mut trunk: PortSpec) -> PortSpec {
+        if let PortRole::Trunk { is_current, .. } = &mut trunk.role {
+            *is_current = false;
+        }
+        trunk
+    }
+
+    fn step(current: Vec<PortSpec>, others: Vec<PortSpec>, removed: &[&str]) -> Step {
+        let is_there = !current.is_empty() || !others.is_empty();
         Step::Handoff {
             network: network(),
-            spec: (!put.is_empty()).then(|| NetworkSpec { vni: vni(), slice: name("s") }),
-            removed: removed.iter().map(|node| format!("handoff/s/blue/{node}").into()).collect(),
-            put,
+            spec: is_there.then(|| NetworkSpec { vni: vni(), slice: name("s") }),
+            current,
+            others,
+            removed: removed.iter().map(|trunk| format!("handoff/s/blue/{trunk}").into()).collect(),
         }
     }
 
@@ -267,16 +306,34 @@ mod tests {
         directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
         assert_eq!(directory.steps(), [put_endpoint("b")]);
         directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
-        assert_eq!(directory.steps(), [step(&[], vec![trunk(1, "g1", &["b"])])]);
+        assert_eq!(directory.steps(), [step(vec![trunk(1, "g1", &["b"])], vec![], &[])]);
         directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
         assert_eq!(directory.steps(), []);
         directory.put_handoff(network(), handoff(2, &[("g2", &["b"]), ("g3", &["c", "d"])]));
         let gates = vec![trunk(2, "g2", &["b"]), trunk(2, "g3", &["c", "d"])];
-        assert_eq!(directory.steps(), [step(&["g1"], gates)]);
+        assert_eq!(directory.steps(), [step(gates, vec![], &["g1/1"])]);
         directory.remove_handoff(&network());
-        assert_eq!(directory.steps(), [step(&["g2", "g3"], vec![])]);
+        assert_eq!(directory.steps(), [step(vec![], vec![], &["g2/2", "g3/2"])]);
         directory.remove_handoff(&network());
         assert_eq!(directory.steps(), []);
+    }
+
+    #[test]
+    fn a_network_goes_over_from_one_plan_to_the_next() {
+        let mut directory = directory();
+        directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
+        directory.steps();
+        let (old, new) = (trunk(1, "g1", &["b"]), trunk(2, "g1", &["b", "c"]));
+        let next = crossing(2, &[("g1", &["b", "c"])]);
+        let preparing = Handoff { other: Some(next), ..handoff(1, &[("g1", &["b"])]) };
+        directory.put_handoff(network(), preparing);
+        assert_eq!(directory.steps(), [step(vec![old.clone()], vec![other(new.clone())], &[])]);
+        let former = crossing(1, &[("g1", &["b"])]);
+        let leaving = Handoff { other: Some(former), ..handoff(2, &[("g1", &["b", "c"])]) };
+        directory.put_handoff(network(), leaving);
+        assert_eq!(directory.steps(), [step(vec![new.clone()], vec![other(old)], &[])]);
+        directory.put_handoff(network(), handoff(2, &[("g1", &["b", "c"])]));
+        assert_eq!(directory.steps(), [step(vec![new], vec![], &["g1/1"])]);
     }
 
     #[test]
@@ -286,7 +343,7 @@ mod tests {
         directory.steps();
         directory.put_handoff(network(), handoff(2, &[("g2", &["b"])]));
         directory.put_handoff(network(), handoff(3, &[("g3", &["b"])]));
-        assert_eq!(directory.steps(), [step(&["g1"], vec![trunk(3, "g3", &["b"])])]);
+        assert_eq!(directory.steps(), [step(vec![trunk(3, "g3", &["b"])], vec![], &["g1/1"])]);
     }
 
     #[test]
@@ -305,7 +362,10 @@ mod tests {
         assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), other)]);
         directory.begin();
         directory.synced();
-        assert_eq!(directory.steps(), [step(&["g1"], vec![]), Step::RemoveEndpoint(vni(), MAC)]);
+        assert_eq!(
+            directory.steps(),
+            [step(vec![], vec![], &["g1/1"]), Step::RemoveEndpoint(vni(), MAC)]
+        );
     }
 
     #[test]

@@ -22,7 +22,8 @@ use tonic::Status;
 
 use super::{
     Uplink,
-    directory::{Directory, EndpointKey, Handoff, Step},
+    directory::{Crossing, Directory, EndpointKey, Handoff, Step},
+    unconfirmed::Unconfirmed,
 };
 use crate::{
     board::Board,
@@ -30,6 +31,7 @@ use crate::{
     exchange::Exchange,
     fabric::{Fabric, port_id},
     store::{ExchangeItems, Store, StoreError},
+    trunks::Trunks,
 };
 
 /// Changes taken in at once, and steps carried out at once.
@@ -62,6 +64,7 @@ pub(crate) struct ExchangeWatch {
     pub(crate) queue: Queue<Key>,
     pub(crate) uplink: Arc<Uplink>,
     pub(crate) store: Store,
+    pub(crate) trunks: Arc<Trunks>,
 }
 
 impl ExchangeWatch {
@@ -115,7 +118,17 @@ impl ExchangeWatch {
         };
         directory.begin();
         let mut batches = changes.ready_chunks(BATCH);
-        while let Some(batch) = batches.next().await {
+        let mut unconfirmed = Unconfirmed::default();
+        let mut has_synced = false;
+        loop {
+            if has_synced && let Err(status) = self.confirm(&mut unconfirmed).await {
+                return said(&status);
+            }
+            let batch = tokio::select! {
+                batch = batches.next() => batch,
+                () = self.trunks.changed(), if !unconfirmed.is_empty() => continue,
+            };
+            let Some(batch) = batch else { return "the watch ended".to_owned() };
             let mut synced = false;
             let mut fault = None;
             let mut items = ExchangeItems::new();
@@ -127,6 +140,7 @@ impl ExchangeWatch {
                     }
                     Ok(response) => {
                         items.extend(item(&response));
+                        unconfirmed.note(&response);
                         take_in(directory, response);
                     }
                     Err(status) => fault = Some(said(&status)),
@@ -139,13 +153,19 @@ impl ExchangeWatch {
                 return error.to_string();
             }
             if synced {
+                has_synced = true;
                 self.synced().await;
             }
             if let Some(fault) = fault {
                 return fault;
             }
         }
-        "the watch ended".to_owned()
+    }
+
+    /// Says which handoffs with two plans the switches follow: frames pass their trunks.
+    async fn confirm(&self, unconfirmed: &mut Unconfirmed) -> Result<(), Status> {
+        let followed = unconfirmed.take_if(|trunk| self.trunks.is_ready(trunk));
+        if followed.is_empty() { Ok(()) } else { self.exchange.confirm_handoffs(followed).await }
     }
 
     /// All at once: the steps are about different things.
@@ -153,8 +173,8 @@ impl ExchangeWatch {
         stream::iter(steps)
             .for_each_concurrent(BATCH, |step| async move {
                 match step {
-                    Step::Handoff { network, spec, removed, put } => {
-                        self.change_trunks(network, spec, removed, put).await;
+                    Step::Handoff { network, spec, current, others, removed } => {
+                        self.change_trunks(network, spec, [current, others], removed).await;
                     }
                     Step::PutEndpoint(endpoint) => self.put_endpoint(endpoint).await,
                     Step::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac).await,
@@ -177,21 +197,24 @@ impl ExchangeWatch {
         self.queue.wake(Key::Port(port));
     }
 
-    /// What goes is gone before anything comes: never are there more trunks than a plan has.
+    /// What comes is there before anything goes. Frames of each plan go by its own trunks, so that
+    /// it does no harm if there are those of two.
     async fn change_trunks(
         &self,
         network: NetworkKey,
         spec: Option<NetworkSpec>,
+        put: [Vec<PortSpec>; 2],
         removed: Vec<PortId>,
-        put: Vec<PortSpec>,
     ) {
-        join_all(removed.into_iter().map(|id| self.fabric.remove_port(id))).await;
         let is_news = self.uplink.set_carried(&network, spec.as_ref().map(|spec| spec.vni));
         if let Some(spec) = spec {
             // The network's own worker may have removed it a moment ago, and then puts it again.
             self.fabric.put_network(spec).await;
         }
-        join_all(put.into_iter().map(|port| self.fabric.put_port(port))).await;
+        for trunks in put {
+            join_all(trunks.into_iter().map(|port| self.fabric.put_port(port))).await;
+        }
+        join_all(removed.into_iter().map(|id| self.fabric.remove_port(id))).await;
         if is_news {
             self.queue.wake(Key::Network(network));
         }
@@ -287,12 +310,20 @@ fn try_take_in(
 }
 
 fn handoff(message: &ProtoHandoff) -> Result<Handoff, ChangeError> {
-    let epoch = u8::try_from(message.epoch).map_err(|error| error.to_string());
-    let epoch = epoch.and_then(|epoch| Epoch::try_from(epoch).map_err(|error| error.to_string()));
+    let other = message.other.as_ref();
     Ok(Handoff {
         vni: parsed("handoff.vni", Vni::try_from(message.vni))?,
+        current: crossing(message.epoch, &message.gates)?,
+        other: other.map(|other| crossing(other.epoch, &other.gates)).transpose()?,
+    })
+}
+
+fn crossing(epoch: u32, gates: &[ProtoGate]) -> Result<Crossing, ChangeError> {
+    let epoch = u8::try_from(epoch).map_err(|error| error.to_string());
+    let epoch = epoch.and_then(|epoch| Epoch::try_from(epoch).map_err(|error| error.to_string()));
+    Ok(Crossing {
         epoch: parsed("handoff.epoch", epoch)?,
-        gates: message.gates.iter().map(gate).collect::<Result<BTreeMap<_, _>, _>>()?,
+        gates: gates.iter().map(gate).collect::<Result<BTreeMap<_, _>, _>>()?,
     })
 }
 

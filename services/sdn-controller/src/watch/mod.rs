@@ -3,6 +3,7 @@
 mod agents;
 mod directory;
 mod exchange;
+mod unconfirmed;
 mod uplink;
 
 use std::{iter, time::Duration};

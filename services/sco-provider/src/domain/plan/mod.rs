@@ -18,9 +18,11 @@
 //! A plan is not carried out everywhere at once, and a gateway that is cut off from its controllers
 //! goes on with the one that it knows. The *epoch* tells whose frames a trunk takes: within an epoch,
 //! the gates of all its plans together are still no more than a tree (see [`Plan::followed_by`]).
+//! Between epochs, frames go over without loss (see [`Succession`]).
 
 mod parts;
 mod search;
+mod succession;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use l2sces_model::{Epoch, Name};
 
 use super::GatewayKey;
 use parts::Parts;
+pub use succession::{Passage, Stage, Succession};
 pub use ways::Ways;
 
 /// The gates of a network.
@@ -98,6 +101,11 @@ impl Plan {
         self.epoch
     }
 
+    /// Whether it joins anything.
+    pub fn has_gates(&self) -> bool {
+        !self.gates.is_empty()
+    }
+
     /// The segment that a gateway joins its cluster to, if it is a gate.
     pub fn segment(&self, gateway: &GatewayKey) -> Option<u16> {
         self.gates.get(gateway).copied()
@@ -114,6 +122,19 @@ impl Plan {
                 outward: self.beyond(gateway, Vertex::Segment(*segment), clusters),
             })
             .collect()
+    }
+
+    /// Whether some of the clusters that its gates join have lost each other, since gateways or links
+    /// do not work.
+    pub fn is_torn(&self, ways: &Ways, clusters: &[Name]) -> bool {
+        let members: BTreeSet<&Name> = clusters.iter().collect();
+        let mut joined: Parts<Vertex<'_>> = Parts::default();
+        for (gateway, segment) in &self.gates {
+            joined.join(&Vertex::Cluster(&gateway.cluster), &Vertex::Segment(*segment));
+        }
+        let planned: BTreeSet<_> =
+            clusters.iter().map(|cluster| joined.part(&Vertex::Cluster(cluster))).collect();
+        ways.parts_by(&self.gates, &members).len() > planned.len()
     }
 
     /// Those of the clusters that are reached from one end of a gate without passing it.

@@ -2,10 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use l2sces_controller::Event;
 use sco_provider::{
+    confirmations::Confirmations,
     domain::{Endpoint, Gateway, Key, Network, ObjectKey, Slice},
     exchange::{self, ExchangeBoard},
     health::Health,
-    reconcile::{Parts, Queues, Reconciler},
+    reconcile::{Pace, Parts, Queues, Reconciler},
     status::StatusBoard,
     store::Store,
 };
@@ -29,6 +30,7 @@ pub(crate) struct Process {
     pub(crate) exchange: Arc<ExchangeBoard>,
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) health: Arc<Health>,
+    pub(crate) confirmations: Arc<Confirmations>,
     working: JoinHandle<()>,
 }
 
@@ -50,12 +52,23 @@ impl World {
 
     /// The same; gateways that are away for longer than `grace` have failed.
     pub(crate) async fn start_with_grace(&self, grace: Duration) -> Process {
+        // Nobody confirms anything, unless a test does.
+        let pace = Pace {
+            patience: Duration::from_millis(50),
+            suspense: grace + Duration::from_secs(1),
+            linger: Duration::from_millis(5),
+        };
+        self.start_with(grace, pace).await
+    }
+
+    pub(crate) async fn start_with(&self, grace: Duration, pace: Pace) -> Process {
         let store = self.database.store().await;
         let queues = Queues::default();
         let exchange = Arc::new(exchange::board());
         let status = Arc::new(StatusBoard::default());
         let fabric = FakeFabric { fuse: self.fuse.clone(), ..FakeFabric::default() };
         let health = Arc::new(Health::new(grace));
+        let confirmations = Arc::new(Confirmations::default());
         let reconciler = Reconciler::new(Parts {
             store: store.clone(),
             queues: queues.clone(),
@@ -67,13 +80,15 @@ impl World {
             health: health.clone(),
             controllers: vec!["ssl:192.0.2.1:6654".to_owned()],
             bfd_interval_ms: 200,
+            confirmations: confirmations.clone(),
+            pace,
         })
         .unwrap();
         let working = tokio::spawn(async move {
             reconciler.restore().await.unwrap();
             reconciler.run().await;
         });
-        Process { store, queues, fabric, exchange, status, health, working }
+        Process { store, queues, fabric, exchange, status, health, confirmations, working }
     }
 
     /// Starts the process with clusters a and b, a slice `s` of both, and a network `s/n`.

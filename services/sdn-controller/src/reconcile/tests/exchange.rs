@@ -1,8 +1,8 @@
 use l2sces_proto::{
     resource::v1::ChangeKind,
     sco::v1::{
-        Endpoint, EndpointKey, Gate, Handoff, NetworkKey, RemoteEndpoint, WatchClusterResponse,
-        watch_cluster_response::Change,
+        Crossing, Endpoint, EndpointKey, Gate, Handoff, NetworkKey, RemoteEndpoint,
+        WatchClusterResponse, watch_cluster_response::Change,
     },
 };
 use tonic::Code;
@@ -20,7 +20,8 @@ use crate::{
 fn handoff(node: &str) -> WatchClusterResponse {
     let network = NetworkKey { slice: "s1".to_owned(), name: "blue".to_owned() };
     let gate = Gate { node: node.to_owned(), clusters: vec!["b".to_owned()] };
-    let handoff = Handoff { network: Some(network), vni: 1, epoch: 3, gates: vec![gate] };
+    let handoff =
+        Handoff { network: Some(network), vni: 1, epoch: 3, gates: vec![gate], other: None };
     let kind = ChangeKind::Put.into();
     WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
 }
@@ -64,7 +65,7 @@ async fn the_fabric_is_complete_with_the_store_and_the_first_synced_and_not_befo
     assert_eq!((wanted.switches.len(), wanted.slices.len(), wanted.networks.len()), (2, 1, 1));
     // The port and the handoff.
     assert_eq!(wanted.ports.len(), 2);
-    let trunk = &wanted.ports[&"handoff/s1/blue/n1".into()];
+    let trunk = &wanted.ports[&"handoff/s1/blue/n1/3".into()];
     assert_eq!(trunk.switch, datapath_id(&name("a"), &name("n1")));
     watch.abort();
 }
@@ -178,7 +179,7 @@ async fn a_network_that_only_crosses_the_cluster_is_carried_for_as_long_as_it_do
     run_until(&reconciler, || reconciler.board.state(&key).is_none()).await;
     assert!(world.store.network(&network_key("blue")).await.unwrap().is_none());
     assert!(knows_network(&world));
-    let trunk = "handoff/s1/blue/n1".into();
+    let trunk = "handoff/s1/blue/n1/3".into();
     assert!(world.fabric.wanted().ports.contains_key(&trunk));
 
     world.exchange.tell(handoff("n2")).await;
@@ -188,6 +189,77 @@ async fn a_network_that_only_crosses_the_cluster_is_carried_for_as_long_as_it_do
     world.exchange.tell(handoff_gone()).await;
     run_until(&reconciler, || !knows_network(&world)).await;
     assert!(world.fabric.wanted().ports.is_empty());
+    watch.abort();
+}
+
+/// A handoff with the gate of `handoff` and another plan.
+fn unsettled(node: &str, other: (u32, &str)) -> (WatchClusterResponse, Handoff) {
+    let mut response = handoff(node);
+    let Some(Change::Handoff(message)) = &mut response.change else { panic!("a handoff") };
+    let gate = Gate { node: other.1.to_owned(), clusters: vec!["b".to_owned()] };
+    message.other = Some(Crossing { epoch: other.0, gates: vec![gate] });
+    let message = message.clone();
+    (response, message)
+}
+
+#[tokio::test]
+async fn a_handoff_of_two_plans_is_confirmed_when_frames_pass_the_trunks_of_both() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    let confirmed = || world.exchange.confirmed.lock().unwrap().clone();
+    world.exchange.connected.notified().await;
+    world.exchange.tell(handoff("n1")).await;
+    let (response, message) = unsettled("n1", (4, "n2"));
+    world.exchange.tell(response.clone()).await;
+    run_until(&reconciler, || world.fabric.wanted().ports.len() == 2).await;
+    let [old, new] = ["n1/3", "n2/4"].map(|trunk| format!("handoff/s1/blue/{trunk}").into());
+    reconciler.trunks.set_ready(old, true);
+    reconciler.trunks.set_ready(new, true);
+    assert_eq!(confirmed(), [], "there may be more to come");
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || confirmed() == [message.clone()]).await;
+
+    // Whoever asks anew is answered anew, and not before it is so.
+    reconciler.trunks.set_ready("handoff/s1/blue/n2/4".into(), false);
+    world.exchange.disconnect();
+    world.exchange.connected.notified().await;
+    world.exchange.tell(response).await;
+    world.exchange.tell(synced()).await;
+    run_until(&reconciler, || reconciler.uplink.fault().is_none()).await;
+    assert_eq!(confirmed().len(), 1);
+    reconciler.trunks.set_ready("handoff/s1/blue/n2/4".into(), true);
+    run_until(&reconciler, || confirmed().len() == 2).await;
+    watch.abort();
+}
+
+#[tokio::test]
+async fn trunks_of_the_next_plan_are_there_before_those_of_the_last_one_go() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let reconciler = world.start_complete().await;
+    let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
+    world.exchange.connected.notified().await;
+    world.exchange.tell(unsettled("n1", (2, "n2")).0).await;
+    run_until(&reconciler, || world.fabric.wanted().ports.len() == 2).await;
+    world.script.calls();
+    world.exchange.tell(unsettled("n2", (4, "n1")).0).await;
+    run_until(&reconciler, || {
+        !world.fabric.wanted().ports.contains_key(&"handoff/s1/blue/n2/2".into())
+    })
+    .await;
+    let calls = world.script.calls();
+    let trunks = calls.iter().filter(|call| call.contains("handoff/"));
+    assert_eq!(
+        trunks.collect::<Vec<_>>(),
+        [
+            "fabric.put_port handoff/s1/blue/n2/3",
+            "fabric.put_port handoff/s1/blue/n1/4",
+            "fabric.remove_port handoff/s1/blue/n1/3",
+            "fabric.remove_port handoff/s1/blue/n2/2",
+        ]
+    );
     watch.abort();
 }
 

@@ -247,6 +247,45 @@ async fn a_node_whose_agent_never_returns_goes_by_force_only() {
 }
 
 #[tokio::test]
+async fn a_slice_keeps_a_gateway_that_it_has_lost_while_a_network_uses_its_trunk() {
+    let world = World::new().await;
+    let reconciler = ring(&world).await;
+    let trunk = |id: &str| l2sces_controller::PortSpec {
+        id: id.into(),
+        vni: 1.try_into().unwrap(),
+        switch: datapath_id(&name("a"), &name("n3")),
+        interface: "l2t-sps".parse().unwrap(),
+        role: l2sces_controller::PortRole::Trunk {
+            segment: 0,
+            epoch: l2sces_model::Epoch::NONE,
+            is_current: true,
+            regions: std::collections::BTreeSet::new(),
+        },
+    };
+    // A network of another slice uses it too.
+    for slice in ["s1", "s2"] {
+        reconciler.fabric.put_port(trunk(&format!("handoff/{slice}/blue/n3/1"))).await;
+    }
+    let mut smaller = slice("s1", &["n1", "n2"]);
+    smaller.version = version("s1", 2);
+    world.store.apply_slice(&smaller).await.unwrap();
+    wake(&reconciler, &["n1", "n2", "n3"]);
+    reconciler.reconcile(Key::Slice(name("s1"))).await.unwrap();
+    reconciler.reconcile(Key::Node(name("n3"))).await.unwrap();
+    assert_eq!(links_in_fabric(&world), 3);
+    assert!(has_tunnel(&world, "n3", "n1") && has_tunnel(&world, "n3", "n2"));
+
+    // It is the same after a restart, when it is not known which trunks are used.
+    let restarted = world.start();
+    restarted.load().await.unwrap();
+    assert_eq!(links_in_fabric(&world), 3);
+
+    reconciler.fabric.remove_port("handoff/s1/blue/n3/1".into()).await;
+    run_until(&reconciler, || links_in_fabric(&world) == 1 && !has_tunnel(&world, "n3", "n1"))
+        .await;
+}
+
+#[tokio::test]
 async fn a_former_gateway_keeps_its_trunk_while_a_network_uses_it() {
     let world = World::new().await;
     put_network(&world.store).await;
@@ -259,13 +298,14 @@ async fn a_former_gateway_keeps_its_trunk_while_a_network_uses_it() {
     set_gateway(2, true).await;
     let reconciler = world.start_complete().await;
     let handoff = l2sces_controller::PortSpec {
-        id: "handoff/s1/blue".into(),
+        id: "handoff/s1/blue/n1/1".into(),
         vni: 1.try_into().unwrap(),
         switch: datapath_id(&name("a"), &name("n1")),
         interface: "l2t-sps".parse().unwrap(),
         role: l2sces_controller::PortRole::Trunk {
             segment: 0,
             epoch: l2sces_model::Epoch::NONE,
+            is_current: true,
             regions: std::collections::BTreeSet::new(),
         },
     };

@@ -15,7 +15,7 @@ fn gateway(text: &str) -> GatewayKey {
 }
 
 /// Gateways in the order of preference, and links such as `a1-b1` or, with a cost, `a1-b1=3`.
-fn topology(gateways: &str, links: &str) -> Topology {
+pub(super) fn topology(gateways: &str, links: &str) -> Topology {
     let link = |text: &str| {
         let (ends, cost) = text.split_once('=').unwrap_or((text, "1"));
         let (a, b) = ends.split_once('-').unwrap();
@@ -27,7 +27,7 @@ fn topology(gateways: &str, links: &str) -> Topology {
     }
 }
 
-fn ways(topology: &Topology, failed: &str) -> Ways {
+pub(super) fn ways(topology: &Topology, failed: &str) -> Ways {
     let failed: BTreeSet<&str> = failed.split_whitespace().collect();
     Ways::new(
         topology,
@@ -36,7 +36,7 @@ fn ways(topology: &Topology, failed: &str) -> Ways {
     )
 }
 
-fn clusters(text: &str) -> Vec<Name> {
+pub(super) fn clusters(text: &str) -> Vec<Name> {
     text.chars().map(|cluster| name(&cluster.to_string())).collect()
 }
 
@@ -53,11 +53,11 @@ fn shown(plan: &Plan) -> String {
     texts.join(" | ")
 }
 
-fn fresh(topology: &Topology, failed: &str, members: &str) -> Planned {
+pub(super) fn fresh(topology: &Topology, failed: &str, members: &str) -> Planned {
     plan(&ways(topology, failed), &clusters(members), &Plan::default(), true)
 }
 
-fn next(topology: &Topology, failed: &str, members: &str, former: &Plan) -> Plan {
+pub(super) fn next(topology: &Topology, failed: &str, members: &str, former: &Plan) -> Plan {
     plan(&ways(topology, failed), &clusters(members), former, false).plan
 }
 

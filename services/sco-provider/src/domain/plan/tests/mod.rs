@@ -1,4 +1,5 @@
 mod examples;
 mod properties;
+mod succession;
 mod walk;
 mod world;
