@@ -1,10 +1,12 @@
 //! Who is told that something changed: watches, and the workers that carry out what is desired.
 //!
 //! A replica tells itself as soon as it has committed a change; the others learn of it from the
-//! database's notification. Being told twice, or of nothing, costs one look at the database.
+//! database's notification, and so does the replica itself should it not learn how a commit ended.
+//! Whichever comes first counts. Being told twice, or of nothing, costs one look at the database.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,12 +18,15 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Key, Kind},
+    domain::{Key, Kind, Meta},
     store::Store,
 };
 
 /// Pause after a look at the database that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many revisions are remembered, so that they are not told again.
+const REMEMBERED: usize = 4_096;
 
 /// Passes on what changed. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,8 +42,54 @@ struct Shared {
     ports: watch::Sender<()>,
     /// The queue of the workers, while this replica leads.
     queue: Mutex<Option<Queue<Key>>>,
+    told: Mutex<Told>,
     /// Told when the connection that listens was lost: others may be too.
     interrupted: Notify,
+}
+
+/// The revisions that were told last.
+#[derive(Debug, Default)]
+struct Told {
+    known: HashSet<i64>,
+    /// Oldest first.
+    order: VecDeque<i64>,
+}
+
+impl Told {
+    /// Remembers a revision; whether it is news.
+    fn is_news(&mut self, revision: i64) -> bool {
+        if !self.known.insert(revision) {
+            return false;
+        }
+        self.order.push_back(revision);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// A change of a resource.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changed {
+    /// The resource.
+    pub key: Key,
+    /// The revision that the change made; `None`: it made none, or that is not known.
+    pub revision: Option<i64>,
+}
+
+impl From<&Meta> for Changed {
+    fn from(meta: &Meta) -> Self {
+        Self { key: meta.key.clone(), revision: Some(meta.revision) }
+    }
+}
+
+impl From<Key> for Changed {
+    fn from(key: Key) -> Self {
+        Self { key, revision: None }
+    }
 }
 
 /// What about a resource changed.
@@ -59,6 +110,7 @@ impl Default for Signals {
             networks: channel(),
             ports: channel(),
             queue: Mutex::new(None),
+            told: Mutex::default(),
             interrupted: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -71,12 +123,20 @@ impl Signals {
         self.channel(kind).subscribe()
     }
 
-    /// Tells that a resource changed.
-    pub fn changed(&self, key: &Key, aspect: Aspect) {
+    /// Tells that a resource changed, unless it was told of that revision before.
+    pub fn changed(&self, changed: &Changed, aspect: Aspect) {
+        if changed.revision.is_some_and(|revision| !self.told().is_news(revision)) {
+            return;
+        }
+        let key = &changed.key;
         self.channel(key.kind()).send_replace(());
         if aspect == Aspect::Intent {
             self.wake([key.clone()]);
         }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.shared.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has resources reconciled, if this replica leads.
@@ -108,7 +168,7 @@ impl Signals {
                 continue;
             };
             match parse(&payload) {
-                Some((key, aspect)) => self.changed(&key, aspect),
+                Some((changed, aspect)) => self.changed(&changed, aspect),
                 None => tracing::warn!(payload, "a notification that is not ours"),
             }
         }
@@ -139,8 +199,9 @@ impl Signals {
     }
 }
 
-/// A payload of `notify_change()`: aspect, kind, slice, network and name, with `/` between them.
-fn parse(payload: &str) -> Option<(Key, Aspect)> {
+/// A payload of `notify_change()`: aspect, kind, slice, network, name, and revision or 0, with `/`
+/// between them.
+fn parse(payload: &str) -> Option<(Changed, Aspect)> {
     let mut parts = payload.split('/');
     let aspect = match parts.next()? {
         "intent" => Aspect::Intent,
@@ -150,7 +211,8 @@ fn parse(payload: &str) -> Option<(Key, Aspect)> {
     let (kind, slice) = (parts.next()?, parts.next()?);
     let (network, name) = (parts.next()?, parts.next()?);
     let key = Key::from_parts(kind, slice, network, name).ok()?;
-    parts.next().is_none().then_some((key, aspect))
+    let revision = Some(parts.next()?.parse().ok()?).filter(|revision| *revision != 0);
+    parts.next().is_none().then_some((Changed { key, revision }, aspect))
 }
 
 #[cfg(test)]
@@ -160,11 +222,41 @@ mod tests {
     #[test]
     fn reads_what_the_trigger_writes() {
         let key = Key::from_parts("port", "s", "n", "p").unwrap();
-        assert_eq!(parse("status/port/s/n/p"), Some((key, Aspect::Status)));
+        let changed = Changed { key, revision: Some(7) };
+        assert_eq!(parse("status/port/s/n/p/7"), Some((changed, Aspect::Status)));
         let key = Key::from_parts("slice", "", "", "s").unwrap();
-        assert_eq!(parse("intent/slice///s"), Some((key, Aspect::Intent)));
-        for payload in ["", "intent", "intent/slice/s", "intent/slice///s/x", "other/slice///s"] {
+        assert_eq!(parse("intent/slice///s/0"), Some((key.into(), Aspect::Intent)));
+        for payload in [
+            "",
+            "intent",
+            "intent/slice/s/1",
+            "intent/slice///s",
+            "intent/slice///s/x",
+            "intent/slice///s/1/1",
+            "other/slice///s/1",
+        ] {
             assert_eq!(parse(payload), None, "{payload}");
         }
+    }
+
+    #[test]
+    fn a_revision_is_told_once_by_whoever_comes_first() {
+        let signals = Signals::default();
+        let mut ports = signals.subscribe(Kind::Port);
+        let mut tells = |revision| {
+            let key = Key::from_parts("port", "s", "n", "p").unwrap();
+            signals.changed(&Changed { key, revision }, Aspect::Status);
+            let tells = ports.has_changed().unwrap();
+            ports.mark_unchanged();
+            tells
+        };
+        assert!(tells(Some(1)));
+        assert!(!tells(Some(1)));
+        assert!(tells(None) && tells(None), "nobody knows what it is");
+        for revision in 2..=i64::try_from(REMEMBERED).unwrap() + 1 {
+            assert!(tells(Some(revision)));
+        }
+        assert!(!tells(Some(2)));
+        assert!(tells(Some(1)), "it is forgotten");
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     domain::{Cluster, ClusterSpec, Key, Stored},
     places,
+    signals::Changed,
     store::{Lock, Scope, Transaction},
     validate::{self, Described},
 };
@@ -30,7 +31,8 @@ impl Intents {
         let inserted = write.transaction.insert::<Cluster>(&key, None, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         write.transaction.place(stored.meta.uid, &places::of_cluster(&stored)).await?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Replaces the specification of a cluster. With `force`, nodes that it loses are given up
@@ -59,7 +61,7 @@ impl Intents {
                 return write.finish(before, &[]).await;
             }
             transaction.force_all_but(before.meta.uid, &places::of_cluster(&before)).await?;
-            return write.finish(before, &[key]).await;
+            return write.finish(before, &[key.into()]).await;
         }
         check_slices(transaction, &key, &spec).await?;
         check_ports(transaction, &key, &spec).await?;
@@ -69,7 +71,8 @@ impl Intents {
         if force {
             transaction.force_all_but(stored.meta.uid, &places).await?;
         }
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Asks for the deletion of a cluster that no slice has.
@@ -96,7 +99,8 @@ impl Intents {
             return Err(Refusal::in_use(key, format!("is used by {}", slice.meta.key)));
         }
         let stored = transaction.mark_deleting(&stored.meta).await?;
-        write.finish(stored, std::slice::from_ref(key)).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     domain::{Key, Network, NetworkSpec, Slice, SliceSpec, Stored},
     places,
+    signals::Changed,
     store::{Lock, Scope, Transaction},
     validate::{self, Described},
 };
@@ -33,7 +34,8 @@ impl Intents {
         let inserted = transaction.insert::<Network>(&key, Some(slice.meta.uid), &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         transaction.place(stored.meta.uid, &places::of_network(&stored, &slice.spec)).await?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Replaces the specification of a network, of which only the clusters can change.
@@ -63,7 +65,8 @@ impl Intents {
         check_ports(transaction, &key, &spec, &slice.spec).await?;
         let stored = transaction.replace::<Network>(&before.meta, &spec).await?;
         transaction.place(stored.meta.uid, &places::of_network(&stored, &slice.spec)).await?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Asks for the deletion of a network: without `force` only of one that has no ports, or only
@@ -89,9 +92,11 @@ impl Intents {
             return write.finish(stored, &[]).await;
         }
         let scope = Scope { slice: key.slice(), network: key.name().as_str() };
-        let mut changed = vec![key.clone()];
+        let mut changed = Vec::new();
         if force {
-            changed.extend(transaction.mark_children_deleting(scope).await?);
+            changed.extend(
+                transaction.mark_children_deleting(scope).await?.into_iter().map(Changed::from),
+            );
         } else {
             let count = transaction.count_lasting_children(scope).await?;
             if count > 0 {
@@ -100,6 +105,7 @@ impl Intents {
             }
         }
         let stored = transaction.mark_deleting(&stored.meta).await?;
+        changed.push(Changed::from(&stored.meta));
         write.finish(stored, &changed).await
     }
 }

@@ -5,6 +5,7 @@ use super::{
 use crate::{
     domain::{Cluster, Key, Network, Port, PortSpec, Slice, Stored},
     places,
+    signals::Changed,
     store::Lock,
     validate::{self, Described},
 };
@@ -40,7 +41,8 @@ impl Intents {
         check_lasting(&network.meta)?;
         let inserted = transaction.insert::<Port>(&key, Some(network.meta.uid), &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Asks for the removal of a port.
@@ -64,6 +66,7 @@ impl Intents {
             return write.finish(stored, &[]).await;
         }
         let stored = transaction.mark_deleting(&stored.meta).await?;
-        write.finish(stored, std::slice::from_ref(key)).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 }

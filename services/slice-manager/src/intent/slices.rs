@@ -9,6 +9,7 @@ use super::{
 use crate::{
     domain::{Cluster, ClusterSpec, Key, Slice, SliceSpec, Stored},
     places,
+    signals::Changed,
     store::{Lock, Scope, Transaction},
     validate::{self, Described},
 };
@@ -34,7 +35,8 @@ impl Intents {
         let inserted = transaction.insert::<Slice>(&key, None, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Replaces the specification of a slice.
@@ -64,7 +66,8 @@ impl Intents {
         check_ports(transaction, &key, &spec, &clusters).await?;
         let stored = transaction.replace::<Slice>(&before.meta, &spec).await?;
         transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
-        write.finish(stored, &[key]).await
+        let changed = [Changed::from(&stored.meta)];
+        write.finish(stored, &changed).await
     }
 
     /// Asks for the deletion of a slice: without `force` only of one that has no networks, or only
@@ -90,9 +93,11 @@ impl Intents {
             return write.finish(stored, &[]).await;
         }
         let scope = Scope { slice: key.name().as_str(), network: "" };
-        let mut changed = vec![key.clone()];
+        let mut changed = Vec::new();
         if force {
-            changed.extend(transaction.mark_children_deleting(scope).await?);
+            changed.extend(
+                transaction.mark_children_deleting(scope).await?.into_iter().map(Changed::from),
+            );
         } else {
             let count = transaction.count_lasting_children(scope).await?;
             if count > 0 {
@@ -101,6 +106,7 @@ impl Intents {
             }
         }
         let stored = transaction.mark_deleting(&stored.meta).await?;
+        changed.push(Changed::from(&stored.meta));
         write.finish(stored, &changed).await
     }
 }

@@ -1,7 +1,7 @@
 use super::{Intents, Refusal};
 use crate::{
     domain::{Key, Meta, Resource, Stored},
-    signals::{Aspect, Signals},
+    signals::{Aspect, Changed, Signals},
     store::{Claim, Digest, Transaction},
     validate::Report,
 };
@@ -57,7 +57,7 @@ impl Write {
     pub(super) async fn finish<R: Resource>(
         mut self,
         answer: Stored<R>,
-        changed: &[Key],
+        changed: &[Changed],
     ) -> Result<Stored<R>, Refusal> {
         if self.options.validate_only {
             return Ok(answer);
@@ -66,8 +66,8 @@ impl Write {
             self.transaction.answer_request(&self.options.request_id, &answer).await?;
         }
         self.transaction.commit().await?;
-        for key in changed {
-            self.signals.changed(key, Aspect::Intent);
+        for changed in changed {
+            self.signals.changed(changed, Aspect::Intent);
         }
         Ok(answer)
     }

@@ -25,7 +25,7 @@ use self::finding::Part;
 use crate::{
     domain::{Condition, Finding, Key, Kind, Meta, Resource, Status, Stored, Truth},
     downstream::Remotes,
-    signals::{Aspect, Signals},
+    signals::{Aspect, Changed, Signals},
     store::{Leadership, Store, StoreError},
 };
 
@@ -172,8 +172,8 @@ impl Worker {
             return Ok(());
         }
         let reported = Stored::<R> { meta: stored.meta.clone(), spec: stored.spec.clone(), status };
-        self.store.write_status(&reported).await?;
-        self.signals.changed(&stored.meta.key, Aspect::Status);
+        let revision = self.store.write_status(&reported).await?;
+        self.signals.changed(&Changed { key: reported.meta.key, revision }, Aspect::Status);
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl Worker {
     /// Removes a resource of which nothing is left, and tells whoever waits for that.
     async fn remove(&self, meta: &Meta, waiting: Option<Key>) -> Result<(), Failure> {
         self.store.remove(meta).await?;
-        self.signals.changed(&meta.key, Aspect::Status);
+        self.signals.changed(&meta.key.clone().into(), Aspect::Status);
         self.signals.wake(waiting);
         tracing::info!(resource = %meta.key, "is gone");
         Ok(())

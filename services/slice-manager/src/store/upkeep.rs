@@ -2,25 +2,29 @@ use super::{Store, StoreError};
 use crate::domain::{Meta, Resource, Stored};
 
 impl Store {
-    /// Writes what is known of a resource, unless it is gone. Only whoever leads does so (see
-    /// [`super::Leadership`]).
+    /// Writes what is known of a resource, unless it is gone; the revision. Only whoever leads does
+    /// so (see [`super::Leadership`]).
     ///
     /// # Errors
     /// The database fails.
-    pub async fn write_status<R: Resource>(&self, stored: &Stored<R>) -> Result<(), StoreError> {
+    pub async fn write_status<R: Resource>(
+        &self,
+        stored: &Stored<R>,
+    ) -> Result<Option<i64>, StoreError> {
         // The row is locked before the revision is taken; see `next_revision()`.
-        sqlx::query(
+        let revision = sqlx::query_scalar(
             "with locked as (select uid from resource where uid = $1 for no key update) \
              update resource set status = $2::jsonb, settled = $3 and generation = $4, \
-             revision = next_revision() from locked where resource.uid = locked.uid",
+             revision = next_revision() from locked where resource.uid = locked.uid \
+             returning revision",
         )
         .bind(stored.meta.uid)
         .bind(serde_json::to_string(&stored.status)?)
         .bind(stored.is_settled())
         .bind(stored.meta.generation)
-        .execute(self.pool())
+        .fetch_optional(self.pool())
         .await?;
-        Ok(())
+        Ok(revision)
     }
 
     /// Removes a resource of which nothing is left anywhere. Watches learn of it from its tombstone.
