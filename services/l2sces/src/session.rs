@@ -34,13 +34,7 @@ pub(crate) struct Session {
 impl Session {
     /// Nothing is connected until the first call.
     pub(crate) fn new(connection: &ConnectionArgs, format: Format) -> Result<Self, CliError> {
-        let Some(endpoint) = connection.endpoint.clone() else {
-            return Err(CliError::Usage("--endpoint (or L2SCES_ENDPOINT) is needed".into()));
-        };
-        let dialer =
-            Dialer::new(&connection.tls).map_err(|error| CliError::Usage(error.to_string()))?;
-        let channel =
-            dialer.channel(&endpoint).map_err(|error| CliError::Usage(error.to_string()))?;
+        let (endpoint, channel) = dial(connection)?;
         let api = Api {
             clusters: ClusterServiceClient::new(channel.clone()),
             slices: SliceServiceClient::new(channel.clone()),
@@ -53,6 +47,18 @@ impl Session {
     pub(crate) fn failed(&self, status: Status) -> CliError {
         CliError::Call { endpoint: self.endpoint.clone(), status: Box::new(status) }
     }
+}
+
+/// The endpoint that the command line names, and a channel to it. Nothing is connected until the
+/// first call.
+pub(crate) fn dial(connection: &ConnectionArgs) -> Result<(String, Channel), CliError> {
+    let Some(endpoint) = connection.endpoint.clone() else {
+        return Err(CliError::Usage("--endpoint (or L2SCES_ENDPOINT) is needed".into()));
+    };
+    let dialer =
+        Dialer::new(&connection.tls).map_err(|error| CliError::Usage(error.to_string()))?;
+    let channel = dialer.channel(&endpoint).map_err(|error| CliError::Usage(error.to_string()))?;
+    Ok((endpoint, channel))
 }
 
 /// Makes a call, again when the slice-manager was unavailable: it may be about to restart. Every

@@ -82,6 +82,16 @@ async fn wrong_usage_is_status_2() {
 }
 
 #[tokio::test]
+async fn health_tells_by_its_status_whether_a_service_serves() {
+    let (_, endpoint) = FakeSliceManager::start(plaintext()).await;
+    let ran = run(&endpoint, &["health"], "").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "serving\n"), "{ran:?}");
+    let ran = run("http://127.0.0.1:1", &["health"], "").await;
+    let reason = "error: cannot reach http://127.0.0.1:1: connection refused\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), reason), "{ran:?}");
+}
+
+#[tokio::test]
 async fn apply_is_idempotent_and_delete_its_inverse() {
     let (fake, endpoint) = FakeSliceManager::start(plaintext()).await;
     let ran = run(&endpoint, &["apply", "-f", "-"], MANIFESTS).await;

@@ -83,6 +83,8 @@ pub(crate) enum Command {
     /// Certificates of services and people
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Ask the service at --endpoint, which may be any, whether it serves
+    Health,
     /// Print a completion script
     Completions {
         /// Shell to complete for

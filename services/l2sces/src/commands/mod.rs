@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod apply;
+mod health;
 mod kinds;
 mod pki;
 mod read;
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Apply(args) => apply::apply(&mut session()?, args).await,
         Command::Delete(args) => apply::delete(&mut session()?, args).await,
         Command::Pki(command) => pki::run(command),
+        Command::Health => health::run(&cli.connection).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "l2sces", &mut script);
