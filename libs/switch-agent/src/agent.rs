@@ -35,6 +35,8 @@ pub struct AgentConfig {
     pub datapath_type: DatapathType,
     /// Files that Open vSwitch shows to controllers with `ssl:`.
     pub tls: Option<TlsFiles>,
+    /// Where the kernel's parameters of the network are: `/proc/sys/net`, or another mount of it.
+    pub parameters: PathBuf,
 }
 
 /// Certificate files, as paths for another process: absolute.
@@ -81,7 +83,7 @@ impl Agent {
     /// # Errors
     /// Netlink is not there.
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
-        let AgentConfig { kind, ovsdb, bridge, datapath_type, tls } = config;
+        let AgentConfig { kind, ovsdb, bridge, datapath_type, tls, parameters } = config;
         Ok(Self {
             identity: Identity { kind, bridge },
             client: Client::start(database::config(ovsdb)),
@@ -89,6 +91,7 @@ impl Agent {
                 links: Links::open()?,
                 group: marks::link_group(kind),
                 software_checksums: datapath_type == DatapathType::Netdev,
+                parameters,
             },
             datapath_type,
             tls,

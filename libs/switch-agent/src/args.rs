@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use l2sces_grpc::ServerArgs;
@@ -87,6 +87,15 @@ pub struct AgentArgs {
     /// What forwards the bridge's frames
     #[arg(long, env = "L2SCES_DATAPATH_TYPE", value_name = "TYPE", default_value = "system")]
     pub datapath_type: DatapathType,
+    /// Where the kernel's parameters of the network are. In a container that may not write to
+    /// /proc/sys: another mount of the host's /proc/sys/net
+    #[arg(
+        long,
+        env = "L2SCES_NETWORK_PARAMETERS",
+        value_name = "DIRECTORY",
+        default_value = "/proc/sys/net"
+    )]
+    pub network_parameters: PathBuf,
     /// Most ports whose traffic is in the metrics, under the names of slice, network and port; 0: of
     /// none, and no such name is in the metrics
     #[arg(long, env = "L2SCES_METRICS_PORTS", value_name = "NUMBER", default_value_t = 512)]

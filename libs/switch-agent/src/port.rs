@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use crate::{
     Agent, AgentError, Attachment, NamespaceAttachment, Port, PortState,
-    netlink::{self, Namespace},
+    netlink::Namespace,
     plan::{self, PortRow},
 };
 
@@ -204,7 +204,7 @@ impl Agent {
     pub async fn announce_port(&self, port: &Port) -> Result<(), AgentError> {
         match &port.attachment {
             Attachment::Namespace(namespace) if namespace.address.is_some() => {
-                netlink::announce(namespace).await
+                self.host.announce(namespace).await
             }
             Attachment::Namespace(_) | Attachment::Interface => Ok(()),
         }

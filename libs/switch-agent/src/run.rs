@@ -23,6 +23,7 @@ pub async fn run(kind: AgentKind, args: AgentArgs) -> anyhow::Result<()> {
         bridge: bridge.clone(),
         datapath_type: args.datapath_type,
         tls: tls_files(&args.server.tls).context("TLS files")?,
+        parameters: args.network_parameters,
     })?;
     let agent = Arc::new(agent);
     let traffic = Traffic { agent: Arc::clone(&agent), most_ports: args.metrics_ports };

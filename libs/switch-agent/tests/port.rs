@@ -31,6 +31,7 @@ async fn agent(node: &Node) -> SwitchApi {
         bridge: "br-sps".to_owned(),
         datapath_type: DatapathType::Netdev,
         tls: None,
+        parameters: "/proc/sys/net".into(),
     })
     .unwrap();
     timeout(PATIENCE, agent.connected()).await.unwrap();

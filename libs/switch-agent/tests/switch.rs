@@ -22,6 +22,7 @@ async fn agent_with(node: &Node, kind: AgentKind, tls: Option<TlsFiles>) -> Swit
         bridge: kind.default_bridge().to_owned(),
         datapath_type: DatapathType::Netdev,
         tls,
+        parameters: "/proc/sys/net".into(),
     })
     .unwrap();
     tokio::time::timeout(PATIENCE, agent.connected()).await.unwrap();
@@ -324,6 +325,7 @@ fn without_the_database_calls_fail_at_once() {
             bridge: "br-sps".to_owned(),
             datapath_type: DatapathType::Netdev,
             tls: None,
+            parameters: "/proc/sys/net".into(),
         });
         let sps = SwitchApi::new(Arc::new(agent.unwrap()));
         assert_eq!(apply(&sps, &switch()).await.unwrap_err().code(), Code::Unavailable);

@@ -10,7 +10,6 @@ use std::io;
 
 use thiserror::Error;
 
-pub(crate) use announce::announce;
 pub(crate) use links::Links;
 pub(crate) use namespace::Namespace;
 pub(crate) use veth::Host;

@@ -1,4 +1,4 @@
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
 use ipnet::IpNet;
 use nix::libc;
@@ -17,6 +17,8 @@ pub(crate) struct Host {
     pub(crate) group: u32,
     /// Whether frames are forwarded by the userspace datapath, which computes no checksums.
     pub(crate) software_checksums: bool,
+    /// Where the kernel's parameters of the network are; those of the namespace of whoever reads.
+    pub(crate) parameters: PathBuf,
 }
 
 /// Both ends of a virtual Ethernet pair.
@@ -67,7 +69,7 @@ impl Host {
         forget: &[IpNet],
     ) -> Result<(), NetlinkError> {
         self.links.set_mtu(&pair.host, wanted.mtu).await?;
-        silence_ipv6(&pair.host.name)?;
+        self.silence_ipv6(&pair.host.name)?;
         self.links.set_up(&pair.host).await?;
         self.configure_pod(namespace, &pair.pod, wanted, forget).await
     }
@@ -182,18 +184,17 @@ impl Host {
         }
         Ok(())
     }
-}
 
-/// Keeps the node itself from talking on the interface: its router solicitations would reach the
-/// pod.
-fn silence_ipv6(interface: &str) -> Result<(), NetlinkError> {
-    let path = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-    match fs::read_to_string(&path).map(|value| value.trim() == "1") {
-        Ok(true) => Ok(()),
-        // A kernel without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(false) | Err(_) => {
-            fs::write(&path, "1").map_err(|error| NetlinkError::new(format!("write {path}"), error))
+    /// Keeps the node itself from talking on the interface: its router solicitations would reach
+    /// the pod.
+    fn silence_ipv6(&self, interface: &str) -> Result<(), NetlinkError> {
+        let path = self.parameters.join(format!("ipv6/conf/{interface}/disable_ipv6"));
+        match fs::read_to_string(&path).map(|value| value.trim() == "1") {
+            Ok(true) => Ok(()),
+            // A kernel without IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(false) | Err(_) => fs::write(&path, "1")
+                .map_err(|error| NetlinkError::new(format!("write {}", path.display()), error)),
         }
     }
 }
