@@ -1,25 +1,22 @@
-//! The real command line, run against a lab as a person would.
-
-use std::path::PathBuf;
+//! The real command line, run against an installation as a person would.
 
 use anyhow::{Result, bail};
 use l2sces_lab::{
-    Lab, Pod, command,
+    Pod,
     layout::{Cluster, Node},
 };
 
-use crate::narrator::Narrator;
+use crate::{narrator::Narrator, site::Site};
 
-/// Runs `l2sces` in the control services' namespace.
-pub(crate) struct Cli<'a> {
-    lab: &'a Lab,
+/// Runs `l2sces` as an administrator.
+pub(crate) struct Cli<'a, S> {
+    site: &'a S,
     narrator: &'a Narrator,
-    program: PathBuf,
 }
 
-impl<'a> Cli<'a> {
-    pub(crate) fn new(lab: &'a Lab, narrator: &'a Narrator) -> Self {
-        Self { lab, narrator, program: lab.layout().binaries.join("l2sces") }
+impl<'a, S: Site> Cli<'a, S> {
+    pub(crate) fn new(site: &'a S, narrator: &'a Narrator) -> Self {
+        Self { site, narrator }
     }
 
     /// Shows a command and runs it; it must succeed. Returns what it printed.
@@ -30,9 +27,7 @@ impl<'a> Cli<'a> {
 
     /// Runs a command without showing it; it must succeed. Returns what it printed.
     pub(crate) async fn run_silently(&self, arguments: &[String]) -> Result<String> {
-        let mut l2sces = self.lab.control().command(&self.program)?;
-        l2sces.envs(self.lab.environment()?).args(arguments);
-        let output = command::output(&mut l2sces).await?;
+        let output = self.site.l2sces(arguments).await?;
         if !output.status.success() {
             bail!("l2sces {}: {}", arguments.join(" "), output.stderr.trim());
         }
@@ -73,19 +68,17 @@ fn describe_node(node: &Node) -> String {
 
 /// Attaches a pod to a network of slice `s1`, as a port named after the pod's node.
 pub(crate) fn attach_port(
-    lab: &Lab,
+    site: &impl Site,
     pod: &Pod,
     network: &str,
     address: &str,
     mac: &str,
 ) -> Result<Vec<String>> {
-    let node = lab.node(pod.node())?;
+    let node = pod.node();
     Ok(words(&format!(
-        "port attach {} --slice s1 --network {network} --cluster {} --node {} --namespace {} \
-         --address {address} --mac {mac}",
-        node.name,
-        node.cluster,
-        node.name,
+        "port attach {node} --slice s1 --network {network} --cluster {} --node {node} \
+         --namespace {} --address {address} --mac {mac}",
+        site.cluster_of(node)?,
         pod.path(),
     )))
 }

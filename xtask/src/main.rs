@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "these tasks talk to the person who runs them")]
 
+mod base_images;
 mod bench;
 mod calls;
 mod cli;
@@ -12,6 +13,7 @@ mod narrator;
 mod networks;
 mod paper;
 mod python;
+mod site;
 mod test;
 mod usage;
 mod verdict;
@@ -43,6 +45,8 @@ enum Task {
     Bench(bench::Args),
     /// Repeat the experiments of the paper on L2S-CES: report, plots and data in target/paper (root)
     Paper(paper::Args),
+    /// Make the images that those of docker-compose.yml are made from, where none can be pulled (root)
+    BaseImages,
 }
 
 #[tokio::main]
@@ -61,6 +65,7 @@ async fn main() -> ExitCode {
         Task::Lab(command) => lab::run(command).await,
         Task::Bench(args) => bench::run(&args).await,
         Task::Paper(args) => paper::run(&args).await,
+        Task::BaseImages => base_images::run().await,
     };
     match result {
         Ok(status) => status,

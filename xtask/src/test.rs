@@ -13,8 +13,10 @@ use tokio::{
 };
 
 use crate::{
+    demo,
     narrator::Narrator,
     paper, python,
+    site::Compose,
     workspace::{self, Profile, cargo},
 };
 
@@ -76,6 +78,14 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     if is_everything {
         narrator.chapter("The paper's experiments, tried out");
         tally.is_broken |= !paper::repeat(&paper::Args::smoke()).await?.all_hold();
+        narrator.chapter("The containers of docker-compose.yml");
+        match Compose::obstacle().await {
+            Some(obstacle) => println!("skipped: {obstacle}"),
+            None => {
+                let status = demo::tell_in_containers(&narrator, false).await?;
+                tally.is_broken |= status != ExitCode::SUCCESS;
+            }
+        }
     }
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -14,8 +14,12 @@ use tower::service_fn;
 
 use crate::{error::LabError, namespace::Namespace};
 
-/// Connects from inside a namespace, whenever a request needs it, with these credentials.
-pub(crate) fn connect(
+/// A channel to an endpoint, `https://ADDRESS:PORT`, with these credentials. It connects from inside
+/// a namespace, whenever a request needs it.
+///
+/// # Errors
+/// The endpoint is malformed, or the credentials cannot be used.
+pub fn connect(
     namespace: &Namespace,
     endpoint: &str,
     credentials: &Credentials,

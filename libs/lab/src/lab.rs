@@ -255,15 +255,10 @@ impl Lab {
         let namespace = format!("{}p-{name}", self.inner.layout.prefix());
         let namespace = self.inner.create_namespace(&namespace)?;
         namespace.set_parameter("ipv4/icmp_echo_ignore_broadcasts", "0")?;
-        let record = PodRecord {
-            name: name.to_owned(),
-            node: node.name.clone(),
-            namespace: namespace.name().to_owned(),
-            path: namespace.path(),
-        };
-        self.inner.pods().push(record.clone());
+        let pod = Pod::new(name, &node.name, namespace);
+        self.inner.pods().push(pod.record().clone());
         self.inner.write()?;
-        Ok(Pod::of(record))
+        Ok(pod)
     }
 
     /// The pods.
@@ -388,7 +383,7 @@ impl Lab {
     /// # Errors
     /// Postgres does not answer.
     pub async fn table_rows(&self) -> Result<Vec<TableRows>, LabError> {
-        postgres::table_rows(&self.inner.layout.postgres).await
+        postgres::table_rows(&self.inner.layout.postgres.admin_url).await
     }
 }
 

@@ -34,12 +34,13 @@ mod underlay;
 mod unit;
 pub mod wait;
 
+pub use channel::connect;
 pub use error::{CommandError, LabError};
 pub use lab::{Lab, LabOptions, require_root};
 pub use layout::Layout;
 pub use namespace::Namespace;
 pub use pod::{Pod, PodRecord};
-pub use postgres::{Statement, TableRows};
+pub use postgres::{Statement, TableRows, table_rows};
 pub use process::{ProcessIdentity, ProcessRecord, ProcessSpec};
 pub use record::Record;
 pub use snoop::{RuleName, Snoop};

@@ -29,10 +29,12 @@ use crate::{
 /// Where `ip netns` keeps the names of namespaces.
 const NAMESPACES: &str = "/run/netns";
 
-/// A named network namespace. Dropping the value leaves the namespace alone.
+/// A network namespace with a name of `ip netns`, or at another path. Dropping the value leaves the
+/// namespace alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Namespace {
     name: String,
+    path: PathBuf,
 }
 
 impl Namespace {
@@ -43,12 +45,19 @@ impl Namespace {
     /// It exists already, or the kernel refuses.
     pub fn create(name: &str) -> Result<Self, LabError> {
         creation::create(NAMESPACES.as_ref(), name).context(|| format!("make namespace {name}"))?;
-        Ok(Self { name: name.to_owned() })
+        Ok(Self::named(name))
     }
 
     /// The namespace called `name`, whether it exists or not.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self { name: name.to_owned(), path: Path::new(NAMESPACES).join(name) }
+    }
+
+    /// The namespace that the file at `path` stands for, such as that of a container, whether it
+    /// exists or not. The path is its name.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { name: path.display().to_string(), path }
     }
 
     /// Names of all namespaces that begin with `prefix`.
@@ -72,7 +81,7 @@ impl Namespace {
     /// The kernel refuses.
     pub fn delete(&self) -> Result<(), LabError> {
         let path = self.path();
-        let unmounted = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
+        let unmounted = nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH);
         if !path.exists() {
             return Ok(());
         }
@@ -81,7 +90,7 @@ impl Namespace {
             Ok(()) | Err(nix::Error::EINVAL) => {}
             Err(errno) => return Err(errno).context(|| format!("unmount {}", path.display())),
         }
-        fs::remove_file(&path).context(|| format!("remove {}", path.display()))
+        fs::remove_file(path).context(|| format!("remove {}", path.display()))
     }
 
     /// Its name.
@@ -90,8 +99,8 @@ impl Namespace {
     }
 
     /// Path of the file that stands for it.
-    pub fn path(&self) -> PathBuf {
-        Path::new(NAMESPACES).join(&self.name)
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether it exists.
@@ -164,7 +173,7 @@ impl Namespace {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<String, LabError> {
-        Ok(command::run(command::command("ip").args(["-n", &self.name]).args(arguments)).await?)
+        Ok(command::run(self.command("ip")?.args(arguments)).await?)
     }
 
     /// Runs several `ip` commands on the namespace, one a line, at the price of one process.
@@ -172,8 +181,8 @@ impl Namespace {
     /// # Errors
     /// One of them failed; those after it did not run.
     pub async fn ip_batch(&self, lines: &str) -> Result<(), LabError> {
-        let mut command = command::command("ip");
-        command.args(["-n", &self.name, "-batch", "-"]);
+        let mut command = self.command("ip")?;
+        command.args(["-batch", "-"]);
         command::run_with_input(&mut command, lines).await?;
         Ok(())
     }
@@ -206,6 +215,16 @@ impl Namespace {
         let joined = self.spawn("lab-namespace", job)?.join();
         let panicked = |_| Err(io::Error::other("a thread in a namespace panicked"));
         joined.unwrap_or_else(panicked)?
+    }
+
+    /// Names of the virtual Ethernet interfaces inside.
+    ///
+    /// # Errors
+    /// The namespace is gone.
+    pub async fn veths(&self) -> Result<Vec<String>, LabError> {
+        let list = self.ip(["-oneline", "link", "show", "type", "veth"]).await?;
+        let name = |line: &str| Some(line.split(": ").nth(1)?.split('@').next()?.to_owned());
+        Ok(list.lines().filter_map(name).collect())
     }
 
     /// Sets a kernel parameter below `net`, such as `ipv4/icmp_echo_ignore_broadcasts`.

@@ -30,6 +30,18 @@ impl Pod {
         Self { namespace: Namespace::named(&record.namespace), record }
     }
 
+    /// A pod that is no lab's, such as a container: called `name`, on a node, with a network
+    /// namespace.
+    pub fn new(name: &str, node: &str, namespace: Namespace) -> Self {
+        let record = PodRecord {
+            name: name.to_owned(),
+            node: node.to_owned(),
+            namespace: namespace.name().to_owned(),
+            path: namespace.path().to_owned(),
+        };
+        Self { record, namespace }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.record.name

@@ -150,7 +150,11 @@ pub(crate) async fn restarted(
 
 /// Connects to the services' database as superuser.
 pub(crate) async fn connect(postgres: &Postgres) -> Result<PgConnection, LabError> {
-    let options: PgConnectOptions = postgres.admin_url.parse()?;
+    connect_to(&postgres.admin_url).await
+}
+
+async fn connect_to(url: &str) -> Result<PgConnection, LabError> {
+    let options: PgConnectOptions = url.parse()?;
     Ok(options.disable_statement_logging().connect().await?)
 }
 
@@ -211,9 +215,13 @@ pub(crate) async fn statements(postgres: &Postgres) -> Result<Vec<Statement>, La
     Ok(statements)
 }
 
-/// Counts the rows of every table of every service, without the migrations' own table.
-pub(crate) async fn table_rows(postgres: &Postgres) -> Result<Vec<TableRows>, LabError> {
-    let mut connection = connect(postgres).await?;
+/// Counts the rows of every table of every service, without the migrations' own table, in the
+/// database that `admin_url` leads to as superuser.
+///
+/// # Errors
+/// Postgres does not answer.
+pub async fn table_rows(admin_url: &str) -> Result<Vec<TableRows>, LabError> {
+    let mut connection = connect_to(admin_url).await?;
     let tables = sqlx::query(
         "SELECT schemaname, tablename FROM pg_tables
          WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'public')

@@ -115,14 +115,8 @@ impl Node {
     /// # Errors
     /// The namespace is gone.
     pub async fn veths(&self) -> Result<Vec<String>, LabError> {
-        let namespace = Namespace::named(&self.namespace);
-        let list = namespace.ip(["-oneline", "link", "show", "type", "veth"]).await?;
-        Ok(list
-            .lines()
-            .filter_map(|line| line.split(": ").nth(1)?.split('@').next())
-            .filter(|name| !name.starts_with("eth-"))
-            .map(str::to_owned)
-            .collect())
+        let veths = Namespace::named(&self.namespace).veths().await?;
+        Ok(veths.into_iter().filter(|name| !name.starts_with("eth-")).collect())
     }
 }
 

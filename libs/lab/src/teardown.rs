@@ -98,7 +98,7 @@ fn end_inhabitants(layout: &Layout) {
 fn inhabitants(prefix: &str) -> impl Iterator<Item = i32> {
     let namespaces: HashSet<_> = Namespace::list(prefix)
         .iter()
-        .filter_map(|name| inode(&Namespace::named(name).path()))
+        .filter_map(|name| inode(Namespace::named(name).path()))
         .collect();
     running().filter(move |pid| {
         inode(Path::new(&format!("/proc/{pid}/ns/net")))

@@ -6,11 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::future::{try_join, try_join_all};
-use l2sces_lab::{
-    Lab, Namespace, Unit,
-    probe::{self, Frame, MulticastReceiver, Ping, Sniffer, send_frames, send_multicast},
+use l2sces_lab::probe::{
+    self, Frame, MulticastReceiver, Ping, Sniffer, send_frames, send_multicast,
 };
 use l2sces_model::MacAddress;
 use l2sces_proto::{
@@ -23,7 +22,7 @@ use l2sces_proto::{
 };
 
 use super::{Member, Network, SLICE};
-use crate::narrator::Narrator;
+use crate::{narrator::Narrator, site::Site};
 
 /// How long anything on the way may take; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -209,24 +208,24 @@ pub(super) async fn multicast(
 
 /// Names and addresses are resolved from the control services' host and from a node of each
 /// cluster, by dig and through the C library.
-pub(super) async fn names(lab: &Lab, networks: &[Network], narrator: &Narrator) -> Result<String> {
-    let server = lab.layout().control.dns;
-    let mut places = vec![("control", lab.control())];
-    for cluster in &lab.layout().clusters {
-        let node = cluster.nodes.last().map(|node| Namespace::named(&node.namespace));
-        places.extend(node.map(|node| (cluster.name.as_str(), node)));
-    }
+pub(super) async fn names(
+    site: &impl Site,
+    networks: &[Network],
+    narrator: &Narrator,
+) -> Result<String> {
+    let (server, places) = (site.dns(), site.resolvers());
+    let control = &places.first().context("no host asks for names")?.namespace;
     let mut count = 0;
     for network in networks {
         for member in &network.members {
-            let node = lab.node(member.pod.node())?;
-            let (host, cluster, name) = (&node.name, &node.cluster, network.name);
+            let (host, name) = (member.pod.node(), network.name);
+            let cluster = site.cluster_of(host)?;
             for name in [
                 format!("{host}.{cluster}.{name}.{SLICE}.inter.l2sces"),
                 format!("{host}.{name}.inter.l2sm"),
             ] {
-                let answers = places.iter().map(|(_, place)| async {
-                    let answer = probe::resolve(place, server, &name, "A").await?;
+                let answers = places.iter().map(|place| async {
+                    let answer = probe::resolve(&place.namespace, server, &name, "A").await?;
                     Ok::<_, anyhow::Error>(answer.data)
                 });
                 for data in try_join_all(answers).await? {
@@ -238,17 +237,19 @@ pub(super) async fn names(lab: &Lab, networks: &[Network], narrator: &Narrator) 
         let (member, _) = network.first()?;
         let node = member.pod.node();
         let name = format!("{node}.{}.inter.l2sces", network.name);
-        let found =
-            try_join_all(places.iter().map(|(_, place)| probe::look_up(place, server.ip(), &name)))
-                .await?;
-        for ((place, _), addresses) in places.iter().zip(found) {
+        let found = try_join_all(
+            places.iter().map(|place| probe::look_up(&place.namespace, server.ip(), &name)),
+        )
+        .await?;
+        for (place, addresses) in places.iter().zip(found) {
             ensure!(
                 addresses == BTreeSet::from([member.address.into()]),
-                "getent in {place}: {name} is {addresses:?}"
+                "getent on {}: {name} is {addresses:?}",
+                place.name
             );
             count += 1;
         }
-        let reverse = probe::reverse(&lab.control(), server, member.address.into()).await?;
+        let reverse = probe::reverse(control, server, member.address.into()).await?;
         narrator.say(&format!(
             "{name} is {}; {} is {}",
             member.address,
@@ -256,22 +257,22 @@ pub(super) async fn names(lab: &Lab, networks: &[Network], narrator: &Narrator) 
             reverse.data.join(" and ")
         ));
     }
-    let absent = probe::resolve(&lab.control(), server, "nobody.blue.inter.l2sces", "A").await?;
+    let absent = probe::resolve(control, server, "nobody.blue.inter.l2sces", "A").await?;
     ensure!(absent.status == "NXDOMAIN", "a name that nobody has is {absent:?}");
     Ok(format!("{count} look-ups by dig and getent from {} hosts", places.len()))
 }
 
 /// Measures from the request for a network until the first ping between two of its pods, in
 /// different clusters and not on gateways, is answered. The pods exist and ping beforehand.
-pub(super) async fn time_to_first_ping(lab: &Lab, narrator: &Narrator) -> Result<String> {
+pub(super) async fn time_to_first_ping(site: &impl Site, narrator: &Narrator) -> Result<String> {
     let addresses = [Ipv4Addr::new(10, 3, 0, 11), Ipv4Addr::new(10, 3, 0, 21)];
     let mut ports = Vec::new();
     for (node, address) in ["a2", "b2"].into_iter().zip(addresses) {
-        let pod = lab.pod(node, &format!("green-{node}")).await?;
-        ports.push((port(lab, node, &pod.path(), address)?, pod));
+        let pod = site.pod(node, &format!("green-{node}")).await?;
+        ports.push((port(site, node, &pod.path(), address)?, pod));
     }
     let [(first, from), (second, _)] = &ports[..] else { bail!("two ports were made") };
-    let client = NetworkServiceClient::new(lab.channel(&Unit::SliceManager)?);
+    let client = NetworkServiceClient::new(site.slice_manager()?);
     let network = ApiNetwork {
         metadata: named("green"),
         slice: SLICE.to_owned(),
@@ -312,15 +313,14 @@ pub(super) async fn time_to_first_ping(lab: &Lab, narrator: &Narrator) -> Result
     Ok(format!("{:.1} ms", took.as_secs_f64() * 1e3))
 }
 
-fn port(lab: &Lab, node: &str, path: &str, address: Ipv4Addr) -> Result<Port> {
-    let node = lab.node(node)?;
+fn port(site: &impl Site, node: &str, path: &str, address: Ipv4Addr) -> Result<Port> {
     Ok(Port {
-        metadata: named(&node.name),
+        metadata: named(node),
         slice: SLICE.to_owned(),
         network: "green".to_owned(),
         spec: Some(PortSpec {
-            cluster: node.cluster.clone(),
-            node: node.name.clone(),
+            cluster: site.cluster_of(node)?,
+            node: node.to_owned(),
             attachment: Some(Attachment::Namespace(NamespaceAttachment {
                 path: path.to_owned(),
                 interface_name: INTERFACE.to_owned(),

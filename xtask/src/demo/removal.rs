@@ -1,22 +1,23 @@
 //! The end of the demo: everything is deleted, and nothing is left.
 
-use anyhow::{Result, ensure};
-use l2sces_lab::{Lab, TableRows, probe};
+use anyhow::{Context, Result, ensure};
+use l2sces_lab::{TableRows, probe};
 
 use super::{Network, SLICE};
 use crate::{
     cli::{Cli, words},
     narrator::Narrator,
+    site::Site,
 };
 
 /// Deletes everything with the command line, which waits until it is gone.
-pub(super) async fn delete_everything(lab: &Lab, cli: &Cli<'_>) -> Result<()> {
+pub(super) async fn delete_everything<S: Site>(site: &S, cli: &Cli<'_, S>) -> Result<()> {
     for network in ["blue", "red", "green"] {
         cli.run(&words(&format!("network delete {network} --slice {SLICE} --force"))).await?;
     }
     cli.run(&words(&format!("slice delete {SLICE}"))).await?;
-    for cluster in &lab.layout().clusters {
-        cli.run(&words(&format!("cluster delete {}", cluster.name))).await?;
+    for cluster in site.clusters() {
+        cli.run(&words(&format!("cluster delete {cluster}"))).await?;
     }
     Ok(())
 }
@@ -24,23 +25,17 @@ pub(super) async fn delete_everything(lab: &Lab, cli: &Cli<'_>) -> Result<()> {
 /// Looks for anything that is left, with the tools of those who would know. `before` is what the
 /// services' tables held before there was anything.
 pub(super) async fn nothing_is_left(
-    lab: &Lab,
+    site: &impl Site,
     before: &[TableRows],
     networks: &[Network],
     narrator: &Narrator,
 ) -> Result<String> {
     let mut left = Vec::new();
-    for node in lab.layout().nodes() {
-        for bridge in node.bridges().await? {
-            let flows = node.flows(&bridge).await?.len();
-            let ports = node.ports(&bridge).await?.len();
-            left.push(format!("{bridge} on {} with {ports} ports, {flows} flows", node.name));
-        }
-        let veths = node.veths().await?;
-        left.extend(veths.iter().map(|veth| format!("interface {veth} on {}", node.name)));
+    for node in site.nodes() {
+        left.extend(site.made_on(&node.name).await?);
     }
     narrator.say("bridges with their ports and flows, interfaces on the nodes: looked at");
-    for pod in lab.pods() {
+    for pod in site.pods() {
         let links = pod.namespace().ip(["-oneline", "link", "show"]).await?;
         let others = links.lines().filter(|line| !line.contains(": lo:")).count();
         if others > 0 {
@@ -48,7 +43,7 @@ pub(super) async fn nothing_is_left(
         }
     }
     narrator.say("interfaces in the pods: looked at");
-    let tables = lab.table_rows().await?;
+    let tables = site.table_rows().await?;
     ensure!(!tables.is_empty(), "the services have no tables: this looked at the wrong place");
     let (histories, state): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.is_history());
     for table in state.iter().filter(|table| table.rows > 0 && !before.contains(table)) {
@@ -61,11 +56,12 @@ pub(super) async fn nothing_is_left(
             history.schema, history.table, history.rows
         ));
     }
-    let server = lab.layout().control.dns;
+    let (server, resolvers) = (site.dns(), site.resolvers());
+    let control = resolvers.first().context("no host asks for names")?;
     for network in networks {
         for member in &network.members {
             let name = format!("{}.{}.inter.l2sces", member.pod.node(), network.name);
-            let answer = probe::resolve(&lab.control(), server, &name, "A").await?;
+            let answer = probe::resolve(&control.namespace, server, &name, "A").await?;
             if answer.status != "NXDOMAIN" || !answer.data.is_empty() {
                 left.push(format!("{name}: {} {}", answer.status, answer.data.join(" ")));
             }
