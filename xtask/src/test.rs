@@ -183,30 +183,22 @@ async fn lint_apis(tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// Tools that Debian does not have.
+/// Tools that Debian does not have: `buf`, and a Python that reads OTLP.
 struct Tools {
-    /// Where they are, if not on the path.
-    directory: Option<PathBuf>,
+    directory: PathBuf,
 }
 
 impl Tools {
-    /// Finds `buf`, or installs it into a Python environment in the target directory.
+    /// Installs them into a Python environment in the target directory.
     async fn ensure() -> Result<Self> {
-        let mut version = command::command("buf");
-        if command::output(version.arg("--version")).await.is_ok_and(|o| o.status.success()) {
-            return Ok(Self { directory: None });
-        }
-        let directory = python::ensure_packages(&["buf-bin"]).await?;
-        Ok(Self { directory: Some(directory) })
+        let packages = ["buf-bin", "grpcio", "opentelemetry-proto"];
+        Ok(Self { directory: python::ensure_packages(&packages).await? })
     }
 
     /// The search path with the tools.
     fn path(&self) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
-        match &self.directory {
-            Some(directory) => format!("{}:{path}", directory.display()),
-            None => path,
-        }
+        format!("{}:{path}", self.directory.display())
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 use l2sces_fabric::{Fabric, Subject};
 use l2sces_model::DatapathId;
 use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
+use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -22,7 +23,7 @@ use addresses::Held;
 
 use crate::{
     EngineConfig, Event,
-    command::Command,
+    command::{Command, Request},
     discovery::{Discovery, DiscoveryKey},
     event::Outbox,
     installer::Progress,
@@ -31,6 +32,7 @@ use crate::{
     rounds::{Rounds, SessionKey},
     session::Session,
     steps::Steps,
+    traces::Traces,
 };
 
 /// How many inputs of switches may wait; the connections wait beyond that.
@@ -42,8 +44,6 @@ const BATCH: usize = 1024;
 /// How long a switch that does not connect holds up the others after a start: Open vSwitch tries at
 /// least every second, as the agents tell it.
 const GATHERING: Duration = Duration::from_secs(3);
-
-type Commands = mpsc::Receiver<(Command, oneshot::Sender<()>)>;
 
 /// Something that concerns a switch.
 enum Input {
@@ -75,16 +75,17 @@ pub(crate) struct Actor {
     epochs: u64,
     /// Those who wait for the changes that are not compiled yet.
     waiters: Vec<oneshot::Sender<()>>,
-    /// What may have another state now.
-    stale: BTreeSet<Subject>,
+    traces: Traces,
+    /// What may have another state now, and why.
+    stale: BTreeMap<Subject, Option<TraceContext>>,
     outbox: Outbox,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Caused<Event>>,
     inputs: mpsc::Sender<Input>,
     inputs_rx: mpsc::Receiver<Input>,
 }
 
 impl Actor {
-    pub(crate) fn new(config: &EngineConfig, events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(config: &EngineConfig, events: mpsc::Sender<Caused<Event>>) -> Self {
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         Self {
             fabric: Fabric::new().with_ageing_time(config.ageing_time),
@@ -100,7 +101,8 @@ impl Actor {
             adopted: BTreeSet::new(),
             epochs: 0,
             waiters: Vec::new(),
-            stale: BTreeSet::new(),
+            traces: Traces::default(),
+            stale: BTreeMap::new(),
             outbox: Outbox::default(),
             events,
             inputs,
@@ -113,7 +115,7 @@ impl Actor {
         mut self,
         listener: Listener,
         checks_peers: bool,
-        mut commands: Commands,
+        mut commands: mpsc::Receiver<Request>,
     ) {
         let accepting =
             tokio::spawn(connections::accept(listener, checks_peers, self.inputs.clone()));
@@ -124,8 +126,8 @@ impl Actor {
             let conflict = self.learning.next_deadline();
             let gathering = self.gathering;
             tokio::select! {
-                command = commands.recv() => match command {
-                    Some((command, done)) => self.command(command, done),
+                request = commands.recv() => match request {
+                    Some(request) => self.request(request),
                     None => break,
                 },
                 Some(input) = self.inputs_rx.recv() => self.input(input),
@@ -141,8 +143,8 @@ impl Actor {
                 }
             }
             for _ in 0..BATCH {
-                if let Ok((command, done)) = commands.try_recv() {
-                    self.command(command, done);
+                if let Ok(request) = commands.try_recv() {
+                    self.request(request);
                 } else if let Ok(input) = self.inputs_rx.try_recv() {
                     self.input(input);
                 } else {
@@ -156,7 +158,9 @@ impl Actor {
         self.sessions.values().for_each(Session::close);
     }
 
-    fn command(&mut self, command: Command, done: oneshot::Sender<()>) {
+    fn request(&mut self, Request { command, done }: Request) {
+        let Caused { what: command, cause } = command;
+        self.traces.note(cause);
         match command {
             Command::PutSwitch(spec) => {
                 let id = spec.id;
@@ -168,7 +172,7 @@ impl Actor {
                 self.outbox.forget_switch(id);
             }
             Command::PutSlice(spec) => {
-                self.stale.insert(Subject::Slice(spec.name.clone()));
+                self.note_stale([Subject::Slice(spec.name.clone())], cause);
                 self.fabric.put_slice(spec);
                 self.set_links();
             }
@@ -178,7 +182,7 @@ impl Actor {
                 self.set_links();
             }
             Command::PutNetwork(spec) => {
-                self.stale.insert(Subject::Network(spec.vni));
+                self.note_stale([Subject::Network(spec.vni)], cause);
                 self.outbox.repeat_network(spec.vni);
                 self.fabric.put_network(spec);
             }
@@ -187,10 +191,16 @@ impl Actor {
                 self.outbox.forget_network(vni);
             }
             Command::PutPort(spec) => {
-                self.stale.insert(Subject::Network(spec.vni));
+                self.note_stale([Subject::Network(spec.vni)], cause);
+                if self.fabric.interface(spec.switch, &spec.interface).is_none() {
+                    self.traces.await_interface(spec.switch, spec.interface.clone(), cause);
+                }
                 self.fabric.put_port(spec);
             }
             Command::RemovePort(id) => {
+                if let Some(spec) = self.fabric.port(&id) {
+                    self.traces.forget_interface(spec.switch, &spec.interface);
+                }
                 self.learning.forget_port(&self.fabric, &id);
                 self.fabric.remove_port(&id);
                 self.outbox.forget_port(&id);
@@ -245,26 +255,26 @@ impl Actor {
             discovery: &self.discovery,
             complete: self.complete,
         };
-        for subject in stale {
+        for (subject, cause) in stale {
             match subject {
                 Subject::Switch(id) if self.fabric.switch_name(id).is_some() => {
-                    self.outbox.push(readiness.switch(id));
+                    self.outbox.push(readiness.switch(id), cause);
                 }
                 Subject::Slice(name) if self.fabric.slice_links(&name).is_some() => {
-                    self.outbox.push(readiness.slice(&name));
+                    self.outbox.push(readiness.slice(&name), cause);
                 }
                 Subject::Network(vni) => {
                     for id in self.fabric.network_ports(vni) {
                         let event = readiness.port(id, &self.outbox);
                         let addresses = self.addresses(id);
-                        self.outbox.push(event);
+                        self.outbox.push(event, cause);
                         if let Some(addresses) = addresses {
-                            self.outbox.push(addresses);
+                            self.outbox.push(addresses, cause);
                         }
                     }
                     if self.fabric.has_network(vni) {
                         let event = readiness.network(vni, &self.outbox);
-                        self.outbox.push(event);
+                        self.outbox.push(event, cause);
                     }
                 }
                 // It has been removed.
@@ -273,25 +283,39 @@ impl Actor {
         }
     }
 
+    /// Has the state of some things looked at, which may be another one.
+    fn note_stale(
+        &mut self,
+        subjects: impl IntoIterator<Item = Subject>,
+        cause: Option<TraceContext>,
+    ) {
+        for subject in subjects {
+            let known = self.stale.entry(subject).or_default();
+            *known = known.or(cause);
+        }
+    }
+
     fn stale_switch(&mut self, id: DatapathId) {
-        self.stale.insert(Subject::Switch(id));
-        self.stale.extend(self.fabric.subjects_on(id));
+        let subjects: Vec<_> = self.fabric.subjects_on(id).into_iter().collect();
+        self.note_stale([Subject::Switch(id)].into_iter().chain(subjects), None);
     }
 
     /// Links are wanted, or not any more.
     fn set_links(&mut self) {
         self.discovery.set_links(&self.fabric.links(), Instant::now());
-        self.outbox.push(Event::LinksChanged);
+        self.outbox.push(Event::LinksChanged, None);
     }
 
     /// Discovery has found out something about links.
     fn stale_links(&mut self) {
-        self.outbox.push(Event::LinksChanged);
-        self.stale.extend(self.fabric.slice_names().cloned().map(Subject::Slice));
+        self.outbox.push(Event::LinksChanged, None);
+        let slices: Vec<_> = self.fabric.slice_names().cloned().map(Subject::Slice).collect();
+        self.note_stale(slices, None);
     }
 
     fn stale_everything(&mut self) {
-        self.stale.extend(self.fabric.subjects());
+        let subjects: Vec<_> = self.fabric.subjects().collect();
+        self.note_stale(subjects, None);
     }
 }
 

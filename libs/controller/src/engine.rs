@@ -8,11 +8,16 @@ use l2sces_fabric::{
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_pki::Credentials;
 use l2sces_southbound::{ListenArgs, ListenError, Listener};
+use l2sces_trace::Caused;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Event, LinkState, actor::Actor, command::Command};
+use crate::{
+    Event, LinkState,
+    actor::Actor,
+    command::{Command, Request},
+};
 
 /// How many commands may wait; more callers wait themselves.
 const COMMANDS: usize = 1024;
@@ -60,10 +65,11 @@ impl EngineConfig {
 /// Putting the same thing again does nothing. Things may be put in any order: what lacks something
 /// else is just not ready yet. Every call that puts or removes returns when each connected switch
 /// that it concerns has confirmed the change; a switch that is not connected is brought up to date
-/// when it connects. Before [`set_complete`](Self::set_complete) calls return at once.
+/// when it connects. Before [`set_complete`](Self::set_complete) calls return at once. Switches are
+/// changed, and events caused, in the trace of the caller.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    commands: mpsc::Sender<(Command, oneshot::Sender<()>)>,
+    commands: mpsc::Sender<Request>,
 }
 
 impl Engine {
@@ -71,7 +77,9 @@ impl Engine {
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn start(config: EngineConfig) -> Result<(Self, mpsc::Receiver<Event>), EngineError> {
+    pub async fn start(
+        config: EngineConfig,
+    ) -> Result<(Self, mpsc::Receiver<Caused<Event>>), EngineError> {
         let tls = config.credentials.as_ref().map(Credentials::server_config);
         let checks_peers = tls.is_some();
         let listener = Listener::bind(ListenArgs::new(config.listen, tls)).await?;
@@ -154,8 +162,8 @@ impl Engine {
     /// Hands a command to the actor and waits until it is carried out. The actor lives as long as
     /// a handle does, so that a failure can only mean that the process is ending.
     async fn change(&self, command: Command) {
-        let (sender, receiver) = oneshot::channel();
-        if self.commands.send((command, sender)).await.is_ok() {
+        let (done, receiver) = oneshot::channel();
+        if self.commands.send(Request { command: Caused::now(command), done }).await.is_ok() {
             let _ = receiver.await;
         }
     }

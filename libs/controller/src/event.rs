@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_fabric::{LinkEnd, PortId};
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_trace::{Caused, TraceContext};
 
 /// A change of state. Every event but the last tells the whole state of its object, so that only the
 /// latest of an object matters: when the owner lags, older ones are left out.
@@ -111,20 +112,22 @@ impl Event {
 pub(crate) struct Outbox {
     /// What the owner has been told, or will be.
     told: BTreeMap<Key, Event>,
-    waiting: BTreeMap<Key, Event>,
+    waiting: BTreeMap<Key, Caused<Event>>,
 }
 
 impl Outbox {
     /// Queues an event, unless the owner knows it already.
-    pub(crate) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event, cause: Option<TraceContext>) {
         let key = event.key();
-        if event == Event::LinksChanged {
-            // Says nothing that could be known already.
-            self.waiting.insert(key, event);
-        } else if self.told.get(&key) != Some(&event) {
+        // That links change says nothing that could be known already.
+        if event != Event::LinksChanged {
+            if self.told.get(&key) == Some(&event) {
+                return;
+            }
             self.told.insert(key.clone(), event.clone());
-            self.waiting.insert(key, event);
         }
+        let cause = cause.or_else(|| self.waiting.get(&key)?.cause);
+        self.waiting.insert(key, Caused { what: event, cause });
     }
 
     /// Whether the owner has last been told that the port is ready.
@@ -148,7 +151,7 @@ impl Outbox {
     pub(crate) fn repeat_network(&mut self, vni: Vni) {
         let key = Key::Network(vni);
         if let Some(event) = self.told.get(&key) {
-            self.waiting.insert(key, event.clone());
+            self.waiting.insert(key, Caused { what: event.clone(), cause: None });
         }
     }
 
@@ -179,7 +182,7 @@ impl Outbox {
     }
 
     /// The next event to send.
-    pub(crate) fn pop(&mut self) -> Option<Event> {
+    pub(crate) fn pop(&mut self) -> Option<Caused<Event>> {
         self.waiting.pop_first().map(|(_, event)| event)
     }
 }
@@ -193,14 +196,16 @@ mod tests {
         let mut outbox = Outbox::default();
         let ready = Event::SwitchReady(DatapathId::derived(&["a"]));
         for _ in 0..2 {
-            outbox.push(ready.clone());
-            outbox.push(Event::LinksChanged);
-            outbox.push(Event::LinksChanged);
+            outbox.push(ready.clone(), None);
+            outbox.push(Event::LinksChanged, None);
+            outbox.push(Event::LinksChanged, None);
         }
-        let told = |outbox: &mut Outbox| std::iter::from_fn(|| outbox.pop()).collect::<Vec<_>>();
+        let told = |outbox: &mut Outbox| {
+            std::iter::from_fn(|| Some(outbox.pop()?.what)).collect::<Vec<_>>()
+        };
         assert_eq!(told(&mut outbox), [ready.clone(), Event::LinksChanged]);
-        outbox.push(ready);
-        outbox.push(Event::LinksChanged);
+        outbox.push(ready, None);
+        outbox.push(Event::LinksChanged, None);
         assert_eq!(told(&mut outbox), [Event::LinksChanged]);
     }
 }

@@ -4,7 +4,7 @@ use l2sces_model::DatapathId;
 use l2sces_openflow::{Action, Change, OpenFlowError, Program, TunnelOption, port};
 use l2sces_southbound::{RequestError, SwitchHandle};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{Instrument, Span, info, warn};
 
 use crate::rounds::RoundId;
 
@@ -21,7 +21,7 @@ pub(crate) enum Work {
     /// Read what the switch has, and turn it into what it should have.
     Synchronize,
     /// Make a round's changes.
-    Apply { round: RoundId, changes: Vec<Change> },
+    Apply { round: RoundId, changes: Vec<Change>, span: Span },
     /// Send frames, each out of a port.
     Send(Vec<(u32, Vec<u8>)>),
     /// Send a frame through the tables as if it came in by a port.
@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     /// The last round that is part of this: its changes, and those of the rounds before, must not
     /// be made again.
     pub(crate) through: RoundId,
+    /// In which it is made.
+    pub(crate) span: Span,
 }
 
 /// One switch's installer.
@@ -75,7 +77,9 @@ where
             let result = match next {
                 Work::Synchronize => self.synchronize().await,
                 Work::Apply { round, .. } if round <= self.through => Ok(true),
-                Work::Apply { round, changes } => self.apply(round, false, changes).await,
+                Work::Apply { round, changes, span } => {
+                    self.apply(round, false, changes).instrument(span).await
+                }
                 Work::Send(frames) => self.send(frames).await,
                 Work::Resume { port, frame } => self.resume(port, frame).await,
             };
@@ -102,7 +106,7 @@ where
         }
         let Ok(plan) = plan.await else { return Ok(true) };
         self.through = plan.through;
-        self.apply(plan.through, true, plan.changes).await
+        self.apply(plan.through, true, plan.changes).instrument(plan.span).await
     }
 
     /// Does what must be done once per connection, before any flow is read or written: a flow that
@@ -145,22 +149,26 @@ where
         synchronized: bool,
         changes: Vec<Change>,
     ) -> Result<bool, RequestError> {
-        let refused = match changes.len() {
-            0 => None,
-            count if count > BULK && self.is_monitored => {
-                self.handle.cancel_monitor().await?;
-                self.is_monitored = false;
-                let refused = self.make(changes).await?;
-                self.monitor().await?;
-                refused
-            }
-            _ => self.make(changes).await?,
-        };
+        let refused = self.make(changes).await.inspect_err(|_| fail_span())?;
+        if refused.is_some() {
+            fail_span();
+        }
         Ok((self.report)(Progress::Confirmed { through: round, synchronized, refused }).await)
     }
 
-    async fn make(&self, changes: Vec<Change>) -> Result<Option<String>, RequestError> {
+    async fn make(&mut self, changes: Vec<Change>) -> Result<Option<String>, RequestError> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let pauses_monitor = changes.len() > BULK && self.is_monitored;
+        if pauses_monitor {
+            self.handle.cancel_monitor().await?;
+            self.is_monitored = false;
+        }
         let applied = self.handle.apply(changes.clone()).await?;
+        if pauses_monitor {
+            self.monitor().await?;
+        }
         Ok(refusal(self.handle.datapath_id(), &changes, &applied.errors))
     }
 
@@ -176,6 +184,11 @@ where
         }
         Ok(true)
     }
+}
+
+/// Says of the span of an installation that not all of it was made.
+fn fail_span() {
+    Span::current().record("otel.status_code", "ERROR");
 }
 
 /// Logs what a switch refused, and puts the first of it in a sentence.

@@ -25,6 +25,7 @@ mod readiness;
 mod rounds;
 mod session;
 mod steps;
+mod traces;
 
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use event::{Event, LinkState, Place};

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_fabric::Subject;
 use l2sces_model::DatapathId;
+use l2sces_trace::Caused;
 use tokio::sync::oneshot;
 
 /// Number of a round; grows.
@@ -18,7 +19,7 @@ pub(crate) type SessionKey = (DatapathId, u64);
 #[derive(Debug)]
 struct Round {
     sessions: BTreeSet<SessionKey>,
-    subjects: BTreeSet<Subject>,
+    subjects: Caused<BTreeSet<Subject>>,
     waiters: Vec<oneshot::Sender<()>>,
 }
 
@@ -46,7 +47,7 @@ impl Rounds {
     pub(crate) fn open(
         &mut self,
         sessions: BTreeSet<SessionKey>,
-        subjects: BTreeSet<Subject>,
+        subjects: Caused<BTreeSet<Subject>>,
         waiters: Vec<oneshot::Sender<()>>,
     ) {
         self.last += 1;
@@ -54,7 +55,7 @@ impl Rounds {
             tell(waiters);
             return;
         }
-        for subject in &subjects {
+        for subject in &subjects.what {
             *self.unconfirmed.entry(subject.clone()).or_default() += 1;
         }
         self.open.insert(self.last, Round { sessions, subjects, waiters });
@@ -71,20 +72,24 @@ impl Rounds {
     }
 
     /// A session has confirmed all rounds up to this one; returns the subjects of those that are
-    /// over now.
-    pub(crate) fn confirm(&mut self, session: SessionKey, through: RoundId) -> BTreeSet<Subject> {
+    /// over now, round by round.
+    pub(crate) fn confirm(
+        &mut self,
+        session: SessionKey,
+        through: RoundId,
+    ) -> Vec<Caused<BTreeSet<Subject>>> {
         let reached: Vec<_> = self.open.range(..=through).map(|(id, _)| *id).collect();
         self.settle(session, reached)
     }
 
-    /// A session has ended; returns the subjects of the rounds that are over now.
-    pub(crate) fn end_session(&mut self, session: SessionKey) -> BTreeSet<Subject> {
+    /// A session has ended; returns the subjects of the rounds that are over now, round by round.
+    pub(crate) fn end_session(&mut self, session: SessionKey) -> Vec<Caused<BTreeSet<Subject>>> {
         let all: Vec<_> = self.open.keys().copied().collect();
         self.settle(session, all)
     }
 
-    fn settle(&mut self, session: SessionKey, ids: Vec<RoundId>) -> BTreeSet<Subject> {
-        let mut subjects = BTreeSet::new();
+    fn settle(&mut self, session: SessionKey, ids: Vec<RoundId>) -> Vec<Caused<BTreeSet<Subject>>> {
+        let mut subjects = Vec::new();
         for id in ids {
             let Some(round) = self.open.get_mut(&id) else { continue };
             round.sessions.remove(&session);
@@ -92,7 +97,7 @@ impl Rounds {
                 continue;
             }
             let Some(round) = self.open.remove(&id) else { continue };
-            for subject in &round.subjects {
+            for subject in &round.subjects.what {
                 if let Some(count) = self.unconfirmed.get_mut(subject) {
                     *count -= 1;
                     if *count == 0 {
@@ -101,7 +106,7 @@ impl Rounds {
                 }
             }
             tell(round.waiters);
-            subjects.extend(round.subjects);
+            subjects.push(round.subjects);
         }
         subjects
     }
@@ -118,6 +123,10 @@ pub(crate) fn tell(waiters: Vec<oneshot::Sender<()>>) {
 mod tests {
     use super::*;
 
+    fn subjects(number: u32) -> Caused<BTreeSet<Subject>> {
+        Caused { what: BTreeSet::from([subject(number)]), cause: None }
+    }
+
     fn session(number: u64) -> SessionKey {
         (DatapathId::try_from(number).unwrap(), 1)
     }
@@ -131,11 +140,11 @@ mod tests {
         let mut rounds = Rounds::default();
         let (sender, mut receiver) = oneshot::channel();
         let sessions = BTreeSet::from([session(1), session(2)]);
-        rounds.open(sessions, BTreeSet::from([subject(1)]), vec![sender]);
+        rounds.open(sessions, subjects(1), vec![sender]);
         assert!(!rounds.is_confirmed(&subject(1)));
         assert!(rounds.confirm(session(1), 1).is_empty());
         assert!(receiver.try_recv().is_err());
-        assert_eq!(rounds.end_session(session(2)), BTreeSet::from([subject(1)]));
+        assert_eq!(rounds.end_session(session(2)), [subjects(1)]);
         assert!(rounds.is_confirmed(&subject(1)));
         assert_eq!(receiver.try_recv(), Ok(()));
     }
@@ -145,7 +154,7 @@ mod tests {
         let mut rounds = Rounds::default();
         for number in [1, 2] {
             let sessions = BTreeSet::from([session(number)]);
-            rounds.open(sessions, BTreeSet::from([subject(1)]), Vec::new());
+            rounds.open(sessions, subjects(1), Vec::new());
         }
         rounds.confirm(session(2), 2);
         assert!(!rounds.is_confirmed(&subject(1)));
@@ -158,9 +167,9 @@ mod tests {
         let mut rounds = Rounds::default();
         for number in [1, 2, 3] {
             let sessions = BTreeSet::from([session(1)]);
-            rounds.open(sessions, BTreeSet::from([subject(number)]), Vec::new());
+            rounds.open(sessions, subjects(number), Vec::new());
         }
-        assert_eq!(rounds.confirm(session(1), 2), BTreeSet::from([subject(1), subject(2)]));
+        assert_eq!(rounds.confirm(session(1), 2), [subjects(1), subjects(2)]);
         assert!(!rounds.is_confirmed(&subject(3)));
     }
 }

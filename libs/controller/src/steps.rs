@@ -14,6 +14,7 @@ use std::{
 use l2sces_fabric::{Revision, Subject};
 use l2sces_model::DatapathId;
 use l2sces_openflow::{GroupBody, GroupId, Program};
+use l2sces_trace::TraceContext;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::rounds::RoundId;
@@ -32,6 +33,7 @@ pub(crate) struct Steps {
     is_fenced: bool,
     subjects: BTreeSet<Subject>,
     waiters: Vec<oneshot::Sender<()>>,
+    cause: Option<TraceContext>,
     fence: Option<Fence>,
 }
 
@@ -54,14 +56,21 @@ pub(crate) struct Next {
     pub(crate) ends_several: bool,
     /// Those to be told when the step is confirmed: with the last one, all of them.
     pub(crate) waiters: Vec<oneshot::Sender<()>>,
+    /// The compilation.
+    pub(crate) cause: Option<TraceContext>,
 }
 
 impl Steps {
-    /// Takes the steps of a revision, and those who wait for it.
-    pub(crate) fn begin(&mut self, revision: Revision, waiters: Vec<oneshot::Sender<()>>) {
+    /// Takes the steps of a revision, those who wait for it, and the span that compiled it.
+    pub(crate) fn begin(
+        &mut self,
+        revision: Revision,
+        waiters: Vec<oneshot::Sender<()>>,
+        cause: Option<TraceContext>,
+    ) {
         let Revision { steps, subjects } = revision;
         let is_fenced = steps.len() > 1;
-        *self = Self { rest: steps.into(), is_fenced, subjects, waiters, fence: None };
+        *self = Self { rest: steps.into(), is_fenced, subjects, waiters, cause, fence: None };
     }
 
     /// Whether everything is handed out, and confirmed if it had to be.
@@ -93,6 +102,7 @@ impl Steps {
             subjects: self.subjects.clone(),
             ends_several: is_last && self.is_fenced,
             waiters,
+            cause: self.cause,
         })
     }
 
@@ -104,6 +114,11 @@ impl Steps {
     /// Gives back what is not handed out, and those who wait for it.
     pub(crate) fn abandon(&mut self) -> (VecDeque<Step>, Vec<oneshot::Sender<()>>) {
         (std::mem::take(&mut self.rest), std::mem::take(&mut self.waiters))
+    }
+
+    /// The span that compiled the steps.
+    pub(crate) fn cause(&self) -> Option<TraceContext> {
+        self.cause
     }
 
     /// What the steps concern.
@@ -150,7 +165,7 @@ mod tests {
         let mut steps = Steps::default();
         assert!(steps.is_over());
         let (sender, _receiver) = oneshot::channel();
-        steps.begin(revision(&[&[1, 2]]), vec![sender]);
+        steps.begin(revision(&[&[1, 2]]), vec![sender], None);
         assert!(!steps.is_over());
         let next = steps.next().unwrap();
         assert_eq!((ids(&next), next.waiters.len()), (vec![id(1), id(2)], 1));
@@ -163,12 +178,12 @@ mod tests {
     async fn waiters_come_with_the_last_step_or_alone() {
         let waiter = || oneshot::channel().0;
         let mut steps = Steps::default();
-        steps.begin(revision(&[]), vec![waiter()]);
+        steps.begin(revision(&[]), vec![waiter()], None);
         assert_eq!(steps.next().unwrap().waiters.len(), 1);
         assert!(steps.next().is_none());
 
         let now = Instant::now();
-        steps.begin(revision(&[&[1], &[2]]), vec![waiter()]);
+        steps.begin(revision(&[&[1], &[2]]), vec![waiter()], None);
         assert_eq!(steps.next().unwrap().waiters.len(), 0);
         steps.handed_out(3, now);
         assert_eq!(steps.fence(), Some(Fence { through: 3, deadline: now + PATIENCE }));
@@ -183,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn a_switch_that_went_away_has_no_part_in_what_is_left() {
         let mut steps = Steps::default();
-        steps.begin(revision(&[&[1], &[1, 2], &[1]]), vec![]);
+        steps.begin(revision(&[&[1], &[1, 2], &[1]]), vec![], None);
         steps.next();
         steps.forget_switch(id(1));
         assert_eq!(ids(&steps.next().unwrap()), [id(2)]);

@@ -44,6 +44,12 @@ struct Turn {
 }
 
 impl Fabric {
+    /// Whether nothing that switches have can have changed since the last compilation.
+    pub fn is_compiled(&self) -> bool {
+        let Pending { parts, last: _, legs, subjects: _, undone } = &self.pending;
+        parts.is_empty() && legs.is_empty() && undone.is_empty()
+    }
+
     /// Compiles what has changed since the last call. Changes of switches that are not connected
     /// are left out.
     ///

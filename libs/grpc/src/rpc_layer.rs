@@ -111,13 +111,16 @@ impl Future for RpcFuture {
                 refused.unwrap_or_else(|| Status::internal("polled after completion")).into_http()
             }
         };
-        let response = blame_the_client(response);
+        let mut response = blame_the_client(response);
         if let Some(status) = Status::from_header_map(response.headers()) {
             trace::record_status(this.span, status.code());
             if let Some(call) = this.measured {
                 call.answered(status.code());
             }
             log(&status);
+            if status.code() != Code::Ok {
+                response = trace::name_in(status, this.span).into_http();
+            }
         }
         let (span, measured) = (this.span.clone(), this.measured.take());
         let shutdown = Some(this.shutdown.clone().cancelled_owned());

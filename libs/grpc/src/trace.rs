@@ -2,11 +2,13 @@
 //! context that joins the two ends.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use l2sces_trace::TraceContext;
 use opentelemetry::{
     global,
     propagation::{Extractor, Injector},
 };
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use tracing::{Span, field::Empty, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -66,9 +68,16 @@ pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
 /// Writes how the RPC ended into its span.
 pub(crate) fn record_status(span: &Span, code: Code) {
     span.record("rpc.grpc.status_code", code as i32);
-    // At a server only these are the server's fault; at a client any is worth a look, but the
-    // conventions' list for servers keeps expected answers such as NOT_FOUND from looking broken.
-    let failed = matches!(
+    if is_failure(code) {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// Whether an RPC failed, in the words of the semantic conventions. At a server only these are the
+/// server's fault; at a client any is worth a look, but the conventions' list for servers keeps
+/// expected answers such as NOT_FOUND from looking broken.
+fn is_failure(code: Code) -> bool {
+    matches!(
         code,
         Code::Unknown
             | Code::DeadlineExceeded
@@ -76,10 +85,22 @@ pub(crate) fn record_status(span: &Span, code: Code) {
             | Code::Internal
             | Code::Unavailable
             | Code::DataLoss
-    );
-    if failed {
-        span.record("otel.status_code", "ERROR");
+    )
+}
+
+/// Names the trace in the answer to an RPC that failed, as google.rpc.RequestInfo: whoever is told of
+/// the failure can have it looked up in the logs of all services.
+pub(crate) fn name_in(status: Status, span: &Span) -> Status {
+    let trace = span.in_scope(TraceContext::current).filter(|_| is_failure(status.code()));
+    let Some(trace) = trace else { return status };
+    let mut details = status.get_error_details();
+    if details.request_info().is_some() {
+        // Of a service that this one has called, in the same trace.
+        return status;
     }
+    details.set_request_info(trace.trace_id().to_string(), "");
+    let metadata = status.metadata().clone();
+    Status::with_error_details_and_metadata(status.code(), status.message(), details, metadata)
 }
 
 struct Headers<'a>(&'a HeaderMap);

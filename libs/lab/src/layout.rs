@@ -16,6 +16,9 @@ pub(crate) const MANAGEMENT_PREFIX: u8 = 16;
 pub(crate) const UNDERLAY_PREFIX: u8 = 24;
 /// MTU of the underlays, in bytes.
 pub const UNDERLAY_MTU: u32 = 1500;
+/// Management address of the services that serve all clusters, in every lab.
+pub const CONTROL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
+
 /// The node's bridge that holds its underlay address.
 pub const UNDERLAY_BRIDGE: &str = "br-phy";
 /// The gateway's bridge that holds its WAN address.
@@ -237,7 +240,7 @@ impl Layout {
             credentials: Credentials::new(directory, &unit.to_string()),
             unit,
         };
-        let address = Ipv4Addr::new(10, 200, 0, 1);
+        let address = CONTROL_ADDRESS;
         let controller_address = |cluster: u8| Ipv4Addr::new(10, 200, 0, 10 + cluster);
         let mut gateways = 0;
         let clusters: Vec<_> = (1_u8..)

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use l2sces_trace::{Causes, TraceContext};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -44,6 +45,8 @@ struct State<K> {
 struct Entry {
     phase: Phase,
     failures: u32,
+    /// Why it is to run next.
+    causes: Causes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,23 +90,30 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
     }
 
     /// Has `key` reconciled soon: once, however often it is woken before that. A key that runs is
-    /// run again; one that backs off or waits is run at once.
+    /// run again; one that backs off or waits is run at once. The run follows from the current span.
     pub fn wake(&self, key: K) {
+        let cause = TraceContext::current();
         let mut state = self.state();
         match state.keys.get_mut(&key) {
-            Some(Entry { phase: Phase::Ready, .. }) => return,
-            Some(Entry { phase: Phase::Running(when_done), .. }) => {
-                *when_done = WhenDone::Again;
-                return;
-            }
-            Some(Entry { phase, .. }) => {
-                if let Phase::Delayed(time) = *phase {
-                    *phase = Phase::Ready;
-                    state.delayed.remove(&time);
+            Some(entry) => {
+                entry.causes.add(cause);
+                match &mut entry.phase {
+                    Phase::Ready => return,
+                    Phase::Running(when_done) => {
+                        *when_done = WhenDone::Again;
+                        return;
+                    }
+                    Phase::Delayed(time) => {
+                        let time = *time;
+                        entry.phase = Phase::Ready;
+                        state.delayed.remove(&time);
+                    }
                 }
             }
             None => {
-                state.put(key.clone(), Entry { phase: Phase::Ready, failures: 0 });
+                let mut entry = Entry::new(Phase::Ready, 0);
+                entry.causes.add(cause);
+                state.put(key.clone(), entry);
             }
         }
         state.ready.push_back(key);
@@ -139,13 +149,13 @@ impl<K: Clone + Eq + Hash + Debug + Send> Queue<K> {
             let next = {
                 let mut state = self.state();
                 state.promote(Instant::now());
-                if let Some(key) = state.pop() {
+                if let Some((key, causes)) = state.pop() {
                     state.tell();
                     if !state.ready.is_empty() {
                         // One permit may stand for several keys: pass it on.
                         self.shared.changed.notify_one();
                     }
-                    return Running { queue: self.clone(), key, finished: false };
+                    return Running { queue: self.clone(), key, causes, finished: false };
                 }
                 state.delayed.keys().next().map(|(time, _)| *time)
             };
@@ -185,25 +195,26 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
     }
 
-    fn pop(&mut self) -> Option<K> {
+    fn pop(&mut self) -> Option<(K, Causes)> {
         let key = self.ready.pop_front()?;
         let entry = self.keys.get_mut(&key)?;
         entry.phase = Phase::Running(WhenDone::Outcome);
         if entry.failures > 0 {
             self.measure.retried();
         }
-        Some(key)
+        Some((key, std::mem::take(&mut entry.causes)))
     }
 
+    /// What has run, or failed, does not cause the next run: that is another trace.
     fn delay(&mut self, key: &K, pause: Duration, failures: u32) {
         let time = (Instant::now() + pause, self.next_number);
         self.next_number += 1;
         self.delayed.insert(time, key.clone());
-        self.put(key.clone(), Entry { phase: Phase::Delayed(time), failures });
+        self.put(key.clone(), Entry::new(Phase::Delayed(time), failures));
     }
 
-    fn again(&mut self, key: &K, failures: u32) {
-        self.put(key.clone(), Entry { phase: Phase::Ready, failures });
+    fn again(&mut self, key: &K, failures: u32, causes: Causes) {
+        self.put(key.clone(), Entry { causes, ..Entry::new(Phase::Ready, failures) });
         self.ready.push_back(key.clone());
     }
 
@@ -225,11 +236,18 @@ impl<K: Clone + Eq + Hash> State<K> {
     }
 }
 
+impl Entry {
+    fn new(phase: Phase, failures: u32) -> Self {
+        Self { phase, failures, causes: Causes::default() }
+    }
+}
+
 /// A key that is being reconciled, by nobody else. Dropped before it is finished (the workers were
 /// stopped), it goes back to the queue.
 pub(crate) struct Running<K: Clone + Eq + Hash + Debug + Send> {
     queue: Queue<K>,
     key: K,
+    causes: Causes,
     finished: bool,
 }
 
@@ -257,11 +275,16 @@ impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
         &self.key
     }
 
+    /// Why it runs.
+    pub(crate) fn causes(&self) -> &Causes {
+        &self.causes
+    }
+
     /// Gives the key back; the pause until its next run, if it failed and has one.
     pub(crate) fn finish(mut self, finish: &Finish) -> Option<Duration> {
         self.finished = true;
         let mut state = self.queue.state();
-        let Entry { phase, failures } = state.take_out(&self.key)?;
+        let Entry { phase, failures, causes } = state.take_out(&self.key)?;
         let failures = match finish {
             Finish::Failed(_) => failures.saturating_add(1),
             Finish::Done | Finish::After(_) => 0,
@@ -279,7 +302,7 @@ impl<K: Clone + Eq + Hash + Debug + Send> Running<K> {
                 Some(pause)
             }
             (Phase::Running(WhenDone::Again) | Phase::Ready | Phase::Delayed(_), _) => {
-                state.again(&self.key, failures);
+                state.again(&self.key, failures, causes);
                 None
             }
         };
@@ -299,7 +322,7 @@ impl<K: Clone + Eq + Hash + Debug + Send> Drop for Running<K> {
         if let Some(entry) = state.take_out(&self.key)
             && entry.phase != Phase::Running(WhenDone::Forget)
         {
-            state.again(&self.key, entry.failures);
+            state.again(&self.key, entry.failures, std::mem::take(&mut self.causes));
         }
         state.tell();
         drop(state);

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{FutureExt, future::join_all};
 use tokio::time::Instant;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, field::Empty, info_span};
 
 use crate::{
     Queue, backoff, measure,
@@ -29,7 +29,7 @@ pub enum Outcome {
 /// A key is never reconciled twice at once. An error is logged and the key run again after a pause
 /// that grows with each error in a row (at random up to 50 ms, 100 ms, ... 10 s) and that a wake
 /// cuts short; a panic counts as an error. Each run has a span of its own, which calls made in it
-/// carry on.
+/// carry on: a child of the span that woke the key, and without one the first of a trace.
 pub async fn run<K, F, Fut, E>(queue: Queue<K>, workers: usize, reconcile: F)
 where
     K: Clone + Eq + Hash + Debug + Send,
@@ -40,7 +40,8 @@ where
     let worker = async || {
         loop {
             let running = queue.take().await;
-            let span = info_span!("reconcile", key = ?running.key());
+            let span = info_span!("reconcile", key = ?running.key(), otel.status_code = Empty);
+            running.causes().set_on(&span);
             reconcile_one(running, queue.name(), &reconcile).instrument(span).await;
         }
     };
@@ -68,6 +69,7 @@ where
     measure::reconciled(queue, finish.as_str(), duration);
     let pause = running.finish(&finish);
     if let Some(error) = error {
+        Span::current().record("otel.status_code", "ERROR");
         tracing::warn!(error, retry_after = ?pause.unwrap_or_default(), "reconciliation failed");
     }
 }
@@ -80,10 +82,14 @@ mod tests {
         future::pending,
     };
 
+    use l2sces_trace::TraceContext;
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
     use tokio::{
         sync::Notify,
         time::{sleep, timeout},
     };
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
@@ -270,5 +276,39 @@ mod tests {
         };
         run_until(&queue, 1, reconcile, idle).await;
         assert_eq!(runs.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_continues_the_trace_that_woke_it_and_a_retry_does_not() {
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans));
+        let queue = Queue::new("test");
+        let wake = || {
+            info_span!("wake").in_scope(|| {
+                queue.wake("a");
+                TraceContext::current().unwrap()
+            })
+        };
+        let runs = RefCell::new(Vec::new());
+        let first = wake();
+        let again = Cell::new(None);
+        let reconcile = async |_| {
+            runs.borrow_mut().push(TraceContext::current().unwrap());
+            match runs.borrow().len() {
+                // While it runs, after which it runs again.
+                1 => again.set(Some(wake())),
+                2 => return Err("not yet".to_owned()),
+                _ => {}
+            }
+            Ok(Outcome::Done)
+        };
+        run_until(&queue, 1, reconcile, idle).await;
+        let runs = runs.borrow();
+        assert_eq!(runs.len(), 3);
+        let again = again.get().unwrap();
+        assert!(runs[0].is_same_trace(&first));
+        assert!(runs[1].is_same_trace(&again));
+        assert!(![first, again].iter().any(|wake| runs[2].is_same_trace(wake)), "the retry");
     }
 }

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use opentelemetry::{
-    Context,
-    trace::{TraceContextExt, TraceId},
-};
+use l2sces_trace::TraceContext;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     fmt::{
@@ -46,7 +43,7 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        match trace_id() {
+        match TraceContext::current().map(|context| context.trace_id()) {
             Some(trace_id) => writeln!(writer, "{} trace_id={trace_id}", line.trim_end()),
             None => writer.write_str(&line),
         }
@@ -65,20 +62,12 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        match (trace_id(), line.trim_end().strip_suffix('}')) {
+        let trace_id = TraceContext::current().map(|context| context.trace_id());
+        match (trace_id, line.trim_end().strip_suffix('}')) {
             (Some(trace_id), Some(open)) => writeln!(writer, r#"{open},"trace_id":"{trace_id}"}}"#),
             _ => writer.write_str(&line),
         }
     }
-}
-
-/// The trace that the current span belongs to.
-fn trace_id() -> Option<TraceId> {
-    Context::map_current(|context| {
-        let span = context.span();
-        let context = span.span_context();
-        context.is_valid().then(|| context.trace_id())
-    })
 }
 
 #[cfg(test)]
@@ -88,7 +77,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use opentelemetry::trace::TracerProvider;
+    use opentelemetry::trace::{TraceContextExt, TracerProvider};
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use tracing::{info, info_span};
     use tracing_opentelemetry::OpenTelemetrySpanExt;

@@ -18,14 +18,20 @@ use std::{
 };
 
 use opentelemetry::{global, trace::TracerProvider};
-use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    propagation::TraceContextPropagator,
+    trace::{SdkTracerProvider, Tracer},
+};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{LevelFilter, ParseError},
-    layer::SubscriberExt,
+    filter::{LevelFilter, ParseError, dynamic_filter_fn},
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
     util::{SubscriberInitExt, TryInitError},
 };
 
@@ -132,15 +138,40 @@ pub fn init(service: &'static str, args: &TelemetryArgs) -> Result<TelemetryGuar
         }
     };
     let provider = traces::provider(service)?;
-    // Its own filter: the log filter must not break traces, and debug spans are of no use to others.
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer(service))
-        .with_filter(LevelFilter::INFO);
-    tracing_subscriber::registry().with(logs.with_filter(filter)).with(spans).try_init()?;
+    let logs = logs.with_filter(filter);
+    tracing_subscriber::registry().with(logs).with(spans(service, &provider)).try_init()?;
     global::set_text_map_propagator(TraceContextPropagator::new());
     panic_log::install();
     let metrics = args.metrics_listen.map(|address| serve_metrics(service, address)).transpose()?;
     Ok(TelemetryGuard { provider, metrics })
+}
+
+/// Sets up traces for the whole process, once, and nothing else: for a program whose output is for
+/// people. To be called where [`init`] may be.
+///
+/// # Errors
+/// The OTEL_* variables are malformed, or it was set up before.
+pub fn init_traces(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
+    let provider = traces::provider(service)?;
+    tracing_subscriber::registry().with(spans(service, &provider)).try_init()?;
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    Ok(TelemetryGuard { provider, metrics: None })
+}
+
+/// Makes spans. With a filter of its own: that of logs must not break traces, and debug spans are of
+/// no use to others.
+///
+/// The filter is asked about every span and event anew. Otherwise one would be lost here and in the
+/// logs whenever somebody has asked whether something else is logged, as sqlx does about statements
+/// by way of the crate `log`: the layers' filters remember their last answer until it is used.
+fn spans<S>(service: &'static str, provider: &SdkTracerProvider) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let layer: OpenTelemetryLayer<S, Tracer> =
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
+    let is_wanted = |metadata: &Metadata<'_>, _: &Context<'_, S>| *metadata.level() <= Level::INFO;
+    layer.with_filter(dynamic_filter_fn(is_wanted).with_max_level_hint(LevelFilter::INFO))
 }
 
 fn serve_metrics(

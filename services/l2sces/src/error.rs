@@ -93,13 +93,17 @@ fn status_lines(endpoint: &str, status: &Status) -> Vec<String> {
         return vec![format!("cannot reach {endpoint}: {cause}")];
     }
     let message = status.message();
+    let trace = match status.get_details_request_info() {
+        Some(info) => format!(" (trace {})", info.request_id),
+        None => String::new(),
+    };
     vec![match status.code() {
-        Code::Unavailable => format!("{endpoint} is unavailable: {message}"),
-        Code::DeadlineExceeded => format!("no answer from {endpoint} in time"),
+        Code::Unavailable => format!("{endpoint} is unavailable: {message}{trace}"),
+        Code::DeadlineExceeded => format!("no answer from {endpoint} in time{trace}"),
         Code::PermissionDenied => format!("not allowed: {message}"),
         Code::Unimplemented => format!("{endpoint} is no slice-manager, or another version"),
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            format!("{endpoint} failed: {message}")
+            format!("{endpoint} failed: {message}{trace}")
         }
         _ => message.to_owned(),
     }]
@@ -194,6 +198,7 @@ fn tls_failure(error: &rustls::Error) -> String {
 #[cfg(test)]
 mod tests {
     use l2sces_grpc::{Violations, not_found};
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
@@ -224,6 +229,11 @@ mod tests {
         );
         assert_eq!(lines(Status::internal("no disk")), ["https://a:1 failed: no disk"]);
         assert_eq!(lines(Status::deadline_exceeded("")), ["no answer from https://a:1 in time"]);
+        let details = ErrorDetails::with_request_info("4bf92f35", "");
+        assert_eq!(
+            lines(Status::with_error_details(Code::Internal, "no disk", details)),
+            ["https://a:1 failed: no disk (trace 4bf92f35)"]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod resource;
 mod session;
+mod trace;
 mod wait;
 
 pub use args::Cli;
@@ -23,9 +24,10 @@ use std::{
 
 /// Does what the command line asks for, and reports what went wrong on stderr.
 pub fn run(cli: Cli) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(cli)),
+    // Traces are exported on the one thread while the other ends.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let result = match runtime.worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime.block_on(trace::traced(commands::run(cli))),
         Err(error) => Err(error::CliError::Failed(format!("cannot start: {error}"))),
     };
     match result {

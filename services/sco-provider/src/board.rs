@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use l2sces_trace::Caused;
 use tokio::sync::broadcast;
 
 /// A change of one item. Before or after may be missing, not both.
@@ -27,6 +28,9 @@ impl<K: Clone, V> Clone for Change<K, V> {
 /// All items at one moment.
 pub type Snapshot<K, V> = Vec<(K, Arc<V>)>;
 
+/// Changes as they are made, and why.
+pub type Changes<K, V> = broadcast::Receiver<Caused<Change<K, V>>>;
+
 /// A set of items that can be watched without missing a change. Its size is that of what it shows;
 /// a watcher that falls too far behind is told so by its receiver and must begin anew.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub struct Board<K, V> {
 #[derive(Debug)]
 struct Inner<K, V> {
     items: BTreeMap<K, Arc<V>>,
-    changes: broadcast::Sender<Change<K, V>>,
+    changes: broadcast::Sender<Caused<Change<K, V>>>,
 }
 
 impl<K: Clone + Ord, V: PartialEq> Board<K, V> {
@@ -72,7 +76,7 @@ impl<K: Clone + Ord, V: PartialEq> Board<K, V> {
     }
 
     /// What is shown now, and every change that is made from now on.
-    pub fn watch(&self) -> (Snapshot<K, V>, broadcast::Receiver<Change<K, V>>) {
+    pub fn watch(&self) -> (Snapshot<K, V>, Changes<K, V>) {
         let inner = self.lock();
         // Under one lock: no change falls between the snapshot and the stream.
         let snapshot =
@@ -89,7 +93,7 @@ impl<K: Clone + Ord, V: PartialEq> Board<K, V> {
 impl<K: Clone, V> Inner<K, V> {
     fn announce(&self, change: Change<K, V>) {
         // An error says that nobody watches.
-        let _ = self.changes.send(change);
+        let _ = self.changes.send(Caused::now(change));
     }
 }
 
@@ -112,7 +116,8 @@ mod tests {
         board.remove(&"a");
         let mut seen = Vec::new();
         while let Ok(change) = changes.try_recv() {
-            seen.push((change.before.as_deref().copied(), change.after.as_deref().copied()));
+            let Change { before, after, .. } = change.what;
+            seen.push((before.as_deref().copied(), after.as_deref().copied()));
         }
         assert_eq!(seen, [(None, Some(1)), (Some(1), Some(2)), (Some(2), None)]);
     }
@@ -143,7 +148,7 @@ mod tests {
                 let mut seen: HashMap<_, _> = snapshot.into_iter().map(|(k, v)| (k, *v)).collect();
                 loop {
                     match changes.try_recv() {
-                        Ok(Change { key, before, after }) => {
+                        Ok(Caused { what: Change { key, before, after }, .. }) => {
                             let known = match after {
                                 Some(after) => seen.insert(key, *after),
                                 None => seen.remove(&key),

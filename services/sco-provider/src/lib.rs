@@ -32,6 +32,7 @@ use l2sces_pki::Role;
 use l2sces_proto::sco::v1::{
     exchange_service_server::ExchangeServiceServer, sco_service_server::ScoServiceServer,
 };
+use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::mpsc;
 use tonic::service::Routes;
 
@@ -116,13 +117,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Takes note of what the engine says, until it ends.
 async fn observe(
-    mut events: mpsc::Receiver<l2sces_controller::Event>,
+    mut events: mpsc::Receiver<Caused<l2sces_controller::Event>>,
     status: &StatusBoard,
     health: &Health,
 ) {
-    while let Some(event) = events.recv().await {
+    while let Some(Caused { what: event, cause }) = events.recv().await {
         tracing::debug!(?event, "switches");
-        health.observe(&event);
-        status.observe(event);
+        TraceContext::within(cause, || {
+            health.observe(&event);
+            status.observe(event);
+        });
     }
 }

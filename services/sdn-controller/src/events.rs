@@ -5,6 +5,7 @@ use std::sync::Arc;
 use l2sces_controller::Event;
 use l2sces_model::DatapathId;
 use l2sces_reconcile::Queue;
+use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -16,13 +17,13 @@ use crate::{
 
 /// Runs until the engine ends.
 pub(crate) async fn take_in(
-    mut events: mpsc::Receiver<Event>,
+    mut events: mpsc::Receiver<Caused<Event>>,
     board: Arc<Board>,
     trunks: Arc<Trunks>,
     queue: Queue<Key>,
 ) {
-    while let Some(event) = events.recv().await {
-        note(event, &board, &trunks, &queue);
+    while let Some(Caused { what: event, cause }) = events.recv().await {
+        TraceContext::within(cause, || note(event, &board, &trunks, &queue));
     }
 }
 

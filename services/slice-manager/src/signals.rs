@@ -12,6 +12,7 @@ use std::{
 
 use l2sces_postgres::Notification;
 use l2sces_reconcile::Queue;
+use l2sces_trace::TraceContext;
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::sleep,
@@ -168,10 +169,31 @@ impl Signals {
                 continue;
             };
             match parse(&payload) {
-                Some((changed, aspect)) => self.changed(&changed, aspect),
+                Some((changed, aspect)) => {
+                    let cause = self.origin(store, &changed, aspect).await;
+                    TraceContext::within(cause, || self.changed(&changed, aspect));
+                }
                 None => tracing::warn!(payload, "a notification that is not ours"),
             }
         }
+    }
+
+    /// The span in which somebody, probably by another replica, has asked for what this one is to
+    /// carry out.
+    async fn origin(
+        &self,
+        store: &Store,
+        changed: &Changed,
+        aspect: Aspect,
+    ) -> Option<TraceContext> {
+        let leads = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let was_told =
+            changed.revision.is_some_and(|revision| self.told().known.contains(&revision));
+        if aspect != Aspect::Intent || !leads || was_told {
+            return None;
+        }
+        // Without it, it is carried out in a trace of its own.
+        store.origin(&changed.key).await.ok().flatten()
     }
 
     async fn look_at_everything(&self, store: &Store) {

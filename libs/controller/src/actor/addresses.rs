@@ -42,11 +42,11 @@ impl Actor {
             Verdict::Known => {}
             Verdict::Missing => self.read_later(key, mending::AFTER_FOREIGN_CHANGE),
             Verdict::Refused => {
-                self.stale.insert(subject);
+                self.note_stale([subject], None);
                 return;
             }
         }
-        self.stale.insert(subject);
+        self.note_stale([subject], None);
         self.hold(key, Held { id, source: mac, port, frame: packet.data });
     }
 
@@ -118,8 +118,8 @@ impl Actor {
 
     pub(super) fn end_conflicts(&mut self) {
         for id in self.learning.expire(Instant::now()) {
-            if let Some(port) = self.fabric.port(&id) {
-                self.stale.insert(Subject::Network(port.vni));
+            if let Some(vni) = self.fabric.port(&id).map(|port| port.vni) {
+                self.note_stale([Subject::Network(vni)], None);
             }
         }
     }

@@ -1,13 +1,17 @@
 //! Compiling what is wanted, and bringing switches to it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use l2sces_model::DatapathId;
 use l2sces_openflow::Program;
 use l2sces_southbound::difference;
+use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use super::{Actor, Input};
 use crate::{
@@ -16,6 +20,7 @@ use crate::{
     rounds::{self, RoundId, SessionKey},
     session::Stage,
     steps::{self, Next},
+    traces,
 };
 
 /// A switch that has been read, and waits to be told what to change.
@@ -43,17 +48,26 @@ impl Actor {
                 }
             }
         }
-        let mut revision = self.fabric.recompile();
+        let causes = self.traces.take();
+        let span = match self.fabric.is_compiled() {
+            true => Span::none(),
+            false => traces::compilation(&causes),
+        };
+        let mut revision = span.in_scope(|| self.fabric.recompile());
         let adopted = std::mem::take(&mut self.adopted);
         if !adopted.is_empty() && !revision.steps.is_empty() {
             // Ways turn when all that they need is there.
             let confirmation = adopted.into_iter().map(|id| (id, Default::default()));
             revision.steps.insert(0, confirmation.collect());
         }
-        self.stale.extend(revision.subjects.iter().cloned());
+        let switches: BTreeSet<_> = revision.steps.iter().flat_map(BTreeMap::keys).collect();
+        span.record("l2sces.steps", traces::number(revision.steps.len()));
+        span.record("l2sces.switches", traces::number(switches.len()));
+        let cause = span.in_scope(TraceContext::current).or(causes.first());
+        self.note_stale(revision.subjects.iter().cloned(), cause);
         let waiters = std::mem::take(&mut self.waiters);
         if self.complete {
-            self.steps.begin(revision, waiters);
+            self.steps.begin(revision, waiters, cause);
             self.advance();
         } else {
             // No switch is touched yet.
@@ -97,7 +111,10 @@ impl Actor {
     }
 
     /// Sends a step to the switches that it concerns; returns whether there are any.
-    fn hand_out(&mut self, Next { mut step, subjects, ends_several, waiters }: Next) -> bool {
+    fn hand_out(
+        &mut self,
+        Next { mut step, subjects, ends_several, waiters, cause }: Next,
+    ) -> bool {
         let round = self.rounds.next_id();
         if ends_several {
             // Those that were gone on without, too, so that the last step is not confirmed before
@@ -112,13 +129,15 @@ impl Actor {
             if session.takes_changes {
                 let changes = difference(&after, &before, true);
                 session.turns.insert(round, steps::turns(&before, &after));
-                session.give(Work::Apply { round, changes });
+                let name = self.fabric.switch_name(id);
+                let span = traces::installation(cause, id, name, &changes);
+                session.give(Work::Apply { round, changes, span });
                 sessions.insert((id, session.epoch));
             }
         }
         let concerns_any = !sessions.is_empty();
         if concerns_any || !waiters.is_empty() {
-            self.rounds.open(sessions, subjects, waiters);
+            self.rounds.open(sessions, Caused { what: subjects, cause }, waiters);
         }
         concerns_any
     }
@@ -163,7 +182,9 @@ impl Actor {
                 if let Some(session) = self.sessions.get_mut(&key.0) {
                     session.turns = session.turns.split_off(&(through + 1));
                 }
-                self.stale.extend(self.rounds.confirm(key, through));
+                for Caused { what: subjects, cause } in self.rounds.confirm(key, through) {
+                    self.note_stale(subjects, cause);
+                }
                 self.confirmed(key, synchronized, refused);
             }
         }
@@ -210,7 +231,8 @@ impl Actor {
             session.stage = Stage::Writing;
         }
         // The installer may be gone, if the connection is: then nothing is to be done.
-        let _ = plan.send(Plan { changes, through: self.rounds.last_id() });
+        let span = traces::installation(None, id, name, &changes);
+        let _ = plan.send(Plan { changes, through: self.rounds.last_id(), span });
         self.adopted.insert(id);
         self.fabric.set_connected(id);
     }

@@ -4,6 +4,7 @@ use l2sces_fabric::pipeline;
 use l2sces_model::DatapathId;
 use l2sces_pki::{Role, peer_identity};
 use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
+use l2sces_trace::Caused;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -41,7 +42,7 @@ impl Actor {
         self.discovery.restart_switch(id, &session.silent_interfaces(), Instant::now());
         self.sessions.insert(id, session);
         self.note_broken_links();
-        self.outbox.push(Event::LinksChanged);
+        self.outbox.push(Event::LinksChanged, None);
         self.synchronize(id);
         self.stale_switch(id);
     }
@@ -55,11 +56,13 @@ impl Actor {
         let (rest, waiters) = self.steps.abandon();
         self.waiters.extend(waiters);
         if !rest.is_empty() {
+            self.traces.note(self.steps.cause());
             self.fabric.take_back(rest, self.steps.subjects());
         }
         self.fabric.set_disconnected(id, &unconfirmed);
-        let over = self.rounds.end_session((id, session.epoch));
-        self.stale.extend(over);
+        for Caused { what: subjects, cause } in self.rounds.end_session((id, session.epoch)) {
+            self.note_stale(subjects, cause);
+        }
         self.stale_switch(id);
     }
 

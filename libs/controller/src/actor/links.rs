@@ -25,6 +25,9 @@ impl Actor {
         for (interface, number) in changed {
             let is_lost = number.map_or(Some(false), |number| session.is_lost(number));
             self.fabric.set_interface(id, &interface, number);
+            if number.is_some() {
+                self.traces.interface_appeared(id, &interface);
+            }
             let end = LinkEnd { switch: id, interface };
             match is_lost {
                 Some(is_lost) => news |= self.discovery.set_lost(&end, is_lost, now),

@@ -16,6 +16,7 @@ use l2sces_controller::{
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_openflow::{Program, SessionConfig};
 use l2sces_southbound::connect_unix;
+use l2sces_trace::Caused;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -151,7 +152,7 @@ pub(crate) struct Controller {
     pub(crate) engine: Engine,
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Caused<Event>>,
 }
 
 impl Controller {
@@ -180,7 +181,7 @@ impl Controller {
         let find = async {
             loop {
                 let event = self.events.recv().await.expect("the events go on");
-                if let Some(found) = wanted(event) {
+                if let Some(found) = wanted(event.what) {
                     return found;
                 }
             }

@@ -2,6 +2,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
 use l2sces_model::{MacAddress, Name, Vni};
+use l2sces_trace::TraceContext;
 
 use super::{EndpointKey, GatewayKey, NetworkKey, Version, plan::Succession};
 
@@ -144,6 +145,8 @@ pub struct StoredGateway {
     pub deleting: bool,
     /// Its removal does not wait for its agent.
     pub forced: bool,
+    /// The span in which it was applied, or its removal asked for, last.
+    pub origin: Option<TraceContext>,
 }
 
 /// A slice as stored.
@@ -159,6 +162,8 @@ pub struct StoredSlice {
     pub topology_version: i64,
     /// Its removal was asked for.
     pub deleting: bool,
+    /// The span in which it was applied, or its removal asked for, last.
+    pub origin: Option<TraceContext>,
 }
 
 /// Gateways and links that a slice has lost, and that its networks are leaving.
@@ -192,6 +197,8 @@ pub struct StoredNetwork {
     pub topology_version: i64,
     /// The version of its slice's topology that the plan was made for; none: there is no plan yet.
     pub planned_for: Option<i64>,
+    /// The span in which it was applied, or its removal asked for, last.
+    pub origin: Option<TraceContext>,
 }
 
 /// An endpoint as stored.
@@ -203,6 +210,8 @@ pub struct StoredEndpoint {
     pub named: bool,
     /// Its removal was asked for.
     pub deleting: bool,
+    /// The span in which it was applied, or its removal asked for, last.
+    pub origin: Option<TraceContext>,
 }
 
 #[cfg(test)]

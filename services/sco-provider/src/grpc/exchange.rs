@@ -9,6 +9,7 @@ use l2sces_proto::sco::v1::{
     ReleaseBlockRequest, ReleaseBlockResponse, WatchClusterRequest, WatchClusterResponse,
     exchange_service_server::ExchangeService,
 };
+use l2sces_trace::TraceContext;
 use tonic::{Request, Response, Status};
 
 use super::{Messages, parse, present, status::refusal, watch::watch};
@@ -103,7 +104,9 @@ impl ExchangeService for ExchangeApi {
         let cluster = parse::request(|found| parse::name(found, "cluster", &message.cluster))?;
         authorize(caller.as_ref(), &cluster)?;
         let messages = watch(&self.exchange, present::cluster_synced(), move |change| {
-            seen_by(&cluster, change).map(|change| present::cluster_change(&change))
+            let shown = present::cluster_change(&seen_by(&cluster, &change.what)?);
+            let traceparent = TraceContext::traceparent(change.cause);
+            Some(WatchClusterResponse { traceparent, ..shown })
         });
         Ok(Response::new(messages))
     }

@@ -63,7 +63,11 @@ pub(super) fn object_state(key: &ObjectKey, state: &ObjectState) -> proto::Objec
 }
 
 pub(super) fn state_put(key: &ObjectKey, state: &ObjectState) -> proto::WatchResponse {
-    proto::WatchResponse { kind: ChangeKind::Put.into(), state: Some(object_state(key, state)) }
+    proto::WatchResponse {
+        kind: ChangeKind::Put.into(),
+        state: Some(object_state(key, state)),
+        ..proto::WatchResponse::default()
+    }
 }
 
 pub(super) fn state_deleted(key: &ObjectKey, state: &ObjectState) -> proto::WatchResponse {
@@ -72,11 +76,15 @@ pub(super) fn state_deleted(key: &ObjectKey, state: &ObjectState) -> proto::Watc
         version: Some(version(&state.version)),
         ..proto::ObjectState::default()
     };
-    proto::WatchResponse { kind: ChangeKind::Deleted.into(), state: Some(state) }
+    proto::WatchResponse {
+        kind: ChangeKind::Deleted.into(),
+        state: Some(state),
+        ..proto::WatchResponse::default()
+    }
 }
 
 pub(super) fn states_synced() -> proto::WatchResponse {
-    proto::WatchResponse { kind: ChangeKind::Synced.into(), state: None }
+    proto::WatchResponse { kind: ChangeKind::Synced.into(), ..proto::WatchResponse::default() }
 }
 
 fn endpoint(endpoint: &Endpoint) -> proto::Endpoint {
@@ -102,7 +110,11 @@ pub(super) fn cluster_put(key: &ItemKey, notice: &Notice) -> proto::WatchCluster
             vni: vni.get(),
         }),
     };
-    proto::WatchClusterResponse { kind: ChangeKind::Put.into(), change: Some(change) }
+    proto::WatchClusterResponse {
+        kind: ChangeKind::Put.into(),
+        change: Some(change),
+        ..proto::WatchClusterResponse::default()
+    }
 }
 
 /// A handoff as the cluster is told of it, while its network has two plans.
@@ -154,7 +166,11 @@ fn cluster_deleted(key: &ItemKey) -> proto::WatchClusterResponse {
             ..proto::RemoteEndpoint::default()
         }),
     };
-    proto::WatchClusterResponse { kind: ChangeKind::Deleted.into(), change: Some(change) }
+    proto::WatchClusterResponse {
+        kind: ChangeKind::Deleted.into(),
+        change: Some(change),
+        ..proto::WatchClusterResponse::default()
+    }
 }
 
 pub(super) fn cluster_change(change: &ClusterChange) -> proto::WatchClusterResponse {
@@ -165,5 +181,8 @@ pub(super) fn cluster_change(change: &ClusterChange) -> proto::WatchClusterRespo
 }
 
 pub(super) fn cluster_synced() -> proto::WatchClusterResponse {
-    proto::WatchClusterResponse { kind: ChangeKind::Synced.into(), change: None }
+    proto::WatchClusterResponse {
+        kind: ChangeKind::Synced.into(),
+        ..proto::WatchClusterResponse::default()
+    }
 }

@@ -8,6 +8,7 @@ use l2sces_proto::sco::v1::{
     ListLinksRequest, ListLinksResponse, ObjectState as StateMessage, WatchRequest, WatchResponse,
     sco_service_server::ScoService,
 };
+use l2sces_trace::{Caused, TraceContext};
 use tonic::{Request, Response, Status};
 
 use super::{Messages, parse, present, status::refusal, watch::watch};
@@ -147,10 +148,14 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         &self,
         _request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let show = |change: &Change<ObjectKey, ObjectState>| match (&change.before, &change.after) {
-            (_, Some(after)) => Some(present::state_put(&change.key, after)),
-            (Some(before), None) => Some(present::state_deleted(&change.key, before)),
-            (None, None) => None,
+        let show = |change: &Caused<Change<ObjectKey, ObjectState>>| {
+            let Change { key, before, after } = &change.what;
+            let shown = match (before, after) {
+                (_, Some(after)) => present::state_put(key, after),
+                (Some(before), None) => present::state_deleted(key, before),
+                (None, None) => return None,
+            };
+            Some(WatchResponse { traceparent: TraceContext::traceparent(change.cause), ..shown })
         };
         let messages = watch(self.status.board(), present::states_synced(), show);
         Ok(Response::new(messages))

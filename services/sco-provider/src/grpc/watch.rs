@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, future, stream};
+use l2sces_trace::Caused;
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use tonic::Status;
 
@@ -12,7 +13,7 @@ use crate::board::{Board, Change};
 pub(super) fn watch<K, V, M>(
     board: &Board<K, V>,
     synced: M,
-    show: impl Fn(&Change<K, V>) -> Option<M> + Clone + Send + 'static,
+    show: impl Fn(&Caused<Change<K, V>>) -> Option<M> + Clone + Send + 'static,
 ) -> Messages<M>
 where
     K: Clone + Ord + Send + Sync + 'static,
@@ -22,7 +23,8 @@ where
     let (snapshot, changes) = board.watch();
     let show_first = show.clone();
     let snapshot = snapshot.into_iter().filter_map(move |(key, value): (K, Arc<V>)| {
-        show_first(&Change { key, before: None, after: Some(value) }).map(Ok)
+        let change = Change { key, before: None, after: Some(value) };
+        show_first(&Caused { what: change, cause: None }).map(Ok)
     });
     let changes = BroadcastStream::new(changes)
         .filter_map(move |received| {
@@ -48,7 +50,8 @@ mod tests {
 
     use super::*;
 
-    fn shown(change: &Change<u32, u32>) -> Option<(u32, Option<u32>)> {
+    fn shown(change: &Caused<Change<u32, u32>>) -> Option<(u32, Option<u32>)> {
+        let change = &change.what;
         let after = change.after.as_deref().copied();
         (change.key < 100).then_some((change.key, after))
     }

@@ -1,5 +1,6 @@
 use l2sces_controller::EndpointSpec;
 use l2sces_model::{MacAddress, Vni};
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler, network::KnownNetwork};
 use crate::{
@@ -17,7 +18,9 @@ pub(super) struct AnnouncedEndpoint {
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     pub(super) async fn reconcile_endpoint(&self, key: &EndpointKey) -> Result<(), ReconcileError> {
-        match self.store.endpoint(key).await? {
+        let stored = self.store.endpoint(key).await?;
+        TraceContext::link_current(stored.as_ref().and_then(|stored| stored.origin));
+        match stored {
             None => self.withdraw_endpoint(key).await,
             Some(stored) if stored.deleting => self.remove_endpoint(&stored).await,
             Some(stored) => self.make_endpoint(&stored).await,

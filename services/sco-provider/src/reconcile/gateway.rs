@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use l2sces_controller::SwitchSpec;
 use l2sces_model::{NED_TUNNEL_UDP_PORT, SPS_TRUNK_INTERFACE};
 use l2sces_proto::switch::v1::{Switch, SwitchState, Trunk, TunnelLink};
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
@@ -25,7 +26,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         &self,
         key: &GatewayKey,
     ) -> Result<Option<Problem>, ReconcileError> {
-        match self.store.gateway(key).await? {
+        let stored = self.store.gateway(key).await?;
+        TraceContext::link_current(stored.as_ref().and_then(|stored| stored.origin));
+        match stored {
             None => {
                 self.forget_gateway(key);
                 Ok(None)

@@ -1,3 +1,5 @@
+use l2sces_trace::TraceContext;
+
 use super::{ReconcileError, Reconciler};
 use crate::{
     domain::{EndpointKey, Key},
@@ -12,6 +14,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             self.records.remove(key);
             return Ok(());
         };
+        TraceContext::link_current(stored.origin);
         match stored.endpoint.address {
             Some(address) if !stored.deleting => {
                 if self.records.get(key) == Some(address) {

@@ -6,6 +6,7 @@ use std::{
 use futures::future::join_all;
 use l2sces_controller::{NetworkSpec, PortId, PortRole, PortSpec};
 use l2sces_model::{Epoch, InterfaceName, Name, Vni};
+use l2sces_trace::TraceContext;
 
 use super::{
     ReconcileError, Reconciler,
@@ -95,7 +96,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         &self,
         key: &NetworkKey,
     ) -> Result<Option<Problem>, ReconcileError> {
-        match self.store.network(key).await? {
+        let stored = self.store.network(key).await?;
+        TraceContext::link_current(stored.as_ref().and_then(|stored| stored.origin));
+        match stored {
             None => {
                 self.forget_network(key);
                 Ok(None)

@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use l2sces_controller::{LinkSpec, SliceSpec};
 use l2sces_model::Name;
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
@@ -64,7 +65,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         &self,
         name: &Name,
     ) -> Result<Option<Problem>, ReconcileError> {
-        match self.store.slice(name).await? {
+        let stored = self.store.slice(name).await?;
+        TraceContext::link_current(stored.as_ref().and_then(|stored| stored.origin));
+        match stored {
             None => {
                 self.forget_slice(name);
                 Ok(None)

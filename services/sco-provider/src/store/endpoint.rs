@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use super::{
     Applied, Store, StoreError,
     error::violated,
-    row::{EndpointKeyRow, EndpointRow, learned_mac},
+    row::{EndpointKeyRow, EndpointRow, learned_mac, traceparent},
 };
 use crate::domain::{Endpoint, EndpointKey, Kind, NetworkKey, StoredEndpoint, addressing};
 
@@ -16,7 +16,8 @@ macro_rules! select_endpoints {
         concat!(
             "SELECT slice.name AS slice, network.name AS network, endpoint.cluster, endpoint.port,
                     endpoint.learned_mac::text AS learned_mac, endpoint.mac::text AS mac,
-                    endpoint.address, endpoint.named, endpoint.deleting
+                    endpoint.address, endpoint.named, endpoint.deleting,
+                    endpoint.traceparent
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id ",
             $rest
@@ -50,11 +51,13 @@ impl Store {
         }
         take_over(&mut tx, &network, endpoint).await?;
         let stored = sqlx::query(
-            "INSERT INTO endpoint (network_id, cluster, port, learned_mac, mac, address, named)
-             VALUES ($1, $2, $3, $6::text::macaddr, $4::text::macaddr, $5, $5 IS NOT NULL)
+            "INSERT INTO endpoint (network_id, cluster, port, learned_mac, mac, address, named,
+                                   traceparent)
+             VALUES ($1, $2, $3, $6::text::macaddr, $4::text::macaddr, $5, $5 IS NOT NULL, $7)
              ON CONFLICT ON CONSTRAINT endpoint_key DO UPDATE
              SET mac = EXCLUDED.mac, address = EXCLUDED.address,
-                 named = endpoint.named OR EXCLUDED.named, deleting = false
+                 named = endpoint.named OR EXCLUDED.named, deleting = false,
+                 traceparent = EXCLUDED.traceparent
              WHERE endpoint.deleting OR endpoint.mac <> EXCLUDED.mac
              OR endpoint.address IS DISTINCT FROM EXCLUDED.address",
         )
@@ -64,6 +67,7 @@ impl Store {
         .bind(endpoint.mac.to_string())
         .bind(endpoint.address)
         .bind(learned_mac(&endpoint.key))
+        .bind(traceparent())
         .execute(&mut *tx)
         .await
         .map_err(|error| taken_or_failed(error, endpoint))?;
@@ -77,7 +81,7 @@ impl Store {
     /// The database failed.
     pub async fn delete_endpoint(&self, key: &EndpointKey) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE endpoint SET deleting = true
+            "UPDATE endpoint SET deleting = true, traceparent = $6
              FROM network JOIN slice ON slice.id = slice_id
              WHERE network.id = network_id AND slice.name = $1 AND network.name = $2
              AND endpoint.cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr
@@ -88,6 +92,7 @@ impl Store {
         .bind(key.cluster.as_str())
         .bind(key.port.as_str())
         .bind(learned_mac(key))
+        .bind(traceparent())
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -284,7 +289,7 @@ async fn take_over(
         return Err(StoreError::taken(Kind::Endpoint, description));
     }
     sqlx::query(
-        "UPDATE endpoint SET deleting = true
+        "UPDATE endpoint SET deleting = true, traceparent = $6
          WHERE network_id = $1 AND mac = $2::text::macaddr AND learned_mac = mac AND NOT deleting
          AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)",
     )
@@ -293,6 +298,7 @@ async fn take_over(
     .bind(key.cluster.as_str())
     .bind(key.port.as_str())
     .bind(learned_mac(key))
+    .bind(traceparent())
     .execute(tx)
     .await?;
     Ok(())

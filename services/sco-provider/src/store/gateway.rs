@@ -7,7 +7,7 @@ use super::{
     Applied, Deletion, Store, StoreError,
     error::violated,
     is_newer, one_at_a_time,
-    row::{GatewayRow, gateway_keys, name},
+    row::{GatewayRow, gateway_keys, name, traceparent},
 };
 use crate::domain::{Gateway, GatewayKey, Kind, StoredGateway, Version};
 
@@ -15,7 +15,7 @@ macro_rules! select_gateways {
     ($rest:literal) => {
         concat!(
             "SELECT cluster, node, uid, generation, ordinal, agent_endpoint, underlay_address,
-                    deleting, forced
+                    deleting, forced, traceparent
              FROM gateway ",
             $rest
         )
@@ -78,9 +78,11 @@ impl Store {
             return Err(StoreError::precondition(Kind::Gateway, key, reason));
         }
         sqlx::query(
-            "UPDATE gateway SET deleting = true, forced = false WHERE id = $1 AND NOT deleting",
+            "UPDATE gateway SET deleting = true, forced = false, traceparent = $2
+             WHERE id = $1 AND NOT deleting",
         )
         .bind(stored.id)
+        .bind(traceparent())
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -218,8 +220,8 @@ async fn a_slice_of(tx: &mut PgConnection, gateway: i64) -> Result<Option<String
 async fn insert(tx: &mut PgConnection, gateway: &Gateway) -> Result<(), StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO gateway (cluster, node, uid, generation, ordinal, datapath_id,
-                              agent_endpoint, underlay_address)
-         SELECT $1, $2, $3, $4, min(candidate), $5, $6, $7
+                              agent_endpoint, underlay_address, traceparent)
+         SELECT $1, $2, $3, $4, min(candidate), $5, $6, $7, $8
          FROM (SELECT 1 AS candidate UNION ALL SELECT ordinal + 1 FROM gateway) AS candidates
          WHERE candidate <= 65535
          AND NOT EXISTS (SELECT FROM gateway WHERE ordinal = candidate)
@@ -232,6 +234,7 @@ async fn insert(tx: &mut PgConnection, gateway: &Gateway) -> Result<(), StoreErr
     .bind(gateway.key.datapath_id().get().cast_signed())
     .bind(&gateway.agent_endpoint)
     .bind(gateway.underlay_address)
+    .bind(traceparent())
     .execute(&mut *tx)
     .await;
     match inserted {
@@ -248,7 +251,7 @@ async fn insert(tx: &mut PgConnection, gateway: &Gateway) -> Result<(), StoreErr
 async fn update(tx: &mut PgConnection, id: i64, gateway: &Gateway) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE gateway SET uid = $2, generation = $3, agent_endpoint = $4, underlay_address = $5,
-                deleting = false
+                deleting = false, traceparent = $6
          WHERE id = $1",
     )
     .bind(id)
@@ -256,6 +259,7 @@ async fn update(tx: &mut PgConnection, id: i64, gateway: &Gateway) -> Result<(),
     .bind(gateway.version.generation)
     .bind(&gateway.agent_endpoint)
     .bind(gateway.underlay_address)
+    .bind(traceparent())
     .execute(tx)
     .await?;
     Ok(())

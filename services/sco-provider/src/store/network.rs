@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::{
     Applied, Deletion, Store, StoreError, is_newer,
-    row::{NetworkRow, texts, vni},
+    row::{NetworkRow, texts, traceparent, vni},
 };
 use crate::domain::{
     Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing,
@@ -21,6 +21,7 @@ macro_rules! select_networks {
             "SELECT slice.name AS slice, network.name, network.uid, network.generation,
                     network.vni, network.mtu, network.clusters, network.cidr, network.deleting,
                     slice.topology_version, network.epoch, network.planned_for,
+                    network.traceparent,
                     ARRAY(SELECT gate.cluster FROM gate WHERE network_id = network.id
                           ORDER BY gate.cluster, gate.node) AS gate_clusters,
                     ARRAY(SELECT gate.node FROM gate WHERE network_id = network.id
@@ -98,8 +99,8 @@ impl Store {
         let last_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.broadcast()));
         let inserted = sqlx::query(
             "INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
-                                  block_prefix, next_block)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                  block_prefix, next_block, traceparent)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT DO NOTHING",
         )
         .bind(slice)
@@ -112,6 +113,7 @@ impl Store {
         .bind(network.cidr)
         .bind(network.cidr.map(|cidr| i16::from(addressing::block_prefix(cidr))))
         .bind(last_block)
+        .bind(traceparent())
         .execute(tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -139,10 +141,13 @@ impl Store {
             let reason = format!("has endpoints, such as {port} in cluster {cluster}");
             return Err(StoreError::precondition(Kind::Network, key, reason));
         }
-        sqlx::query("UPDATE network SET deleting = true WHERE id = $1 AND NOT deleting")
-            .bind(stored.id)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE network SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
+        )
+        .bind(stored.id)
+        .bind(traceparent())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Deletion::Underway)
     }
@@ -365,24 +370,35 @@ async fn update(
         let reason = format!("has endpoints in cluster {cluster}, which it is to lose");
         return Err(StoreError::precondition(Kind::Network, &network.key, reason));
     }
-    sqlx::query("UPDATE network SET uid = $2, generation = $3, clusters = $4 WHERE id = $1")
-        .bind(stored.id)
-        .bind(&network.version.uid)
-        .bind(network.version.generation)
-        .bind(&clusters)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "UPDATE network SET uid = $2, generation = $3, clusters = $4, traceparent = $5
+         WHERE id = $1",
+    )
+    .bind(stored.id)
+    .bind(&network.version.uid)
+    .bind(network.version.generation)
+    .bind(&clusters)
+    .bind(traceparent())
+    .execute(tx)
+    .await?;
     Ok(Ok(Applied::Stored))
 }
 
 async fn retire(tx: &mut PgConnection, network: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE endpoint SET deleting = true WHERE network_id = $1 AND NOT deleting")
-        .bind(network)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE network SET deleting = true WHERE id = $1 AND NOT deleting")
-        .bind(network)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "UPDATE endpoint SET deleting = true, traceparent = $2
+         WHERE network_id = $1 AND NOT deleting",
+    )
+    .bind(network)
+    .bind(traceparent())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE network SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
+    )
+    .bind(network)
+    .bind(traceparent())
+    .execute(tx)
+    .await?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
 use l2sces_model::{Epoch, MacAddress, Name, Vni};
+use l2sces_trace::TraceContext;
 use sqlx::FromRow;
 
 use super::StoreError;
@@ -61,6 +62,11 @@ fn learned(text: &str) -> Result<Option<MacAddress>, StoreError> {
     Ok(Some(mac(text)?).filter(|mac| *mac != NOT_LEARNED))
 }
 
+/// The span in which an object is changed now.
+pub(super) fn traceparent() -> String {
+    TraceContext::traceparent(TraceContext::current())
+}
+
 fn ordinal(number: i32) -> Result<u16, StoreError> {
     u16::try_from(number).map_err(|_| StoreError::Corrupt("an ordinal is out of range"))
 }
@@ -76,6 +82,7 @@ pub(super) struct GatewayRow {
     underlay_address: IpAddr,
     deleting: bool,
     forced: bool,
+    traceparent: String,
 }
 
 impl TryFrom<GatewayRow> for StoredGateway {
@@ -92,6 +99,7 @@ impl TryFrom<GatewayRow> for StoredGateway {
             ordinal: ordinal(row.ordinal)?,
             deleting: row.deleting,
             forced: row.deleting && row.forced,
+            origin: TraceContext::received(&row.traceparent),
         })
     }
 }
@@ -114,6 +122,7 @@ pub(super) struct SliceRow {
     costs: Vec<i64>,
     links_leaving: Vec<bool>,
     deleting: bool,
+    traceparent: String,
 }
 
 impl SliceRow {
@@ -164,6 +173,7 @@ impl TryFrom<SliceRow> for StoredSlice {
             ordinal: ordinal(row.ordinal)?,
             topology_version: row.topology_version,
             deleting: row.deleting,
+            origin: TraceContext::received(&row.traceparent),
         })
     }
 }
@@ -191,6 +201,7 @@ pub(super) struct NetworkRow {
     former_clusters: Vec<String>,
     former_nodes: Vec<String>,
     former_segments: Vec<i32>,
+    traceparent: String,
 }
 
 impl NetworkRow {
@@ -247,6 +258,7 @@ impl TryFrom<NetworkRow> for StoredNetwork {
             plans,
             topology_version: row.topology_version,
             planned_for: row.planned_for,
+            origin: TraceContext::received(&row.traceparent),
         })
     }
 }
@@ -259,6 +271,7 @@ pub(super) struct EndpointRow {
     address: Option<IpAddr>,
     named: bool,
     deleting: bool,
+    traceparent: String,
 }
 
 /// The columns of an endpoint's key.
@@ -296,6 +309,7 @@ impl TryFrom<EndpointRow> for StoredEndpoint {
             },
             named: row.named,
             deleting: row.deleting,
+            origin: TraceContext::received(&row.traceparent),
         })
     }
 }

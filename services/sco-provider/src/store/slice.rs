@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{
     Applied, Deletion, Store, StoreError, is_newer, one_at_a_time,
-    row::{SliceRow, name, texts},
+    row::{SliceRow, name, texts, traceparent},
 };
 use crate::domain::{
     ClusterEnd, ClusterLink, GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Topology, Version,
@@ -15,6 +15,7 @@ macro_rules! select_slices {
     ($rest:literal) => {
         concat!(
             "SELECT name, uid, generation, ordinal, clusters, topology_version, deleting,
+                    traceparent,
                     ARRAY(SELECT gateway.cluster FROM slice_gateway
                           JOIN gateway ON gateway.id = gateway_id
                           WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
@@ -88,10 +89,13 @@ impl Store {
             let reason = format!("has networks, such as {network}");
             return Err(StoreError::precondition(Kind::Slice, name, reason));
         }
-        sqlx::query("UPDATE slice SET deleting = true WHERE id = $1 AND NOT deleting")
-            .bind(stored.id)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE slice SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
+        )
+        .bind(stored.id)
+        .bind(traceparent())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Deletion::Underway)
     }
@@ -221,6 +225,7 @@ async fn refuse_to_strand_networks(
     )
     .bind(id)
     .bind(texts(&slice.clusters))
+    .bind(traceparent())
     .fetch_optional(tx)
     .await?;
     match stranded {
@@ -235,8 +240,8 @@ async fn refuse_to_strand_networks(
 
 async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError> {
     let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO slice (name, uid, generation, ordinal, clusters)
-         SELECT $1, $2, $3, min(candidate), $4
+        "INSERT INTO slice (name, uid, generation, ordinal, clusters, traceparent)
+         SELECT $1, $2, $3, min(candidate), $4, $5
          FROM (SELECT 1 AS candidate UNION ALL SELECT ordinal + 1 FROM slice) AS candidates
          WHERE candidate <= 32767
          AND NOT EXISTS (SELECT FROM slice WHERE ordinal = candidate)
@@ -247,6 +252,7 @@ async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError>
     .bind(&slice.version.uid)
     .bind(slice.version.generation)
     .bind(texts(&slice.clusters))
+    .bind(traceparent())
     .fetch_optional(tx)
     .await?;
     id.ok_or(StoreError::Exhausted("number for a slice"))
@@ -260,7 +266,8 @@ async fn update(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE slice SET uid = $2, generation = $3, clusters = $4,
-                topology_version = topology_version + $5::int, deleting = false
+                topology_version = topology_version + $5::int, deleting = false,
+                traceparent = $6
          WHERE id = $1",
     )
     .bind(id)
@@ -268,6 +275,7 @@ async fn update(
     .bind(slice.version.generation)
     .bind(texts(&slice.clusters))
     .bind(i32::from(changes_topology))
+    .bind(traceparent())
     .execute(tx)
     .await?;
     Ok(())

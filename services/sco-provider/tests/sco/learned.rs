@@ -136,9 +136,9 @@ async fn an_address_that_moves_is_known_all_the_time_and_left_behind_nowhere() {
         })
         .await;
         // Nor to the clusters: it comes in its new place before it goes from the old one.
-        let put = changes.recv().await.unwrap();
+        let put = changes.recv().await.unwrap().what;
         assert_eq!((put.key, put.after.is_some()), (ItemKey::Endpoint(to.key.clone()), true));
-        let gone = changes.recv().await.unwrap();
+        let gone = changes.recv().await.unwrap().what;
         assert_eq!((gone.key, gone.after), (ItemKey::Endpoint(from.key.clone()), None));
         // Its former cluster withdraws it, late.
         process.delete_endpoint(&from.key).await;

@@ -11,6 +11,7 @@ use std::{
 
 use l2sces_controller::Place;
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
+use l2sces_trace::Caused;
 use tokio::sync::broadcast;
 
 use crate::{
@@ -29,7 +30,7 @@ const WATCHER_LAG: usize = 4096;
 /// How all objects fare.
 pub(crate) struct Board {
     entries: Mutex<Entries>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<Caused<Change>>,
 }
 
 #[derive(Default)]
@@ -71,7 +72,7 @@ impl Board {
     }
 
     /// How everything fares now, and every change from now on.
-    pub(crate) fn watch(&self) -> (Vec<ObjectState>, broadcast::Receiver<Change>) {
+    pub(crate) fn watch(&self) -> (Vec<ObjectState>, broadcast::Receiver<Caused<Change>>) {
         // Changes are sent under this lock: none is lost or told twice.
         let entries = self.lock();
         (entries.told.values().cloned().collect(), self.changes.subscribe())
@@ -146,7 +147,8 @@ impl Board {
         }
         entries.told.remove(key);
         // No receiver is no failure.
-        let _ = self.changes.send(Change::Deleted { key: key.clone(), version: version.clone() });
+        let deleted = Change::Deleted { key: key.clone(), version: version.clone() };
+        let _ = self.changes.send(Caused::now(deleted));
     }
 
     /// Takes note of what a node's agent made of its bridge; answers whether it had made it before.
@@ -319,7 +321,7 @@ impl Board {
         }
         entries.told.insert(key, state.clone());
         // No receiver is no failure.
-        let _ = self.changes.send(Change::Put(state));
+        let _ = self.changes.send(Caused::now(Change::Put(state)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

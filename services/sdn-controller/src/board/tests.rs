@@ -17,6 +17,7 @@ fn node() -> Node {
         deleting: false,
         forced: false,
         former_gateway: false,
+        origin: None,
     }
 }
 
@@ -32,6 +33,7 @@ fn port() -> Port {
         max_learned: 0,
         deleting: false,
         introduced: false,
+        origin: None,
         vni: 5.try_into().unwrap(),
         mtu: 1438,
         datapath_id: 7.try_into().unwrap(),
@@ -74,7 +76,7 @@ fn watchers_hear_of_changes_only_and_once() {
     board.set_agent(&node().spec.name, Fact::Unknown);
     assert!(changes.try_recv().is_err());
     board.set_agent(&node().spec.name, Fact::Done(()));
-    let Change::Put(state) = changes.try_recv().unwrap() else { panic!("not put") };
+    let Change::Put(state) = changes.try_recv().unwrap().what else { panic!("not put") };
     assert_eq!(state.condition.unwrap_err().reason, Reason::SwitchNotConnected);
     assert!(changes.try_recv().is_err());
 }
@@ -92,5 +94,5 @@ fn removing_an_old_life_leaves_the_new_one() {
     board.remove(&key, &reborn.spec.version);
     assert!(board.state(&key).is_none());
     let deleted = Change::Deleted { key, version: reborn.spec.version };
-    assert_eq!(changes.try_recv(), Ok(deleted));
+    assert_eq!(changes.try_recv().unwrap().what, deleted);
 }

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
+use l2sces_trace::TraceContext;
 use thiserror::Error;
 
 pub(crate) use addresses::{AddressError, check_address, reserved_addresses};
@@ -123,6 +124,8 @@ pub(crate) struct Node {
     pub(crate) forced: bool,
     /// It was a gateway, and networks may still use its trunk.
     pub(crate) former_gateway: bool,
+    /// The span in which it was applied, or its deletion asked for, last.
+    pub(crate) origin: Option<TraceContext>,
 }
 
 /// A link between two nodes.
@@ -169,6 +172,8 @@ pub(crate) struct Slice {
     /// Counts the changes of its nodes and links.
     pub(crate) topology: i64,
     pub(crate) deleting: bool,
+    /// The span in which it was applied, or its deletion asked for, last.
+    pub(crate) origin: Option<TraceContext>,
 }
 
 impl Slice {
@@ -204,6 +209,8 @@ pub(crate) struct NetworkSpec {
 pub(crate) struct Network {
     pub(crate) spec: NetworkSpec,
     pub(crate) deleting: bool,
+    /// The span in which it was applied, or its deletion asked for, last.
+    pub(crate) origin: Option<TraceContext>,
 }
 
 /// What a port connects.
@@ -260,6 +267,8 @@ pub(crate) struct Port {
     pub(crate) deleting: bool,
     /// It has told its network where its address is.
     pub(crate) introduced: bool,
+    /// The span in which it was applied, or its deletion asked for, last.
+    pub(crate) origin: Option<TraceContext>,
     pub(crate) vni: Vni,
     /// Bytes.
     pub(crate) mtu: u16,
@@ -303,6 +312,7 @@ mod tests {
             ordinal: 1,
             topology: 1,
             deleting: false,
+            origin: None,
         };
         let [a, b, c] = &names[..] else { unreachable!() };
         let link = |a: &Name, b: &Name| Link { a: a.clone(), b: b.clone(), cost: 1 };

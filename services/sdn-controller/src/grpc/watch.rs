@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt, stream};
 use l2sces_proto::{fabric::v1::WatchResponse, resource::v1::ChangeKind};
+use l2sces_trace::{Caused, TraceContext};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use tonic::Status;
 
@@ -17,11 +18,14 @@ pub(crate) type Changes = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status
 pub(super) fn changes(board: &Board) -> Changes {
     let (states, changes) = board.watch();
     let states = states.into_iter().map(|state| Ok(response(Change::Put(state))));
-    let synced = WatchResponse { kind: ChangeKind::Synced.into(), state: None };
+    let synced = WatchResponse { kind: ChangeKind::Synced.into(), ..WatchResponse::default() };
     let mut lagged = false;
     let changes = BroadcastStream::new(changes)
         .map(|change| match change {
-            Ok(change) => Ok(response(change)),
+            Ok(Caused { what: change, cause }) => {
+                let traceparent = TraceContext::traceparent(cause);
+                Ok(WatchResponse { traceparent, ..response(change) })
+            }
             Err(BroadcastStreamRecvError::Lagged(missed)) => {
                 Err(Status::aborted(format!("{missed} changes were missed: watch again")))
             }
@@ -39,7 +43,7 @@ fn response(change: Change) -> WatchResponse {
         Change::Put(state) => (ChangeKind::Put, convert::state(state)),
         Change::Deleted { key, version } => (ChangeKind::Deleted, convert::deleted(&key, version)),
     };
-    WatchResponse { kind: kind.into(), state: Some(state) }
+    WatchResponse { kind: kind.into(), state: Some(state), ..WatchResponse::default() }
 }
 
 #[cfg(test)]
@@ -61,6 +65,7 @@ mod tests {
             deleting: false,
             forced: false,
             former_gateway: false,
+            origin: None,
         }
     }
 

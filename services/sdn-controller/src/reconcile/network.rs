@@ -1,4 +1,5 @@
 use l2sces_controller::NetworkSpec;
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler};
 use crate::domain::{Key, Network, NetworkKey};
@@ -10,6 +11,7 @@ impl Reconciler {
     pub(super) async fn reconcile_network(&self, key: &NetworkKey) -> Result<(), ReconcileError> {
         let stored = self.store.network(key).await?;
         if let Some(network) = &stored {
+            TraceContext::link_current(network.origin);
             self.board.put_network(network);
         }
         let own = stored.as_ref().filter(|network| !network.deleting).map(network_spec);

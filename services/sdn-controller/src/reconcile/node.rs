@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use l2sces_controller::SwitchSpec;
 use l2sces_model::{NED_TRUNK_INTERFACE, Name, SPS_TRUNK_INTERFACE, SPS_TUNNEL_UDP_PORT};
 use l2sces_proto::switch::v1::{Switch, SwitchState, Trunk, TunnelLink};
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler, error::node_trouble, tunnels::Bridge};
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 impl Reconciler {
     pub(super) async fn reconcile_node(&self, name: &Name) -> Result<(), ReconcileError> {
         let Some(node) = self.store.node(name).await? else { return Ok(()) };
+        TraceContext::link_current(node.origin);
         self.board.put_node(&node);
         if node.deleting {
             return self.delete_node(&node).await;

@@ -6,6 +6,7 @@ use l2sces_proto::{
         InterfaceAttachment, NamespaceAttachment, Port as AgentPort, port::Attachment as InAgent,
     },
 };
+use l2sces_trace::TraceContext;
 use tokio::join;
 use tonic::Code;
 
@@ -23,6 +24,7 @@ use crate::{
 impl Reconciler {
     pub(super) async fn reconcile_port(&self, key: &PortKey) -> Result<(), ReconcileError> {
         let Some(port) = self.store.port(key).await? else { return Ok(()) };
+        TraceContext::link_current(port.origin);
         self.board.put_port(&port);
         if port.deleting {
             return self.delete_port(&port).await;

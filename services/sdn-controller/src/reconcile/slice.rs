@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use l2sces_controller::{LinkEnd, LinkSpec, SliceSpec};
 use l2sces_model::Name;
+use l2sces_trace::TraceContext;
 
 use super::{ReconcileError, Reconciler};
 use crate::{
@@ -16,6 +17,7 @@ impl Reconciler {
     /// tunnels that no slice uses any more.
     pub(super) async fn reconcile_slice(&self, name: &Name) -> Result<(), ReconcileError> {
         let Some(slice) = self.store.slice(name).await? else { return Ok(()) };
+        TraceContext::link_current(slice.origin);
         self.board.put_slice(&slice);
         if slice.deleting {
             return self.delete_slice(&slice).await;

@@ -3,7 +3,7 @@ use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     Admission, Store, StoreError, Stored, admit,
-    row::{number, parsed, unreadable},
+    row::{number, origin, parsed, traceparent, unreadable},
 };
 use crate::domain::{Network, NetworkKey, NetworkSpec, PortKey, Version};
 
@@ -18,6 +18,7 @@ impl FromRow<'_, PgRow> for Network {
                 mtu: number(row, "mtu")?,
             },
             deleting: row.try_get("deleting")?,
+            origin: origin(row)?,
         })
     }
 }
@@ -116,10 +117,13 @@ impl Store {
             return Err(StoreError::InUse { kind: "network", name, what: "ports" });
         }
         let network = sqlx::query_as(
-            "UPDATE network SET deleting = true WHERE slice = $1 AND name = $2 RETURNING *",
+            "UPDATE network SET deleting = true,
+                traceparent = CASE WHEN deleting THEN traceparent ELSE $3 END
+             WHERE slice = $1 AND name = $2 RETURNING *",
         )
         .bind(key.slice.as_str())
         .bind(key.name.as_str())
+        .bind(traceparent())
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -201,11 +205,11 @@ async fn check_update(
 
 async fn write(connection: &mut PgConnection, spec: &NetworkSpec) -> Result<Network, StoreError> {
     sqlx::query_as(
-        "INSERT INTO network (slice, name, uid, generation, vni, cidr, mtu)
-         VALUES ($1, $2, $3, $4, $5, $6::cidr, $7)
+        "INSERT INTO network (slice, name, uid, generation, vni, cidr, mtu, traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6::cidr, $7, $8)
          ON CONFLICT (slice, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, cidr = excluded.cidr,
-            mtu = excluded.mtu
+            mtu = excluded.mtu, traceparent = excluded.traceparent
          RETURNING *",
     )
     .bind(spec.key.slice.as_str())
@@ -215,6 +219,7 @@ async fn write(connection: &mut PgConnection, spec: &NetworkSpec) -> Result<Netw
     .bind(spec.vni.get().cast_signed())
     .bind(spec.cidr)
     .bind(i32::from(spec.mtu))
+    .bind(traceparent())
     .fetch_one(connection)
     .await
     .map_err(|error| match StoreError::broken_constraint(&error) {

@@ -3,7 +3,7 @@ use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     Admission, Store, StoreError, Stored, admit, former_link,
-    row::{number, parsed, unreadable},
+    row::{number, origin, parsed, traceparent, unreadable},
 };
 use crate::domain::{Node, NodeSpec, Version};
 
@@ -22,6 +22,7 @@ impl FromRow<'_, PgRow> for Node {
             forced: row.try_get("forced")?,
             former_gateway: row.try_get("former_gateway")?,
             deleting: row.try_get("deleting")?,
+            origin: origin(row)?,
         })
     }
 }
@@ -140,10 +141,13 @@ impl Store {
             former_link::keep_those_of_node(&mut transaction, name).await?;
         }
         let node = sqlx::query_as(
-            "UPDATE node SET deleting = true, forced = forced OR $2 WHERE name = $1 RETURNING *",
+            "UPDATE node SET deleting = true, forced = forced OR $2,
+                traceparent = CASE WHEN deleting THEN traceparent ELSE $3 END
+             WHERE name = $1 RETURNING *",
         )
         .bind(name.as_str())
         .bind(force)
+        .bind(traceparent())
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -187,12 +191,13 @@ async fn write(
     .await?;
     sqlx::query(
         "INSERT INTO node (name, uid, generation, ordinal, underlay_address, agent_endpoint,
-                           gateway, datapath_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                           gateway, datapath_id, traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation,
             underlay_address = excluded.underlay_address,
             agent_endpoint = excluded.agent_endpoint, gateway = excluded.gateway,
+            traceparent = excluded.traceparent,
             former_gateway = NOT excluded.gateway AND (node.gateway OR node.former_gateway)",
     )
     .bind(spec.name.as_str())
@@ -203,6 +208,7 @@ async fn write(
     .bind(&spec.agent_endpoint)
     .bind(spec.gateway)
     .bind(datapath_id.get().cast_signed())
+    .bind(traceparent())
     .execute(connection)
     .await
     .map_err(|error| match StoreError::broken_constraint(&error) {

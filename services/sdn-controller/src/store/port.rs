@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use l2sces_model::{DatapathId, MacAddress, Name};
+use l2sces_trace::TraceContext;
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     block::{self, BlockNeed},
     network::{self, Lock},
     node::datapath_id,
-    row::{number, parsed, unreadable},
+    row::{number, origin, parsed, traceparent, unreadable},
 };
 use crate::domain::{Attachment, Network, Port, PortKey, PortSpec, Version, check_address};
 
@@ -55,6 +56,7 @@ impl FromRow<'_, PgRow> for Port {
             max_learned: number(row, "max_learned")?,
             deleting: row.try_get("deleting")?,
             introduced: row.try_get("introduced")?,
+            origin: origin(row)?,
             vni: network::vni(row)?,
             mtu: number(row, "mtu")?,
             datapath_id: datapath_id(row)?,
@@ -223,11 +225,14 @@ impl Store {
     pub(crate) async fn mark_port(&self, key: &PortKey) -> Result<Option<Port>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
-            "UPDATE port SET deleting = true WHERE slice = $1 AND network = $2 AND name = $3",
+            "UPDATE port SET deleting = true,
+                traceparent = CASE WHEN deleting THEN traceparent ELSE $4 END
+             WHERE slice = $1 AND network = $2 AND name = $3",
         )
         .bind(key.slice.as_str())
         .bind(key.network.as_str())
         .bind(key.name.as_str())
+        .bind(traceparent())
         .execute(&mut *transaction)
         .await?;
         let port = find(&mut transaction, key).await?;
@@ -331,6 +336,7 @@ fn placed(
         max_learned: spec.max_learned,
         deleting: false,
         introduced: false,
+        origin: TraceContext::current(),
         vni: network.spec.vni,
         mtu: network.spec.mtu,
         datapath_id: place.datapath_id,
@@ -399,15 +405,16 @@ async fn write(
     };
     sqlx::query(
         "INSERT INTO port (slice, network, name, uid, generation, node, namespace_path,
-                           namespace_interface, interface_name, mac, address, max_learned)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                           namespace_interface, interface_name, mac, address, max_learned,
+                           traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (slice, network, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, node = excluded.node,
             namespace_path = excluded.namespace_path,
             namespace_interface = excluded.namespace_interface,
             interface_name = excluded.interface_name, mac = excluded.mac,
             address = excluded.address, max_learned = excluded.max_learned,
-            introduced = false",
+            introduced = false, traceparent = excluded.traceparent",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.network.as_str())
@@ -421,6 +428,7 @@ async fn write(
     .bind(mac.to_string())
     .bind(address)
     .bind(i32::from(spec.max_learned))
+    .bind(traceparent())
     .execute(connection)
     .await?;
     Ok(())

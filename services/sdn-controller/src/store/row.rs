@@ -3,6 +3,7 @@
 
 use std::{error::Error, str::FromStr};
 
+use l2sces_trace::TraceContext;
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use super::Stored;
@@ -36,6 +37,16 @@ where
     T::Error: Error + Send + Sync + 'static,
 {
     T::try_from(row.try_get::<i32, _>(column)?).map_err(|error| unreadable(column, error))
+}
+
+/// The span in which an object was changed last.
+pub(super) fn origin(row: &PgRow) -> sqlx::Result<Option<TraceContext>> {
+    Ok(TraceContext::received(row.try_get("traceparent")?))
+}
+
+/// The span in which an object is changed now.
+pub(super) fn traceparent() -> String {
+    TraceContext::traceparent(TraceContext::current())
 }
 
 /// The error of a column whose value is none of its type's.

@@ -5,7 +5,7 @@ use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     Admission, Store, StoreError, Stored, admit, former_link,
-    row::{number, parsed, parsed_array, unreadable},
+    row::{number, origin, parsed, parsed_array, traceparent, unreadable},
 };
 use crate::domain::{Link, Links, PortKey, Slice, SliceSpec, Version};
 
@@ -55,6 +55,7 @@ impl FromRow<'_, PgRow> for Slice {
             ordinal: number(row, "ordinal")?,
             topology: row.try_get("topology")?,
             deleting: row.try_get("deleting")?,
+            origin: origin(row)?,
         })
     }
 }
@@ -153,10 +154,15 @@ impl Store {
             let name = name.to_string();
             return Err(StoreError::InUse { kind: "slice", name, what: "networks" });
         }
-        sqlx::query("UPDATE slice SET deleting = true WHERE name = $1")
-            .bind(name.as_str())
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE slice SET deleting = true,
+                traceparent = CASE WHEN deleting THEN traceparent ELSE $2 END
+             WHERE name = $1",
+        )
+        .bind(name.as_str())
+        .bind(traceparent())
+        .execute(&mut *transaction)
+        .await?;
         let slice = sqlx::query_as(select_slices!("WHERE name = $1"))
             .bind(name.as_str())
             .fetch_one(&mut *transaction)
@@ -205,16 +211,18 @@ async fn write(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), St
     .fetch_one(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO slice (name, uid, generation, ordinal, full_mesh) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO slice (name, uid, generation, ordinal, full_mesh, traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, full_mesh = excluded.full_mesh,
-            topology = slice.topology + 1",
+            topology = slice.topology + 1, traceparent = excluded.traceparent",
     )
     .bind(spec.name.as_str())
     .bind(&spec.version.uid)
     .bind(spec.version.generation)
     .bind(ordinal.ok_or(StoreError::Exhausted("slices"))?)
     .bind(spec.links == Links::FullMesh)
+    .bind(traceparent())
     .execute(connection)
     .await?;
     Ok(())

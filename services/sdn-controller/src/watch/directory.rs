@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_controller::{EndpointSpec, NetworkSpec, PortId, PortRole, PortSpec};
 use l2sces_model::{Epoch, InterfaceName, MacAddress, Name, Vni};
+use l2sces_trace::{Caused, TraceContext};
 
 use crate::{
     domain::NetworkKey,
@@ -80,7 +81,8 @@ pub(super) struct Directory {
     endpoints: BTreeMap<EndpointKey, Address>,
     /// Whose an address is: the endpoint that was told of last.
     owners: BTreeMap<Address, EndpointKey>,
-    changed: BTreeSet<Target>,
+    /// And why.
+    changed: BTreeMap<Target, Option<TraceContext>>,
     unseen_handoffs: BTreeSet<NetworkKey>,
     unseen_endpoints: BTreeSet<EndpointKey>,
 }
@@ -95,7 +97,7 @@ impl Directory {
             told: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             owners: BTreeMap::new(),
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             unseen_handoffs: BTreeSet::new(),
             unseen_endpoints: BTreeSet::new(),
         }
@@ -121,13 +123,13 @@ impl Directory {
         self.unseen_handoffs.remove(&network);
         if self.handoffs.get(&network) != Some(&handoff) {
             self.handoffs.insert(network.clone(), handoff);
-            self.changed.insert(Target::Handoff(network));
+            self.note(Target::Handoff(network));
         }
     }
 
     pub(super) fn remove_handoff(&mut self, network: &NetworkKey) {
         if self.handoffs.remove(network).is_some() {
-            self.changed.insert(Target::Handoff(network.clone()));
+            self.note(Target::Handoff(network.clone()));
         }
     }
 
@@ -140,7 +142,7 @@ impl Directory {
         self.remove_endpoint(&key);
         self.endpoints.insert(key.clone(), address);
         self.owners.insert(address, key);
-        self.changed.insert(Target::Endpoint(vni, mac));
+        self.note(Target::Endpoint(vni, mac));
     }
 
     pub(super) fn remove_endpoint(&mut self, key: &EndpointKey) {
@@ -148,14 +150,19 @@ impl Directory {
         // Another endpoint may have got the address before this one's end was told.
         if self.owners.get(&address) == Some(key) {
             self.owners.remove(&address);
-            self.changed.insert(Target::Endpoint(address.0, address.1));
+            self.note(Target::Endpoint(address.0, address.1));
         }
     }
 
-    /// What is to be done about everything that has changed since this was last asked.
-    pub(super) fn steps(&mut self) -> Vec<Step> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().map(|target| self.step(target)).collect()
+    /// What is to be done about everything that has changed since this was last asked, and why.
+    pub(super) fn steps(&mut self) -> Vec<Caused<Step>> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.map(|(target, cause)| Caused { what: self.step(target), cause }).collect()
+    }
+
+    /// Takes note that something has changed, following from the current span.
+    fn note(&mut self, target: Target) {
+        self.changed.insert(target, TraceContext::current());
     }
 
     fn step(&mut self, target: Target) -> Step {
@@ -241,6 +248,10 @@ mod tests {
 
     const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 
+    fn steps(directory: &mut Directory) -> Vec<Step> {
+        directory.steps().into_iter().map(|step| step.what).collect()
+    }
+
     fn directory() -> Directory {
         Directory::new(name("a"), "l2t-sps".parse().unwrap())
     }
@@ -304,18 +315,18 @@ mod tests {
     fn a_new_plan_moves_trunks_and_no_endpoints() {
         let mut directory = directory();
         directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
-        assert_eq!(directory.steps(), [put_endpoint("b")]);
+        assert_eq!(steps(&mut directory), [put_endpoint("b")]);
         directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
-        assert_eq!(directory.steps(), [step(vec![trunk(1, "g1", &["b"])], vec![], &[])]);
+        assert_eq!(steps(&mut directory), [step(vec![trunk(1, "g1", &["b"])], vec![], &[])]);
         directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
-        assert_eq!(directory.steps(), []);
+        assert_eq!(steps(&mut directory), []);
         directory.put_handoff(network(), handoff(2, &[("g2", &["b"]), ("g3", &["c", "d"])]));
         let gates = vec![trunk(2, "g2", &["b"]), trunk(2, "g3", &["c", "d"])];
-        assert_eq!(directory.steps(), [step(gates, vec![], &["g1/1"])]);
+        assert_eq!(steps(&mut directory), [step(gates, vec![], &["g1/1"])]);
         directory.remove_handoff(&network());
-        assert_eq!(directory.steps(), [step(vec![], vec![], &["g2/2", "g3/2"])]);
+        assert_eq!(steps(&mut directory), [step(vec![], vec![], &["g2/2", "g3/2"])]);
         directory.remove_handoff(&network());
-        assert_eq!(directory.steps(), []);
+        assert_eq!(steps(&mut directory), []);
     }
 
     #[test]
@@ -327,13 +338,13 @@ mod tests {
         let next = crossing(2, &[("g1", &["b", "c"])]);
         let preparing = Handoff { other: Some(next), ..handoff(1, &[("g1", &["b"])]) };
         directory.put_handoff(network(), preparing);
-        assert_eq!(directory.steps(), [step(vec![old.clone()], vec![other(new.clone())], &[])]);
+        assert_eq!(steps(&mut directory), [step(vec![old.clone()], vec![other(new.clone())], &[])]);
         let former = crossing(1, &[("g1", &["b"])]);
         let leaving = Handoff { other: Some(former), ..handoff(2, &[("g1", &["b", "c"])]) };
         directory.put_handoff(network(), leaving);
-        assert_eq!(directory.steps(), [step(vec![new.clone()], vec![other(old)], &[])]);
+        assert_eq!(steps(&mut directory), [step(vec![new.clone()], vec![other(old)], &[])]);
         directory.put_handoff(network(), handoff(2, &[("g1", &["b", "c"])]));
-        assert_eq!(directory.steps(), [step(vec![new], vec![], &["g1/1"])]);
+        assert_eq!(steps(&mut directory), [step(vec![new], vec![], &["g1/1"])]);
     }
 
     #[test]
@@ -343,7 +354,7 @@ mod tests {
         directory.steps();
         directory.put_handoff(network(), handoff(2, &[("g2", &["b"])]));
         directory.put_handoff(network(), handoff(3, &[("g3", &["b"])]));
-        assert_eq!(directory.steps(), [step(vec![trunk(3, "g3", &["b"])], vec![], &["g1/1"])]);
+        assert_eq!(steps(&mut directory), [step(vec![trunk(3, "g3", &["b"])], vec![], &["g1/1"])]);
     }
 
     #[test]
@@ -357,13 +368,13 @@ mod tests {
         directory.begin();
         directory.put_handoff(network(), handoff(1, &[("g1", &["b"])]));
         directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
-        assert_eq!(directory.steps(), []);
+        assert_eq!(steps(&mut directory), []);
         directory.synced();
-        assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), other)]);
+        assert_eq!(steps(&mut directory), [Step::RemoveEndpoint(vni(), other)]);
         directory.begin();
         directory.synced();
         assert_eq!(
-            directory.steps(),
+            steps(&mut directory),
             [step(vec![], vec![], &["g1/1"]), Step::RemoveEndpoint(vni(), MAC)]
         );
     }
@@ -373,11 +384,11 @@ mod tests {
         let mut directory = directory();
         directory.put_endpoint(endpoint("b", "old"), vni(), MAC);
         directory.put_endpoint(endpoint("c", "new"), vni(), MAC);
-        assert_eq!(directory.steps(), [put_endpoint("c")]);
+        assert_eq!(steps(&mut directory), [put_endpoint("c")]);
         directory.remove_endpoint(&endpoint("b", "old"));
-        assert_eq!(directory.steps(), []);
+        assert_eq!(steps(&mut directory), []);
         directory.remove_endpoint(&endpoint("c", "new"));
-        assert_eq!(directory.steps(), [Step::RemoveEndpoint(vni(), MAC)]);
+        assert_eq!(steps(&mut directory), [Step::RemoveEndpoint(vni(), MAC)]);
     }
 
     #[test]
@@ -389,15 +400,15 @@ mod tests {
             [Step::PutEndpoint(EndpointSpec { vni, mac, region, is_learned })]
         };
         directory.put_endpoint(learned("b"), vni(), MAC);
-        assert_eq!(directory.steps(), put("b", true));
+        assert_eq!(steps(&mut directory), put("b", true));
         // Behind one port are many endpoints, the port among them.
         directory.put_endpoint(endpoint("b", "host"), vni(), MacAddress::new([2, 0, 0, 0, 0, 9]));
         directory.steps();
         directory.put_endpoint(learned("c"), vni(), MAC);
         directory.remove_endpoint(&learned("b"));
-        assert_eq!(directory.steps(), put("c", true));
+        assert_eq!(steps(&mut directory), put("c", true));
         directory.put_endpoint(endpoint("c", "web"), vni(), MAC);
-        assert_eq!(directory.steps(), put("c", false));
+        assert_eq!(steps(&mut directory), put("c", false));
     }
 
     #[test]
@@ -407,6 +418,6 @@ mod tests {
         directory.put_endpoint(endpoint("b", "web"), vni(), former);
         directory.steps();
         directory.put_endpoint(endpoint("b", "web"), vni(), MAC);
-        assert_eq!(directory.steps(), [put_endpoint("b"), Step::RemoveEndpoint(vni(), former)]);
+        assert_eq!(steps(&mut directory), [put_endpoint("b"), Step::RemoveEndpoint(vni(), former)]);
     }
 }

@@ -16,9 +16,11 @@ use l2sces_proto::{
     },
 };
 use l2sces_reconcile::Queue;
+use l2sces_trace::{Caused, TraceContext};
 use prost::Message;
 use thiserror::Error;
 use tonic::Status;
+use tracing::{Instrument, Span, info_span};
 
 use super::{
     Uplink,
@@ -138,10 +140,13 @@ impl ExchangeWatch {
                         directory.synced();
                         synced = true;
                     }
-                    Ok(response) => {
+                    Ok(mut response) => {
+                        let cause = std::mem::take(&mut response.traceparent);
                         items.extend(item(&response));
                         unconfirmed.note(&response);
-                        take_in(directory, response);
+                        TraceContext::within(TraceContext::received(&cause), || {
+                            take_in(directory, response);
+                        });
                     }
                     Err(status) => fault = Some(said(&status)),
                 }
@@ -169,18 +174,23 @@ impl ExchangeWatch {
     }
 
     /// All at once: the steps are about different things.
-    async fn carry_out(&self, steps: Vec<Step>) {
+    async fn carry_out(&self, steps: Vec<Caused<Step>>) {
         stream::iter(steps)
-            .for_each_concurrent(BATCH, |step| async move {
-                match step {
-                    Step::Handoff { network, spec, current, others, removed } => {
-                        self.change_trunks(network, spec, [current, others], removed).await;
-                    }
-                    Step::PutEndpoint(endpoint) => self.put_endpoint(endpoint).await,
-                    Step::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac).await,
-                }
+            .for_each_concurrent(BATCH, |Caused { what: step, cause }| {
+                let span = step_span(&step, cause);
+                self.carry_out_one(step).instrument(span)
             })
             .await;
+    }
+
+    async fn carry_out_one(&self, step: Step) {
+        match step {
+            Step::Handoff { network, spec, current, others, removed } => {
+                self.change_trunks(network, spec, [current, others], removed).await;
+            }
+            Step::PutEndpoint(endpoint) => self.put_endpoint(endpoint).await,
+            Step::RemoveEndpoint(vni, mac) => self.fabric.remove_endpoint(vni, mac).await,
+        }
     }
 
     /// An address that was learned here has moved away then, and if it is seen here again, that is
@@ -272,6 +282,24 @@ fn item(response: &WatchClusterResponse) -> Option<(String, Option<Vec<u8>>)> {
     };
     let is_put = response.kind() == ChangeKind::Put;
     Some((key, is_put.then(|| response.encode_to_vec())))
+}
+
+/// The span of a step that follows from one of the sco-provider's. What it tells when a watch begins
+/// follows from nothing, and is too much for a span each.
+fn step_span(step: &Step, cause: Option<TraceContext>) -> Span {
+    if cause.is_none() {
+        return Span::none();
+    }
+    let span = match step {
+        Step::Handoff { network, .. } => {
+            info_span!(parent: None, "change handoff", otel.kind = "consumer", %network)
+        }
+        Step::PutEndpoint(EndpointSpec { vni, mac, .. }) | Step::RemoveEndpoint(vni, mac) => {
+            info_span!(parent: None, "change endpoint", otel.kind = "consumer", %vni, %mac)
+        }
+    };
+    TraceContext::set_parent(cause, &span);
+    span
 }
 
 fn take_in(directory: &mut Directory, response: WatchClusterResponse) {

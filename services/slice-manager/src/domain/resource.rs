@@ -1,6 +1,7 @@
 use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
+use l2sces_trace::TraceContext;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -31,6 +32,9 @@ pub struct Meta {
     pub create_time: DateTime<Utc>,
     /// When its deletion was asked for.
     pub delete_time: Option<DateTime<Utc>>,
+    /// The span in which what is wanted of it was changed last.
+    #[serde(skip)]
+    pub origin: Option<TraceContext>,
 }
 
 impl Meta {

@@ -4,6 +4,7 @@ use l2sces_proto::{
     fabric::v1::{self as fabric, fabric_service_client::FabricServiceClient},
     resource::v1::ChangeKind,
 };
+use l2sces_trace::{Caused, TraceContext};
 use tonic::Status;
 
 use super::{
@@ -98,16 +99,18 @@ impl Service for FabricClient {
         let changes = stream.filter_map(async |change| match change {
             Err(status) => Some(Err(status)),
             Ok(change) if change.kind == i32::from(ChangeKind::Synced) => {
-                Some(Ok(StateChange::Synced))
+                Some(Ok(Caused { what: StateChange::Synced, cause: None }))
             }
             Ok(change) => {
+                let cause = TraceContext::received(&change.traceparent);
                 let state = change.state.unwrap_or_default();
                 let key = state.key.as_ref().and_then(object_key)?;
-                if change.kind == i32::from(ChangeKind::Deleted) {
-                    Some(Ok(StateChange::Gone(key)))
+                let what = if change.kind == i32::from(ChangeKind::Deleted) {
+                    StateChange::Gone(key)
                 } else {
-                    Some(Ok(StateChange::Put(key, Box::new(read(state)))))
-                }
+                    StateChange::Put(key, Box::new(read(state)))
+                };
+                Some(Ok(Caused { what, cause }))
             }
         });
         Ok(Box::pin(changes))

@@ -1,6 +1,7 @@
 use std::{fmt::Debug, pin::Pin, sync::Arc};
 
 use futures::Stream;
+use l2sces_trace::Caused;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
@@ -26,8 +27,8 @@ pub enum StateChange {
     Synced,
 }
 
-/// What a service's watch tells, until it breaks.
-pub type StateStream = Pin<Box<dyn Stream<Item = Result<StateChange, Status>> + Send>>;
+/// What a service's watch tells, and why, until it breaks.
+pub type StateStream = Pin<Box<dyn Stream<Item = Result<Caused<StateChange>, Status>> + Send>>;
 
 /// A service's API.
 pub trait Service: Clone + Debug + Send + Sync + 'static {

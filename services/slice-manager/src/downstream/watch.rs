@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures::StreamExt;
+use l2sces_trace::{Caused, TraceContext};
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 use tonic::Status;
 
@@ -85,22 +86,25 @@ async fn follow<S: Service>(shared: &Shared<S>) -> Status {
         }
     }
     loop {
-        let (key, state) = match next(&mut stream).await {
-            Ok(StateChange::Put(key, state)) => (key, Some(*state)),
-            Ok(StateChange::Gone(key)) => (key, None),
-            Ok(StateChange::Synced) => continue,
+        let Caused { what: change, cause } = match next(&mut stream).await {
+            Ok(change) => change,
             Err(status) => return status,
+        };
+        let (key, state) = match change {
+            StateChange::Put(key, state) => (key, Some(*state)),
+            StateChange::Gone(key) => (key, None),
+            StateChange::Synced => continue,
         };
         let owner = key.owner(&shared.target);
         shared.observed.told(key, state);
-        shared.signals.wake(owner);
+        TraceContext::within(cause, || shared.signals.wake(owner));
     }
 }
 
 async fn snapshot(stream: &mut StateStream) -> Result<HashMap<ObjectKey, ObjectState>, Status> {
     let mut states = HashMap::new();
     loop {
-        match next(stream).await? {
+        match next(stream).await?.what {
             StateChange::Put(key, state) => states.insert(key, *state),
             StateChange::Gone(key) => states.remove(&key),
             StateChange::Synced => return Ok(states),
@@ -108,7 +112,7 @@ async fn snapshot(stream: &mut StateStream) -> Result<HashMap<ObjectKey, ObjectS
     }
 }
 
-async fn next(stream: &mut StateStream) -> Result<StateChange, Status> {
+async fn next(stream: &mut StateStream) -> Result<Caused<StateChange>, Status> {
     stream.next().await.unwrap_or_else(|| Err(Status::unavailable("the watch ended")))
 }
 

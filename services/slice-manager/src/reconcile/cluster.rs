@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use l2sces_model::Name;
 use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
+use l2sces_trace::TraceContext;
 
 use super::{
     Failure, Worker,
@@ -23,6 +24,7 @@ impl Worker {
             self.remotes.forget(name);
             return Ok(());
         };
+        TraceContext::link_current(cluster.meta.origin);
         let known = self.store.placements(cluster.meta.uid).await?;
         if cluster.meta.is_deleting() {
             return self.remove_cluster(&cluster, name, known.into_iter().collect()).await;

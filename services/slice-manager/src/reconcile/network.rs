@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use l2sces_model::Name;
 use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
 use l2sces_reconcile::Outcome;
+use l2sces_trace::TraceContext;
 
 use super::{
     Failure, Worker,
@@ -26,6 +27,7 @@ impl Worker {
         let slice_key = Key::Slice(slice_name.clone());
         let found = self.store.get_any(&[key.clone(), slice_key.clone()]).await?;
         let Some(network) = found.get::<Network>(key)? else { return Ok(Outcome::Done) };
+        TraceContext::link_current(network.meta.origin);
         let known = self.store.placements(network.meta.uid).await?;
         if network.meta.is_deleting() {
             self.remove_network(&network, slice_key, known).await?;

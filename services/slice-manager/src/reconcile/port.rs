@@ -1,6 +1,7 @@
 use l2sces_model::Name;
 use l2sces_proto::fabric::v1 as fabric;
 use l2sces_reconcile::Outcome;
+use l2sces_trace::TraceContext;
 
 use super::{
     Failure, Worker,
@@ -21,6 +22,7 @@ impl Worker {
         name: &Name,
     ) -> Result<Outcome, Failure> {
         let Some(port) = self.store.get::<Port>(key).await? else { return Ok(Outcome::Done) };
+        TraceContext::link_current(port.meta.origin);
         let cluster = &port.spec.cluster;
         let remote = self.controller(cluster).await?;
         let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use l2sces_model::Name;
 use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
+use l2sces_trace::TraceContext;
 
 use super::{
     Failure, Worker, finding,
@@ -19,6 +20,7 @@ use crate::{
 impl Worker {
     pub(super) async fn slice(&self, key: &Key, name: &Name) -> Result<(), Failure> {
         let Some(slice) = self.store.get::<Slice>(key).await? else { return Ok(()) };
+        TraceContext::link_current(slice.meta.origin);
         let known = self.store.placements(slice.meta.uid).await?;
         if slice.meta.is_deleting() {
             return self.remove_slice(&slice, name, known.into_iter().collect()).await;

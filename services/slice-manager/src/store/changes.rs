@@ -68,6 +68,8 @@ impl ChangeRow {
             revision: self.revision,
             create_time: self.create_time,
             delete_time: self.delete_time,
+            // Who watches does not carry it out.
+            traceparent: String::new(),
             spec: self.spec,
             status: self.status,
         };

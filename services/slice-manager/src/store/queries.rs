@@ -1,4 +1,5 @@
 use l2sces_model::Name;
+use l2sces_trace::TraceContext;
 use sqlx::{PgExecutor, Row as _};
 
 use super::{
@@ -113,6 +114,24 @@ impl Store {
         );
         let count = count.bind(kind.as_str()).bind(low.0).bind(low.1).bind(high.0).bind(high.1);
         Ok(count.fetch_one(&self.pool).await?)
+    }
+
+    /// The span in which what is wanted of a resource was changed last.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn origin(&self, key: &Key) -> Result<Option<TraceContext>, StoreError> {
+        let traceparent: Option<String> = sqlx::query_scalar(
+            "select traceparent from resource \
+             where kind = $1 and slice = $2 and network = $3 and name = $4",
+        )
+        .bind(key.kind().as_str())
+        .bind(key.slice())
+        .bind(key.network())
+        .bind(key.name().as_str())
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(traceparent.as_deref().and_then(TraceContext::received))
     }
 
     /// Keys of every resource that may have something left to do.

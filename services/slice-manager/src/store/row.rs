@@ -1,4 +1,5 @@
 use chrono::{DateTime, Utc};
+use l2sces_trace::TraceContext;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -10,8 +11,8 @@ macro_rules! select {
     ($($clause:literal),* $(,)?) => {
         concat!(
             "select resource.uid, resource.kind, resource.slice, resource.network, resource.name, \
-             generation, revision, create_time, delete_time, spec::text as spec, \
-             status::text as status from resource ",
+             generation, revision, create_time, delete_time, traceparent, \
+             spec::text as spec, status::text as status from resource ",
             $($clause),*
         )
     };
@@ -22,8 +23,8 @@ pub(super) use select;
 macro_rules! returning {
     () => {
         " returning resource.uid, resource.kind, resource.slice, resource.network, resource.name, \
-         generation, revision, create_time, delete_time, spec::text as spec, \
-         status::text as status"
+         generation, revision, create_time, delete_time, traceparent, \
+         spec::text as spec, status::text as status"
     };
 }
 pub(super) use returning;
@@ -40,6 +41,7 @@ pub(super) struct Row {
     pub(super) revision: i64,
     pub(super) create_time: DateTime<Utc>,
     pub(super) delete_time: Option<DateTime<Utc>>,
+    pub(super) traceparent: String,
     pub(super) spec: String,
     pub(super) status: String,
 }
@@ -53,6 +55,7 @@ impl Row {
             revision: self.revision,
             create_time: self.create_time,
             delete_time: self.delete_time,
+            origin: TraceContext::received(&self.traceparent),
         })
     }
 

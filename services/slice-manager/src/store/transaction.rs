@@ -1,4 +1,5 @@
 use l2sces_model::Name;
+use l2sces_trace::TraceContext;
 use sqlx::{PgConnection, Postgres};
 use thiserror::Error;
 use uuid::Uuid;
@@ -123,6 +124,7 @@ impl Transaction {
             .bind(parent)
             .bind(serde_json::to_string(spec).map_err(StoreError::from)?)
             .bind(serde_json::to_string(&status).map_err(StoreError::from)?)
+            .bind(traceparent())
             .fetch_one(self.connection())
             .await;
         let row: Row = inserted.map_err(insert_error)?;
@@ -141,6 +143,7 @@ impl Transaction {
         let row: Row = sqlx::query_as(REPLACE)
             .bind(meta.uid)
             .bind(serde_json::to_string(spec)?)
+            .bind(traceparent())
             .fetch_one(self.connection())
             .await?;
         row.parse()
@@ -154,7 +157,11 @@ impl Transaction {
         &mut self,
         meta: &Meta,
     ) -> Result<Stored<R>, StoreError> {
-        let row: Row = sqlx::query_as(MARK).bind(meta.uid).fetch_one(self.connection()).await?;
+        let row: Row = sqlx::query_as(MARK)
+            .bind(meta.uid)
+            .bind(traceparent())
+            .fetch_one(self.connection())
+            .await?;
         row.parse()
     }
 
@@ -174,10 +181,11 @@ impl Transaction {
             .await?;
         let uids: Vec<Uuid> = locked.iter().map(|row| row.uid).collect();
         sqlx::query(
-            "update resource set delete_time = now(), revision = next_revision() \
-             where uid = any($1)",
+            "update resource set delete_time = now(), revision = next_revision(), \
+             traceparent = $2 where uid = any($1)",
         )
         .bind(uids)
+        .bind(traceparent())
         .execute(self.connection())
         .await?;
         locked.iter().map(|row| row.meta().map(|meta| meta.key)).collect()
@@ -251,21 +259,27 @@ const LOCK_CHILDREN: &str = select!(
 
 const INSERT: &str = concat!(
     "insert into resource (uid, kind, slice, network, name, parent, generation, revision, \
-     create_time, spec, status) \
-     values ($1, $2, $3, $4, $5, $6, 1, next_revision(), now(), $7::jsonb, $8::jsonb)",
+     create_time, spec, status, traceparent) \
+     values ($1, $2, $3, $4, $5, $6, 1, next_revision(), now(), $7::jsonb, $8::jsonb, $9)",
     returning!()
 );
 
 const REPLACE: &str = concat!(
     "update resource set spec = $2::jsonb, generation = generation + 1, \
-     revision = next_revision(), settled = false where uid = $1",
+     revision = next_revision(), settled = false, traceparent = $3 where uid = $1",
     returning!()
 );
 
 const MARK: &str = concat!(
-    "update resource set delete_time = now(), revision = next_revision() where uid = $1",
+    "update resource set delete_time = now(), revision = next_revision(), traceparent = $2 \
+     where uid = $1",
     returning!()
 );
+
+/// The span in which somebody changes what is wanted.
+fn traceparent() -> String {
+    TraceContext::traceparent(TraceContext::current())
+}
 
 fn insert_error(error: sqlx::Error) -> InsertError {
     let constraint = error.as_database_error().and_then(|error| error.constraint());

@@ -68,12 +68,15 @@ fn conflict(message: &str) -> fabric::AddressConflict {
 
 fn told((text, object): &Told) -> fabric::WatchResponse {
     match object {
-        Some(object) => {
-            fabric::WatchResponse { kind: ChangeKind::Put.into(), state: Some(state(text, object)) }
-        }
+        Some(object) => fabric::WatchResponse {
+            kind: ChangeKind::Put.into(),
+            state: Some(state(text, object)),
+            ..Default::default()
+        },
         None => fabric::WatchResponse {
             kind: ChangeKind::Deleted.into(),
             state: Some(fabric::ObjectState { key: Some(key(text)), ..Default::default() }),
+            ..Default::default()
         },
     }
 }
@@ -211,7 +214,7 @@ async fn tell(
     for object in &objects {
         sender.send(Ok(told(object))).await.ok()?;
     }
-    let synced = fabric::WatchResponse { kind: ChangeKind::Synced.into(), state: None };
+    let synced = fabric::WatchResponse { kind: ChangeKind::Synced.into(), ..Default::default() };
     sender.send(Ok(synced)).await.ok()?;
     loop {
         let change = changes.recv().await.ok()?;

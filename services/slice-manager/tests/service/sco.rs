@@ -59,12 +59,15 @@ fn state(text: &str, object: &Object) -> sco::ObjectState {
 
 fn told((text, object): &Told) -> sco::WatchResponse {
     match object {
-        Some(object) => {
-            sco::WatchResponse { kind: ChangeKind::Put.into(), state: Some(state(text, object)) }
-        }
+        Some(object) => sco::WatchResponse {
+            kind: ChangeKind::Put.into(),
+            state: Some(state(text, object)),
+            ..Default::default()
+        },
         None => sco::WatchResponse {
             kind: ChangeKind::Deleted.into(),
             state: Some(sco::ObjectState { key: Some(key(text)), ..Default::default() }),
+            ..Default::default()
         },
     }
 }
@@ -174,7 +177,7 @@ async fn tell(
     for object in &objects {
         sender.send(Ok(told(object))).await.ok()?;
     }
-    let synced = sco::WatchResponse { kind: ChangeKind::Synced.into(), state: None };
+    let synced = sco::WatchResponse { kind: ChangeKind::Synced.into(), ..Default::default() };
     sender.send(Ok(synced)).await.ok()?;
     loop {
         let change = changes.recv().await.ok()?;

@@ -23,7 +23,7 @@ fn handoff(node: &str) -> WatchClusterResponse {
     let handoff =
         Handoff { network: Some(network), vni: 1, epoch: 3, gates: vec![gate], other: None };
     let kind = ChangeKind::Put.into();
-    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
+    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)), ..Default::default() }
 }
 
 fn endpoint(port: &str, mac: &str) -> WatchClusterResponse {
@@ -37,11 +37,11 @@ fn endpoint(port: &str, mac: &str) -> WatchClusterResponse {
     let endpoint = Endpoint { key: Some(key), mac: mac.to_owned(), address: String::new() };
     let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };
     let kind = ChangeKind::Put.into();
-    WatchClusterResponse { kind, change: Some(Change::Endpoint(remote)) }
+    WatchClusterResponse { kind, change: Some(Change::Endpoint(remote)), ..Default::default() }
 }
 
 fn synced() -> WatchClusterResponse {
-    WatchClusterResponse { kind: ChangeKind::Synced.into(), change: None }
+    WatchClusterResponse { kind: ChangeKind::Synced.into(), ..Default::default() }
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ fn handoff_gone() -> WatchClusterResponse {
     let network = NetworkKey { slice: "s1".to_owned(), name: "blue".to_owned() };
     let handoff = Handoff { network: Some(network), ..Handoff::default() };
     let kind = ChangeKind::Deleted.into();
-    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)) }
+    WatchClusterResponse { kind, change: Some(Change::Handoff(handoff)), ..Default::default() }
 }
 
 #[tokio::test]

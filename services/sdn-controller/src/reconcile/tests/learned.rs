@@ -150,7 +150,7 @@ async fn a_restart_loses_nothing_and_leaves_nothing_behind() {
     let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
     world.exchange.connected.notified().await;
     let kind = ChangeKind::Synced.into();
-    world.exchange.tell(WatchClusterResponse { kind, change: None }).await;
+    world.exchange.tell(WatchClusterResponse { kind, ..Default::default() }).await;
     run_until(&reconciler, || world.fabric.wanted().complete).await;
     assert_eq!(world.fabric.wanted().learned[&id], BTreeSet::from([TWO, three]));
     let calls = world.script.calls();
@@ -186,7 +186,11 @@ fn elsewhere(mac: MacAddress) -> WatchClusterResponse {
     };
     let endpoint = Endpoint { key: Some(key), mac: mac.to_string(), address: String::new() };
     let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };
-    WatchClusterResponse { kind: ChangeKind::Put.into(), change: Some(Change::Endpoint(remote)) }
+    WatchClusterResponse {
+        kind: ChangeKind::Put.into(),
+        change: Some(Change::Endpoint(remote)),
+        ..Default::default()
+    }
 }
 
 #[tokio::test]
@@ -196,7 +200,7 @@ async fn an_address_that_comes_back_is_announced_anew_though_the_engine_told_of_
     let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
     world.exchange.connected.notified().await;
     let kind = ChangeKind::Synced.into();
-    world.exchange.tell(WatchClusterResponse { kind, change: None }).await;
+    world.exchange.tell(WatchClusterResponse { kind, ..Default::default() }).await;
     run_until(&reconciler, || reconciler.uplink.follows()).await;
     see(&reconciler, "p", &[ONE]);
     run_until(&reconciler, || announced(&world, "p", ONE)).await;

@@ -191,7 +191,7 @@ async fn a_deletion_takes_the_flows_first_and_waits_for_nobody_with_them() {
     assert!(world.store.port(&spec.key).await.unwrap().is_none());
     let mut last = None;
     while let Ok(change) = changes.try_recv() {
-        last = Some(change);
+        last = Some(change.what);
     }
     assert_eq!(last, Some(Change::Deleted { key, version: spec.version }));
 }
