@@ -340,7 +340,7 @@ fn random_graphs() -> Vec<Case> {
 /// Three clusters, and what is between them.
 fn several_clusters() -> Vec<Case> {
     let cases = [THROUGH_B, TOGETHER].into_iter().map(|plan| {
-        let programs = clusters::programs(&plan);
+        let programs = clusters::programs((plan, None));
         let simulator = clusters::joined(|switch| programs[&switch].clone());
         let places = (1..=EDGE - 4).flat_map(|switch| NETWORKS.map(|network| (switch, network)));
         let entries = places.map(|(switch, network)| {
