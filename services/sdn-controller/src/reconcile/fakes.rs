@@ -553,8 +553,22 @@ impl World {
 
 /// Runs the workers until something holds; fails if it does not for long.
 pub(crate) async fn run_until(reconciler: &Reconciler, holds: impl Fn() -> bool) {
+    run_during(reconciler, until(holds)).await;
+}
+
+/// Runs the workers while something else goes on. What they are at when that ends is done again when
+/// they run again.
+pub(crate) async fn run_during(reconciler: &Reconciler, rest: impl Future<Output = ()>) {
     let workers =
         l2sces_reconcile::run(reconciler.queue.clone(), 8, |key: Key| reconciler.reconcile(key));
+    tokio::select! {
+        () = workers => {}
+        () = rest => {}
+    }
+}
+
+/// Waits until something holds; fails if it does not for long.
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     let condition = async {
         // The fakes tell nobody of their changes.
         while !holds() {
@@ -562,8 +576,5 @@ pub(crate) async fn run_until(reconciler: &Reconciler, holds: impl Fn() -> bool)
         }
     };
     let limit = std::time::Duration::from_secs(20);
-    tokio::select! {
-        () = workers => {}
-        held = tokio::time::timeout(limit, condition) => held.expect("in time"),
-    }
+    tokio::time::timeout(limit, condition).await.expect("in time");
 }
