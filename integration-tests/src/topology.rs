@@ -5,7 +5,7 @@ use l2sces_proto::slice::v1::{Link, SliceCluster, SliceSpec};
 /// A slice of these parts of clusters, joined by these links; without links, every cluster with
 /// every other.
 pub fn slice(clusters: Vec<SliceCluster>, links: Vec<Link>) -> SliceSpec {
-    SliceSpec { clusters, links }
+    SliceSpec { clusters, links, measurement: None }
 }
 
 /// A cluster with some nodes, or all if none are named, each linked with every other.

@@ -42,7 +42,8 @@ fn discovery_frame(packet: &[u8]) -> Option<Frame> {
 /// What the controller finds wrong with every link, in both directions, by its ends.
 async fn faults(world: &World) -> Result<BTreeMap<(String, String), String>> {
     let channel = world.lab.channel(&Unit::SdnController("a".to_owned()))?;
-    let response = FabricServiceClient::new(channel).list_links(ListLinksRequest {}).await?;
+    let request = ListLinksRequest::default();
+    let response = FabricServiceClient::new(channel).list_links(request).await?;
     let links = response.into_inner().links.into_iter().map(|link| {
         let message = if link.up { String::new() } else { link.message };
         ((link.source_node, link.target_node), message)

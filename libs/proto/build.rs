@@ -5,8 +5,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "l2sces/resource/v1/resource.proto",
+    "l2sces/measurement/v1/measurement.proto",
     "l2sces/slice/v1/slice.proto",
     "l2sces/slice/v1/slice_service.proto",
     "l2sces/sco/v1/sco.proto",

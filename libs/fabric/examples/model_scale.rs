@@ -143,6 +143,7 @@ impl Model {
             switches: model.switches.clone(),
             links: model.links.clone(),
             avoid_transit: BTreeSet::new(),
+            is_measured: false,
         });
         for network in 0..networks {
             let vni = Vni::try_from(network + 1)?;

@@ -398,9 +398,14 @@ impl Fabric {
             let links = spec.into_iter().flat_map(|spec| &spec.links);
             links.flat_map(|link| [link.a.clone(), link.b.clone()]).collect()
         };
-        for end in links(before).symmetric_difference(&links(after)) {
+        let (links_before, links_after) = (links(before), links(after));
+        for end in links_before.symmetric_difference(&links_after) {
             self.note_switch(end.switch);
             self.note_interface(end.switch, &end.interface);
+        }
+        let is_measured = |spec: Option<&SliceSpec>| spec.is_some_and(|spec| spec.is_measured);
+        if is_measured(before) != is_measured(after) {
+            links_before.union(&links_after).for_each(|end| self.note_switch(end.switch));
         }
         let is_same = before.zip(after).is_some_and(|(a, b)| a.ordinal == b.ordinal);
         let networks = self.slice_networks.get(name).cloned().unwrap_or_default();

@@ -70,9 +70,12 @@ impl Fabric {
             return program;
         };
         pipeline::base().into_iter().for_each(|flow| program.put_flow(flow));
-        for interface in self.link_ends.get(&at).into_iter().flat_map(BTreeMap::keys) {
-            if let Some(port) = switch.interfaces.get(interface) {
-                pipeline::link(*port).into_iter().for_each(|flow| program.put_flow(flow));
+        for (interface, slices) in self.link_ends.get(&at).into_iter().flatten() {
+            let Some(port) = switch.interfaces.get(interface) else { continue };
+            pipeline::link(*port).into_iter().for_each(|flow| program.put_flow(flow));
+            let mut slices = slices.iter().filter_map(|name| self.slices.get(name));
+            if slices.any(|slice| slice.spec.is_measured) {
+                pipeline::probed_link(*port).into_iter().for_each(|flow| program.put_flow(flow));
             }
         }
         program

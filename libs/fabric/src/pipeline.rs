@@ -2,10 +2,10 @@
 //!
 //! `docs/pipeline.md` tells the story; the constants and constructors below are the facts.
 
-use l2sces_model::{Epoch, MacAddress, Vni};
+use l2sces_model::{ETHERTYPE_PROBE, Epoch, MacAddress, Vni, tunnel_address};
 use l2sces_openflow::{
     Action, Bits, Bucket, Flow, FlowKey, FlowRemoved, Group, GroupId, GroupKind, Instruction,
-    Match, MatchField, Meter, MeterId, MeterLimit, Register, RemovalReason,
+    Match, MatchField, Meter, MeterId, MeterLimit, Register, RemovalReason, port,
 };
 
 use crate::AgeingTime;
@@ -213,6 +213,34 @@ pub fn link(port: u32) -> [Flow; 2] {
             vec![Instruction::ApplyActions(vec![Action::Controller])],
         ),
         flow(COOKIE, CLASSIFY, PRIORITY_NETWORK, from, vec![Instruction::GotoTable(TRANSIT)]),
+    ]
+}
+
+/// A link that is measured. Probes of the node's agent, which come in by the switch's own port, leave
+/// by the link that their destination names; probes that come by the link go to the agent, and say by
+/// their source which link that was. They belong to no network, as link discovery does.
+pub fn probed_link(link: u32) -> [Flow; 2] {
+    let address = tunnel_address(link);
+    let of_probe = Match::any().eth_type(ETHERTYPE_PROBE);
+    let from = MatchField::EthSrc { value: address, mask: MacAddress::BROADCAST };
+    [
+        flow(
+            COOKIE,
+            CLASSIFY,
+            PRIORITY_DISCOVERY,
+            of_probe.clone().in_port(port::LOCAL).eth_dst(address),
+            vec![Instruction::ApplyActions(vec![Action::Output(link)])],
+        ),
+        flow(
+            COOKIE,
+            CLASSIFY,
+            PRIORITY_DISCOVERY,
+            of_probe.in_port(link).tunnel_id(0),
+            vec![Instruction::ApplyActions(vec![
+                Action::SetField(from),
+                Action::Output(port::LOCAL),
+            ])],
+        ),
     ]
 }
 

@@ -28,6 +28,8 @@ pub struct SliceSpec {
     pub links: Vec<LinkSpec>,
     /// Switches that carry frames of others only where there is no other way.
     pub avoid_transit: BTreeSet<DatapathId>,
+    /// Whether the agents on the nodes measure its links, by probes that go over each link alone.
+    pub is_measured: bool,
 }
 
 /// An undirected link between two switches.

@@ -19,7 +19,6 @@ pub mod layout;
 mod namespace;
 mod openvswitch;
 pub mod packages;
-mod packet_socket;
 mod pod;
 mod postgres;
 pub mod probe;
@@ -33,6 +32,8 @@ mod topology;
 mod underlay;
 mod unit;
 pub mod wait;
+
+use l2sces_packet_socket as packet_socket;
 
 pub use channel::connect;
 pub use error::{CommandError, LabError};

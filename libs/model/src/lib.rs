@@ -7,6 +7,7 @@ mod epoch;
 mod interface_name;
 mod mac_address;
 mod name;
+mod probe;
 mod vni;
 
 pub use datapath_id::{DatapathId, DatapathIdError};
@@ -14,6 +15,7 @@ pub use epoch::{Epoch, EpochError};
 pub use interface_name::{InterfaceName, InterfaceNameError};
 pub use mac_address::{MacAddress, MacAddressError};
 pub use name::{Name, NameError};
+pub use probe::{ETHERTYPE_PROBE, tunnel_address};
 pub use vni::{Vni, VniError};
 
 /// UDP destination port of the tunnels between the switches of one cluster. Not 4789, which other

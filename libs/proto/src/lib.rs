@@ -15,6 +15,7 @@ macro_rules! package {
 }
 
 package!(resource, "l2sces.resource.v1");
+package!(measurement, "l2sces.measurement.v1");
 package!(slice, "l2sces.slice.v1");
 package!(sco, "l2sces.sco.v1");
 package!(fabric, "l2sces.fabric.v1");

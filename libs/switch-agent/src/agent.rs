@@ -5,7 +5,7 @@ use std::{
 };
 
 use l2sces_ovsdb::{Address, Client, Condition, Function, Operation, Outcome, Row, Tables, Value};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use tracing::info;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     marks,
     netlink::{Host, Links},
     plan::{self, Plan, Wanted},
+    probes::Measuring,
     warm::warm,
 };
 
@@ -74,6 +75,9 @@ pub struct Agent {
     pub(crate) bridge: RwLock<Option<Applied>>,
     /// Calls for one port come one after the other.
     pub(crate) ports: NamedLocks,
+    pub(crate) measuring: Measuring,
+    /// Held while a train of probes is under way.
+    pub(crate) train: Mutex<()>,
 }
 
 impl Agent {
@@ -97,6 +101,8 @@ impl Agent {
             tls,
             bridge: RwLock::new(None),
             ports: NamedLocks::default(),
+            measuring: Measuring::default(),
+            train: Mutex::default(),
         })
     }
 

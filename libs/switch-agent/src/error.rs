@@ -45,6 +45,14 @@ pub enum AgentError {
     /// A controller is to be reached by TLS, and nobody has a certificate for it.
     #[error("a controller with 'ssl:' needs the agent to have TLS files")]
     NoCertificate,
+    /// There can be no probes.
+    #[error("cannot send and receive probes by {interface}: {source}")]
+    Probes {
+        /// The bridge's own interface.
+        interface: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] l2sces_ovsdb::Error),

@@ -8,6 +8,7 @@
 //!
 //! - `plan`, pure: the bridge as it is and as it is wanted → OVSDB operations.
 //! - `netlink`: virtual Ethernet pairs into network namespaces.
+//! - `probes`: measures the bridge's links.
 //! - [`Agent`]: carries both out.
 //! - [`SwitchApi`]: `l2sces.switch.v1.SwitchService` on top.
 //!
@@ -25,6 +26,7 @@ mod measure;
 mod netlink;
 mod plan;
 mod port;
+mod probes;
 mod run;
 mod spec;
 mod state;
@@ -37,6 +39,7 @@ pub use bridge_watch::SwitchWatch;
 pub use error::AgentError;
 pub use grpc::SwitchApi;
 pub use netlink::NetlinkError;
+pub use probes::{MeasuredLink, MeasurementWatch};
 pub use run::run;
 pub use spec::{Attachment, ControllerTarget, Link, NamespaceAttachment, Port, Switch, Trunk};
 pub use state::{LinkState, PortState, SwitchState};

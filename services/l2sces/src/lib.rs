@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod error;
+mod link;
 mod manifest;
 mod output;
 mod progress;

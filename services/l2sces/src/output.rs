@@ -1,11 +1,13 @@
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use l2sces_proto::slice::v1::LinkStatus;
 use serde::Serialize;
 
 use crate::{
     args::Format,
     error::CliError,
+    link::{self, Link},
     resource::{Change, Now, Resource},
 };
 
@@ -52,6 +54,22 @@ impl Output {
             Format::Yaml => {
                 resources.iter().try_for_each(|resource| self.yaml(&resource.manifest()))
             }
+        }
+    }
+
+    /// Prints links.
+    pub(crate) fn links(&mut self, links: Vec<LinkStatus>) -> Result<(), CliError> {
+        let for_programs =
+            |links: Vec<LinkStatus>| -> Vec<Link> { links.into_iter().map(Link::from).collect() };
+        match self.format {
+            Format::Table if links.is_empty() => Ok(()),
+            Format::Table => {
+                let now = Now::from_clock();
+                let rows = links.iter().map(|of| link::cells(of, now));
+                self.text(&aligned(&link::COLUMNS, rows))
+            }
+            Format::Json => self.json(&for_programs(links)),
+            Format::Yaml => self.yaml(&for_programs(links)),
         }
     }
 
@@ -127,21 +145,28 @@ struct WatchDocument<M> {
     resource: M,
 }
 
-/// Rows without borders, each on one line, whatever the width of the terminal.
 fn table<R: Resource>(resources: &[R], now: Now) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let names =
         R::NAME_COLUMNS.iter().chain(&["READY"]).chain(R::COLUMNS).chain(&["AGE", "REASON"]);
-    table.set_header(names.copied());
-    for resource in resources {
+    let rows = resources.iter().map(|resource| {
         let mut row = resource.key().parts();
         row.push(resource.readiness().to_owned());
         row.extend(resource.cells());
         row.push(now.age(resource.metadata().create_time.as_ref()));
         row.push(resource.why_not_ready(0).unwrap_or_default());
+        row
+    });
+    aligned(&names.copied().collect::<Vec<_>>(), rows)
+}
+
+/// Rows without borders, each on one line, whatever the width of the terminal.
+fn aligned(names: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(names.iter().copied());
+    rows.for_each(|row| {
         table.add_row(row);
-    }
+    });
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -72,6 +72,34 @@ async fn refusals_are_a_line_each_that_names_the_field_with_status_1() {
 }
 
 #[tokio::test]
+async fn links_are_shown_with_what_was_measured_and_who_did_not_answer() {
+    let (_, endpoint) = FakeSliceManager::start(plaintext()).await;
+    let measure = "--measure=rtt,loss,interval=30s";
+    run(&endpoint, &["slice", "create", "s1", "--cluster", "a", measure], "").await;
+    let ran = run(&endpoint, &["slice", "get", "s1", "-o", "yaml"], "").await;
+    let measurement =
+        "  measurement:\n    metrics:\n    - round-trip-time\n    - loss\n    interval_ms: 30000\n";
+    assert!(ran.stdout.contains(measurement), "{ran:?}");
+
+    let ran = run(&endpoint, &["link", "list", "--slice", "s1"], "").await;
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.stderr, "error: links may be missing: cluster b is away\n");
+    let rows: Vec<Vec<_>> =
+        ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][..6], ["FROM", "TO", "UP", "RTT", "JITTER", "LOSS"]);
+    assert_eq!(rows[1][..6], ["a/a1", "a/a2", "yes", "-", "-", "50.0%"]);
+
+    let ran = run(&endpoint, &["link", "list", "--slice", "s1", "-o", "json"], "").await;
+    let links: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(links[0]["measurement"]["loss"], 0.5);
+
+    let ran = run(&endpoint, &["slice", "update", "s1", "--measure=none"], "").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = run(&endpoint, &["slice", "get", "s1", "-o", "yaml"], "").await;
+    assert!(!ran.stdout.contains("measurement"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn wrong_usage_is_status_2() {
     for arguments in [["slice", "create"], ["slice", "--endpoint"]] {
         assert_eq!(run("http://127.0.0.1:1", &arguments, "").await.code, Some(2), "{arguments:?}");

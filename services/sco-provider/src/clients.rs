@@ -6,15 +6,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::StreamExt as _;
 use l2sces_grpc::{Channel, Dialer};
+use l2sces_measurement::Measurements;
 use l2sces_proto::{
     dns::v1::{
         ApplyRecordRequest, DeleteRecordRequest, Record, RecordKey,
         record_service_client::RecordServiceClient,
     },
     switch::v1::{
-        ApplySwitchRequest, DeleteSwitchRequest, Switch, SwitchState, WatchSwitchRequest,
-        switch_service_client::SwitchServiceClient,
+        ApplySwitchRequest, DeleteSwitchRequest, Switch, SwitchState, WatchMeasurementsRequest,
+        WatchSwitchRequest, switch_service_client::SwitchServiceClient,
     },
 };
 use tonic::Status;
@@ -95,6 +97,17 @@ impl Agents for GrpcAgents {
                 Err(status) => return failed(&channel, status),
             }
         }
+    }
+
+    async fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> Result<Measurements, Status> {
+        let channel = self.channel(endpoint);
+        let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
+        let response = SwitchServiceClient::new(channel).watch_measurements(request).await?;
+        Ok(response.into_inner().boxed())
     }
 }
 

@@ -6,8 +6,9 @@ use std::{net::IpAddr, sync::Arc};
 use l2sces_controller::{
     EndpointSpec, Engine, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
 };
+use l2sces_measurement::Measurements;
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
-use l2sces_proto::switch::v1::{Switch, SwitchState};
+use l2sces_proto::switch::v1::{Switch, SwitchState, WatchMeasurementsRequest};
 use thiserror::Error;
 use tonic::Status;
 
@@ -78,6 +79,12 @@ pub trait Agents: Send + Sync + 'static {
         endpoint: &str,
         reported: impl FnMut() + Send,
     ) -> impl Future<Output = DownstreamError> + Send;
+    /// Measures links for as long as the stream is there.
+    fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> impl Future<Output = Result<Measurements, Status>> + Send;
 }
 
 /// The names of endpoints in the DNS.

@@ -19,6 +19,7 @@ pub mod downstream;
 pub mod exchange;
 pub mod grpc;
 pub mod health;
+pub mod measurements;
 pub mod reconcile;
 pub mod status;
 pub mod store;
@@ -89,6 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queues.clone(),
         status.clone(),
         engine,
+        reconciler.measurements(),
     )))
     .add_service(ExchangeServiceServer::new(ExchangeApi::new(
         store,

@@ -11,10 +11,11 @@ use futures::{
     stream::{self, BoxStream},
 };
 use l2sces_grpc::{Channel, DialError, Dialer};
+use l2sces_measurement::Measurements;
 use l2sces_proto::switch::v1::{
     AnnouncePortRequest, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest,
-    DeleteSwitchRequest, Port, PortState, Switch, SwitchState, WatchPortsRequest,
-    WatchPortsResponse, WatchSwitchRequest, WatchSwitchResponse,
+    DeleteSwitchRequest, Port, PortState, Switch, SwitchState, WatchMeasurementsRequest,
+    WatchPortsRequest, WatchPortsResponse, WatchSwitchRequest, WatchSwitchResponse,
     switch_service_client::SwitchServiceClient,
 };
 use tonic::{Code, Status};
@@ -45,6 +46,12 @@ pub(crate) trait Agents: Send + Sync {
         &self,
         endpoint: &str,
     ) -> Result<BoxStream<'static, Result<WatchSwitchResponse, Status>>, Status>;
+    /// Measures links for as long as the stream is there.
+    async fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> Result<Measurements, Status>;
 }
 
 /// Agents behind gRPC.
@@ -129,5 +136,14 @@ impl Agents for GrpcAgents {
             }
             Err(status) => Err(status),
         }
+    }
+
+    async fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> Result<Measurements, Status> {
+        let response = self.client(endpoint)?.watch_measurements(request).await?;
+        Ok(response.into_inner().boxed())
     }
 }

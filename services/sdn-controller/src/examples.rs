@@ -39,6 +39,7 @@ pub(crate) fn slice(slice: &str, nodes: &[&str]) -> SliceSpec {
         nodes: nodes.iter().map(|node| name(node)).collect(),
         links: Links::FullMesh,
         avoid_transit: BTreeSet::new(),
+        measurement: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod examples;
 mod exchange;
 mod fabric;
 mod grpc;
+mod measurements;
 mod reconcile;
 mod store;
 mod trunks;
@@ -41,6 +42,7 @@ use crate::{
     exchange::{Exchange, GrpcExchange},
     fabric::Fabric,
     grpc::FabricApi,
+    measurements::LinkMeasurements,
     reconcile::{Reconciler, Tunnels},
     store::{MIGRATOR, Store},
     trunks::{Trunks, WatchedTrunks},
@@ -80,6 +82,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queue: queue.clone(),
     });
     let uplink = Arc::new(Uplink::default());
+    let measurements = Arc::new(LinkMeasurements::new(cluster.clone(), Arc::clone(&agents)));
 
     let reconciler = Arc::new(Reconciler {
         cluster: cluster.clone(),
@@ -95,6 +98,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         uplink: Arc::clone(&uplink),
         trunks: Arc::clone(&trunks),
         tunnels: Tunnels::default(),
+        measurements: Arc::clone(&measurements),
     });
     let seeing = tokio::spawn(events::take_in(
         engine_events,
@@ -117,7 +121,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let watching = tokio::spawn(watch.run());
     let working = tokio::spawn(work(queue.clone(), Arc::clone(&reconciler)));
-    let api = FabricApi { cluster, store, agents, exchange, fabric, board, queue };
+    let api = FabricApi { cluster, store, agents, exchange, fabric, board, queue, measurements };
     let routes = Routes::new(FabricServiceServer::new(api));
     let access = Access::new().allow::<FabricServiceServer<FabricApi>>(&[
         Role::SliceManager,

@@ -42,8 +42,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 
     let notifications = l2sces_postgres::notifications(pool, CHANNEL);
     let downstream = Downstream { dialer, sco_provider };
-    let served =
-        l2sces_grpc::serve(&config.server, grpc::routes(intents), grpc::access(), shutdown);
+    let routes = grpc::routes(intents, &downstream);
+    let served = l2sces_grpc::serve(&config.server, routes, grpc::access(), shutdown);
     tokio::select! {
         served = served => served.context("serve gRPC"),
         () = signals.relay(&store, notifications) => anyhow::bail!("no more notifications"),

@@ -196,7 +196,7 @@ async fn all_links_work(lab: &Lab) -> Result<()> {
     let channel = lab.channel(&Unit::SdnController(CLUSTER.to_owned()))?;
     wait::holds("all links work", PATIENCE, || async {
         let mut client = FabricServiceClient::new(channel.clone());
-        let answer = client.list_links(ListLinksRequest {}).await;
+        let answer = client.list_links(ListLinksRequest::default()).await;
         let links = answer.map_err(|status| status.to_string())?.into_inner().links;
         match links.iter().find(|link| !link.up) {
             Some(link) => Err(format!("{} to {}", link.source_node, link.target_node)),

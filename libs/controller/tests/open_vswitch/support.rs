@@ -256,6 +256,7 @@ pub(crate) fn slice(switches: &[u64], links: &[(u64, u64, u32)]) -> SliceSpec {
         switches: switches.iter().map(|number| id(*number)).collect(),
         links: links.iter().map(link).collect(),
         avoid_transit: BTreeSet::new(),
+        is_measured: false,
     }
 }
 

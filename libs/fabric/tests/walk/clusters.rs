@@ -109,6 +109,7 @@ fn mesh(switches: &[u64], pairs: &[(u64, u64)]) -> Fabric {
             .map(|&(a, b)| LinkSpec { a: end(a, b), b: end(b, a), cost: 1 })
             .collect(),
         avoid_transit: BTreeSet::new(),
+        is_measured: false,
     });
     for network in NETWORKS {
         fabric.put_network(NetworkSpec { vni: vni(network), slice: "s".parse().unwrap() });

@@ -8,6 +8,8 @@ mod clusters;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
+mod probes;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod simulator;

@@ -34,6 +34,7 @@ pub(crate) struct SlicePart {
     pub(crate) members: BTreeSet<u64>,
     pub(crate) links: BTreeMap<Link, u32>,
     pub(crate) spared: BTreeSet<u64>,
+    pub(crate) is_measured: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -75,13 +76,14 @@ pub(crate) fn slice(switches: u64) -> impl Strategy<Value = SlicePart> {
     let links = btree_map(link(switches), 1_u32..5, 0..(3 * switches) as usize);
     let strangers = btree_set(1..=switches, 0..(switches as usize / 4 + 1));
     let spared = btree_set(1..=switches, 0..(switches as usize / 3 + 1));
-    (links, strangers, spared).prop_map(move |(links, strangers, spared)| {
+    let parts = (links, strangers, spared, any::<bool>());
+    parts.prop_map(move |(links, strangers, spared, is_measured)| {
         let members: BTreeSet<u64> = (1..=switches).filter(|it| !strangers.contains(it)).collect();
         let links = links
             .into_iter()
             .filter(|((a, b), _)| a != b && members.contains(a) && members.contains(b))
             .collect();
-        SlicePart { exists: true, members, links, spared }
+        SlicePart { exists: true, members, links, spared, is_measured }
     })
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn id(switch: u64) -> DatapathId {
 }
 
 /// Port numbers: tunnels have the peer's number, access ports come after.
-fn tunnel(peer: u64) -> (InterfaceName, u32) {
+pub(crate) fn tunnel(peer: u64) -> (InterfaceName, u32) {
     (format!("to-{peer}").parse().unwrap(), peer as u32)
 }
 
@@ -159,6 +161,7 @@ impl Scenario {
             members: (1..=switches).collect(),
             links: links.iter().map(|link| (*link, 1)).collect(),
             spared: BTreeSet::new(),
+            is_measured: false,
         };
         let network = |ports: &&[u64]| Network {
             slice: 0,
@@ -285,6 +288,7 @@ impl Scenario {
                 switches: slice.members.iter().copied().map(id).collect(),
                 links: slice.links.iter().map(link).collect(),
                 avoid_transit: slice.spared.iter().copied().map(id).collect(),
+                is_measured: slice.is_measured,
             });
         }
         for (number, network) in self.networks.iter().enumerate() {

@@ -193,6 +193,7 @@ fn apply(
                 frame.tunnel_metadata = *value;
             }
             Action::SetField(MatchField::PktMark { value, .. }) => frame.mark = *value,
+            Action::SetField(MatchField::EthSrc { value, .. }) => frame.source = *value,
             Action::Move { from, to, width } => {
                 assert_eq!(to.register, Register::Metadata, "the pipeline moves to metadata");
                 let mask = (1 << width) - 1;

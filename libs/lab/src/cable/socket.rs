@@ -1,16 +1,12 @@
 //! One end of a cable: an interface that takes and gives frames.
 
 use std::{
-    io::{self, IoSliceMut},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
-    time::{Duration, SystemTime},
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use l2sces_model::MacAddress;
-use nix::{
-    libc,
-    sys::socket::{ControlMessageOwned, MsgFlags, recvmsg},
-};
 use socket2::Socket;
 
 use super::CableEnd;
@@ -29,14 +25,9 @@ impl EndSocket {
         let interface = end.interface.clone();
         let socket = namespace.enter(move || {
             let socket = packet_socket::open_for_reception(Some(&interface))?;
-            packet_socket::set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-            // The queue of an interface that has just come up drops what it is given, for up to a
-            // second, and says that it has sent it.
-            packet_socket::set_option(&socket, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
+            packet_socket::for_timing(&socket).map(|()| socket)
         })?;
-        Ok(Self { socket, control: nix::cmsg_space!(libc::timespec) })
+        Ok(Self { socket, control: packet_socket::control_space() })
     }
 
     /// A second handle, to send through.
@@ -50,23 +41,7 @@ impl EndSocket {
         &mut self,
         buffer: &'b mut [u8],
     ) -> io::Result<(&'b mut [u8], Duration)> {
-        let mut age = Duration::ZERO;
-        let length = {
-            let mut slices = [IoSliceMut::new(buffer)];
-            let message = recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut slices,
-                Some(&mut self.control),
-                MsgFlags::MSG_DONTWAIT,
-            )?;
-            for control in message.cmsgs()? {
-                if let ControlMessageOwned::ScmTimestampns(stamp) = control {
-                    let came = SystemTime::UNIX_EPOCH + Duration::from(stamp);
-                    age = SystemTime::now().duration_since(came).unwrap_or_default();
-                }
-            }
-            message.bytes
-        };
+        let (length, age) = packet_socket::receive(&self.socket, &mut self.control, buffer)?;
         Ok((&mut buffer[..length], age))
     }
 

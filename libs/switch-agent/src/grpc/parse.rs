@@ -4,11 +4,14 @@ use std::{collections::HashSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
+use l2sces_measurement::Policy;
 use l2sces_model::{DatapathId, InterfaceName, MacAddress};
 use l2sces_proto::switch::v1 as api;
 use tonic::Status;
 
-use crate::{Attachment, ControllerTarget, Link, NamespaceAttachment, Port, Switch, Trunk};
+use crate::{
+    Attachment, ControllerTarget, Link, MeasuredLink, NamespaceAttachment, Port, Switch, Trunk,
+};
 
 /// Most tunnels and controllers of a bridge.
 const MAX_LINKS: usize = 4_096;
@@ -97,6 +100,41 @@ fn links(violations: &mut Violations, messages: &[api::TunnelLink]) -> Vec<Link>
         links.push(link);
     }
     links
+}
+
+/// Reads which links are to be measured.
+pub(super) fn measured_links(
+    request: &api::WatchMeasurementsRequest,
+) -> Result<Vec<MeasuredLink>, Status> {
+    let mut violations = Violations::new();
+    if request.links.is_empty() || request.links.len() > MAX_LINKS {
+        violations.add("links", format!("must be 1 to {MAX_LINKS}"));
+    }
+    let mut links: Vec<MeasuredLink> = Vec::new();
+    for (number, message) in request.links.iter().take(MAX_LINKS).enumerate() {
+        let field = format!("links[{number}]");
+        let interface = interface_name(
+            &mut violations,
+            format!("{field}.interface_name"),
+            &message.interface_name,
+        );
+        let policy = Policy::read(message.policy.as_ref().unwrap_or(&Default::default()));
+        match (interface, policy) {
+            (Some(interface), _) if links.iter().any(|link| link.interface == interface) => {
+                violations.add(format!("{field}.interface_name"), "must be unique");
+            }
+            (Some(interface), Ok(policy)) => links.push(MeasuredLink { interface, policy }),
+            (_, Err(faults)) => {
+                for fault in faults {
+                    let field = format!("{field}.policy.{}", fault.field);
+                    violations.add(field, fault.description);
+                }
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+    violations.into_result()?;
+    Ok(links)
 }
 
 fn link(violations: &mut Violations, field: &str, message: &api::TunnelLink) -> Option<Link> {
@@ -285,6 +323,7 @@ fn interface_name(violations: &mut Violations, field: String, name: &str) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use l2sces_proto::measurement::v1::MeasurementPolicy;
     use tonic_types::StatusExt as _;
 
     use super::*;
@@ -408,6 +447,28 @@ mod tests {
         let unattached = api::Port { attachment: None, ..valid_port() };
         assert_eq!(fields(&port(Some(unattached), "br-sps").unwrap_err()), ["port.attachment"]);
         assert_eq!(fields(&port_name("", "br-sps").unwrap_err()), ["interface_name"]);
+    }
+
+    #[test]
+    fn every_field_of_a_measured_link_is_checked() {
+        let link = |name: &str, metrics: &[i32]| api::MeasuredLink {
+            interface_name: name.to_owned(),
+            policy: Some(MeasurementPolicy { metrics: metrics.to_vec(), ..Default::default() }),
+        };
+        let read = |links: Vec<api::MeasuredLink>| {
+            measured_links(&api::WatchMeasurementsRequest { links })
+        };
+        assert_eq!(read(vec![link("l2v-1", &[1]), link("l2v-2", &[2])]).unwrap().len(), 2);
+        for (links, field) in [
+            (vec![], "links"),
+            (vec![link("", &[1])], "links[0].interface_name"),
+            (vec![link("a", &[1]), link("a", &[1])], "links[1].interface_name"),
+            (vec![link("a", &[])], "links[0].policy.metrics"),
+            (vec![link("a", &[77])], "links[0].policy.metrics[0]"),
+            (vec![api::MeasuredLink { policy: None, ..link("a", &[]) }], "links[0].policy.metrics"),
+        ] {
+            assert_eq!(fields(&read(links).unwrap_err()), [field]);
+        }
     }
 
     #[test]

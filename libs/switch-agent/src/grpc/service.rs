@@ -7,8 +7,9 @@ use l2sces_proto::{
         AnnouncePortRequest, AnnouncePortResponse, ApplyPortRequest, ApplyPortResponse,
         ApplySwitchRequest, ApplySwitchResponse, DeletePortRequest, DeletePortResponse,
         DeleteSwitchRequest, DeleteSwitchResponse, GetSwitchRequest, GetSwitchResponse, PortState,
-        SwitchState, TunnelLinkState, WatchPortsRequest, WatchPortsResponse, WatchSwitchRequest,
-        WatchSwitchResponse, switch_service_server::SwitchService,
+        SwitchState, TunnelLinkState, WatchMeasurementsRequest, WatchMeasurementsResponse,
+        WatchPortsRequest, WatchPortsResponse, WatchSwitchRequest, WatchSwitchResponse,
+        switch_service_server::SwitchService,
     },
 };
 use tonic::{Request, Response, Status, async_trait};
@@ -107,6 +108,26 @@ impl SwitchService for SwitchApi {
     ) -> Result<Response<Self::WatchSwitchStream>, Status> {
         let watch = self.0.watch_switch()?;
         Ok(Response::new(Box::pin(stream::unfold(watch, report_switch))))
+    }
+
+    type WatchMeasurementsStream =
+        Pin<Box<dyn Stream<Item = Result<WatchMeasurementsResponse, Status>> + Send + 'static>>;
+
+    async fn watch_measurements(
+        &self,
+        request: Request<WatchMeasurementsRequest>,
+    ) -> Result<Response<Self::WatchMeasurementsStream>, Status> {
+        let links = parse::measured_links(&request.into_inner())?;
+        let watch = self.0.watch_measurements(links).await?;
+        let reports = stream::unfold(watch, |mut watch| async {
+            let (interface, measurement) = watch.next().await?;
+            let response = WatchMeasurementsResponse {
+                interface_name: interface.to_string(),
+                measurement: Some(measurement),
+            };
+            Some((Ok(response), watch))
+        });
+        Ok(Response::new(Box::pin(reports)))
     }
 }
 

@@ -39,6 +39,7 @@ impl From<AgentError> for Status {
             }
             AgentError::Database(error) => database_status(&error),
             AgentError::Netlink(error) => internal(&error),
+            error @ AgentError::Probes { .. } => internal(&error),
         }
     }
 }

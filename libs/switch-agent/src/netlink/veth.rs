@@ -186,8 +186,8 @@ impl Host {
     }
 
     /// Keeps the node itself from talking on the interface: its router solicitations would reach
-    /// the pod.
-    fn silence_ipv6(&self, interface: &str) -> Result<(), NetlinkError> {
+    /// the pod at the far end.
+    pub(crate) fn silence_ipv6(&self, interface: &str) -> Result<(), NetlinkError> {
         let path = self.parameters.join(format!("ipv6/conf/{interface}/disable_ipv6"));
         match fs::read_to_string(&path).map(|value| value.trim() == "1") {
             Ok(true) => Ok(()),

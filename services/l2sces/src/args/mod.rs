@@ -3,6 +3,8 @@
 mod cluster;
 mod compound;
 mod duration;
+mod link;
+mod measure;
 mod network;
 mod pki;
 mod port;
@@ -15,6 +17,7 @@ use clap_complete::Shell;
 use l2sces_grpc::TlsArgs;
 
 pub(crate) use cluster::ClusterCommand;
+pub(crate) use link::LinkCommand;
 pub(crate) use network::NetworkCommand;
 pub(crate) use pki::PkiCommand;
 pub(crate) use port::PortCommand;
@@ -68,6 +71,9 @@ pub(crate) enum Command {
     /// Sets of clusters joined for one tenant
     #[command(subcommand)]
     Slice(SliceCommand),
+    /// Tunnels between the nodes of a slice
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// Isolated layer-2 segments inside a slice
     #[command(subcommand)]
     Network(NetworkCommand),

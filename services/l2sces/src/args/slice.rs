@@ -1,7 +1,11 @@
 use clap::{Args, Subcommand};
 use l2sces_proto::slice::v1::{Link, Slice, SliceCluster};
 
-use super::{DeleteArgs, UpdateArgs, WriteArgs, compound::Compound};
+use super::{
+    DeleteArgs, UpdateArgs, WriteArgs,
+    compound::Compound,
+    measure::{self, Measure},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SliceCommand {
@@ -60,6 +64,12 @@ pub(crate) struct SliceFlags {
     /// ends on (none: every one of the cluster). Repeat for every link
     #[arg(long = "link", value_name = "A:B[,KEY=VALUE]...", value_parser = parse_cluster_link)]
     pub(crate) links: Vec<Link>,
+    /// What is measured of every link, by probes over it: rtt, jitter, loss and throughput, or none.
+    /// interval=DURATION is from one round of probes to the next (default: 10s), probes=N how many
+    /// each has (default: 20), and max-share=N the most of a link that they may take, in thousandths
+    /// (default: 10)
+    #[arg(long, value_name = "METRIC[,METRIC]...[,KEY=VALUE]...", value_parser = measure::parse)]
+    pub(crate) measure: Option<Measure>,
 }
 
 impl SliceFlags {
@@ -71,6 +81,9 @@ impl SliceFlags {
         }
         if !self.links.is_empty() {
             spec.links = self.links;
+        }
+        if let Some(Measure(policy)) = self.measure {
+            spec.measurement = policy;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod health;
 mod kinds;
+mod link;
 mod pki;
 mod read;
 mod write;
@@ -22,6 +23,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Cluster(command) => kinds::cluster(&mut session()?, command).await,
         Command::Slice(command) => kinds::slice(&mut session()?, command).await,
+        Command::Link(command) => link::run(&mut session()?, command).await,
         Command::Network(command) => kinds::network(&mut session()?, command).await,
         Command::Port(command) => kinds::port(&mut session()?, command).await,
         Command::Apply(args) => apply::apply(&mut session()?, args).await,

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod envelope;
+mod measurement;
 mod network;
 mod port;
 mod slice;
@@ -48,6 +49,11 @@ spec:
   - cluster: b
   links:                           # none: every cluster with every other
   - {endpoint_a: a, endpoint_b: b, cost: 5, gateway_a: a1}   # no gateway: every one of the cluster
+  measurement:                     # none: nothing is measured
+    metrics: [round-trip-time, jitter, loss, throughput]
+    interval_ms: 10000
+    probes: 20
+    max_share_permille: 10
 ---
 kind: Network
 metadata: {name: blue}

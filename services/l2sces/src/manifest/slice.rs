@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
-use l2sces_proto::slice::v1;
+use l2sces_proto::{measurement::v1::MeasurementPolicy, slice::v1};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Kind,
     envelope::{Condition, Link, Metadata, OutputOnly, each, is_default},
+    measurement::Measurement,
 };
 
 /// A slice.
@@ -27,6 +28,8 @@ struct Spec {
     clusters: Vec<SliceCluster>,
     #[serde(default, skip_serializing_if = "is_default")]
     links: Vec<Link>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    measurement: Option<Measurement>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +54,7 @@ impl From<SliceManifest> for v1::Slice {
         let spec = v1::SliceSpec {
             clusters: each(manifest.spec.clusters),
             links: each(manifest.spec.links),
+            measurement: manifest.spec.measurement.map(MeasurementPolicy::from),
         };
         Self { metadata: Some(manifest.metadata.into()), spec: Some(spec), status: None }
     }
@@ -63,7 +67,11 @@ impl From<v1::Slice> for SliceManifest {
         Self {
             kind: Kind::Slice,
             metadata: slice.metadata.unwrap_or_default().into(),
-            spec: Spec { clusters: each(spec.clusters), links: each(spec.links) },
+            spec: Spec {
+                clusters: each(spec.clusters),
+                links: each(spec.links),
+                measurement: spec.measurement.map(Measurement::from),
+            },
             status: OutputOnly(status),
         }
     }

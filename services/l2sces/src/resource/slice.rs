@@ -49,7 +49,18 @@ impl Resource for Slice {
     }
 
     fn wants_the_same_as(&self, stored: &Self) -> bool {
-        self.spec == stored.spec
+        let mut wanted = self.spec.clone();
+        let policy = wanted.as_mut().and_then(|spec| spec.measurement.as_mut());
+        let stored_policy = stored.spec.as_ref().and_then(|spec| spec.measurement.as_ref());
+        if let (Some(policy), Some(stored)) = (policy, stored_policy) {
+            // Where nothing is said the server has its default.
+            let or = |said: u32, default: u32| if said == 0 { default } else { said };
+            policy.interval_ms = or(policy.interval_ms, stored.interval_ms);
+            policy.probes = or(policy.probes, stored.probes);
+            policy.max_share_permille = or(policy.max_share_permille, stored.max_share_permille);
+            policy.metrics.sort_unstable();
+        }
+        wanted == stored.spec
     }
 
     async fn create(api: &Api, resource: Self, options: WriteOptions) -> Result<Self, Status> {

@@ -11,12 +11,13 @@ use std::{
 use l2sces_grpc::{Access, TlsArgs, Violations, already_exists, not_found, serve_on};
 use l2sces_pki::Role;
 use l2sces_proto::{
+    measurement::v1::LinkMeasurement,
     resource::v1::{ChangeKind, Condition, ConditionStatus},
     slice::v1::{
         CreateSliceRequest, CreateSliceResponse, DeleteSliceRequest, DeleteSliceResponse,
-        GetSliceRequest, GetSliceResponse, ListSlicesRequest, ListSlicesResponse, Slice,
-        SliceStatus, UpdateSliceRequest, UpdateSliceResponse, WatchSlicesRequest,
-        WatchSlicesResponse,
+        GetSliceRequest, GetSliceResponse, LinkEnd, LinkStatus, ListLinksRequest,
+        ListLinksResponse, ListSlicesRequest, ListSlicesResponse, Slice, SliceStatus,
+        UpdateSliceRequest, UpdateSliceResponse, WatchSlicesRequest, WatchSlicesResponse,
         slice_service_server::{SliceService, SliceServiceServer},
     },
 };
@@ -174,6 +175,23 @@ impl SliceService for FakeSliceManager {
         let last = slices.first().and_then(|slice| slice.metadata.as_ref()).map(|m| m.name.clone());
         let next_page_token = last.filter(|_| rest.next().is_some()).unwrap_or_default();
         Ok(Response::new(ListSlicesResponse { slices, next_page_token }))
+    }
+
+    async fn list_links(
+        &self,
+        request: Request<ListLinksRequest>,
+    ) -> Result<Response<ListLinksResponse>, Status> {
+        self.get(&request.get_ref().slice)?;
+        let end = |node: &str| Some(LinkEnd { cluster: "a".to_owned(), node: node.to_owned() });
+        let link = LinkStatus {
+            source: end("a1"),
+            target: end("a2"),
+            up: true,
+            message: String::new(),
+            measurement: Some(LinkMeasurement { loss: Some(0.5), ..LinkMeasurement::default() }),
+        };
+        let unreachable = vec!["cluster b is away".to_owned()];
+        Ok(Response::new(ListLinksResponse { links: vec![link], unreachable }))
     }
 
     async fn update_slice(

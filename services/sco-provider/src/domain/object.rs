@@ -1,6 +1,7 @@
 use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
+use l2sces_measurement::Policy;
 use l2sces_model::{MacAddress, Name, Vni};
 use l2sces_trace::TraceContext;
 
@@ -99,6 +100,8 @@ pub struct Slice {
     pub gateways: Vec<GatewayKey>,
     /// Its links between clusters, no two with the same ends.
     pub links: Vec<ClusterLink>,
+    /// What is measured of its links.
+    pub measurement: Option<Policy>,
 }
 
 /// A network.

@@ -126,6 +126,7 @@ mod tests {
             clusters: ["a", "b", "c"].map(|text| text.parse().unwrap()).to_vec(),
             gateways: gateways.iter().map(|text| gateway(text)).collect(),
             links: links.collect(),
+            measurement: None,
         })
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
+use l2sces_measurement::Policy;
 use l2sces_model::{MacAddress, Name};
 use l2sces_proto::sco::v1 as proto;
 use tonic::{Status, transport::Uri};
@@ -161,12 +162,20 @@ pub(super) fn slice(violations: &mut Violations, message: Option<&proto::Slice>)
     let clusters = clusters(violations, "slice.clusters", &message.clusters);
     let gateways = slice_gateways(violations, &message.gateways, clusters.as_deref());
     let links = slice_links(violations, &message.links, clusters.as_deref(), gateways.as_deref());
+    let measurement = message.measurement.as_ref().map(Policy::read).transpose();
+    let measurement = measurement.unwrap_or_else(|faults| {
+        for fault in faults {
+            violations.add(format!("slice.measurement.{}", fault.field), fault.description);
+        }
+        None
+    });
     Some(Slice {
         name: name?,
         version: version?,
         clusters: clusters?,
         gateways: gateways?,
         links: links?,
+        measurement,
     })
 }
 

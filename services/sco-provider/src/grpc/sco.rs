@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use l2sces_controller::LinkState;
+use l2sces_grpc::not_found;
 use l2sces_proto::sco::v1::{
     ApplyGatewayRequest, ApplyGatewayResponse, ApplyNetworkRequest, ApplyNetworkResponse,
     ApplySliceRequest, ApplySliceResponse, DeleteGatewayRequest, DeleteGatewayResponse,
@@ -14,8 +14,9 @@ use tonic::{Request, Response, Status};
 use super::{Messages, parse, present, status::refusal, watch::watch};
 use crate::{
     board::Change,
-    domain::{GatewayKey, Identity, Key, ObjectKey, Version},
+    domain::{GatewayKey, GatewayLink, Identity, Key, ObjectKey, Topology, Version},
     downstream::Fabric,
+    measurements::LinkMeasurements,
     reconcile::Queues,
     status::{ObjectState, Problem, StatusBoard},
     store::{Deletion, Store},
@@ -27,12 +28,19 @@ pub struct ScoApi<F> {
     queues: Queues,
     status: Arc<StatusBoard>,
     fabric: F,
+    measurements: Arc<LinkMeasurements>,
 }
 
 impl<F> ScoApi<F> {
     /// The service over these parts.
-    pub fn new(store: Store, queues: Queues, status: Arc<StatusBoard>, fabric: F) -> Self {
-        Self { store, queues, status, fabric }
+    pub fn new(
+        store: Store,
+        queues: Queues,
+        status: Arc<StatusBoard>,
+        fabric: F,
+        measurements: Arc<LinkMeasurements>,
+    ) -> Self {
+        Self { store, queues, status, fabric, measurements }
     }
 
     /// How an object that has just been applied fares.
@@ -133,13 +141,36 @@ impl<F: Fabric> ScoService for ScoApi<F> {
 
     async fn list_links(
         &self,
-        _request: Request<ListLinksRequest>,
+        request: Request<ListLinksRequest>,
     ) -> Result<Response<ListLinksResponse>, Status> {
-        let links = self.fabric.links().await;
+        let slice = match request.into_inner().slice.as_str() {
+            "" => None,
+            name => {
+                let name = parse::request(|found| parse::name(found, "slice", name))?;
+                let stored = self.store.slice(&name).await.map_err(|error| refusal("", error))?;
+                let stored = stored.ok_or_else(|| not_found("slice", name))?;
+                Some(Topology::from(&stored.slice).links)
+            }
+        };
         let gateways = self.store.gateways().await.map_err(|error| refusal("", error))?;
         let gateways: Vec<_> = gateways.into_iter().map(|stored| stored.gateway.key).collect();
-        let links = links.into_iter().filter_map(|link| present_link(link, &gateways)).collect();
-        Ok(Response::new(ListLinksResponse { links }))
+        let gateway = |id| gateways.iter().find(|key| key.datapath_id() == id);
+        let is_listed = |source: &GatewayKey, target: &GatewayKey| {
+            let joins = |a: &GatewayKey, b: &GatewayKey| a == source && b == target;
+            let is_it = |it: &GatewayLink| joins(&it.a, &it.b) || joins(&it.b, &it.a);
+            slice.as_ref().is_none_or(|links| links.iter().any(is_it))
+        };
+        let links = self.fabric.links().await.into_iter().filter_map(|link| {
+            let (source, target) = (gateway(link.from.switch)?, gateway(link.to.switch)?);
+            is_listed(source, target).then(|| Link {
+                source: Some(present::gateway_key(source)),
+                target: Some(present::gateway_key(target)),
+                up: link.up,
+                message: link.message,
+                measurement: self.measurements.latest(source, &link.from.interface),
+            })
+        });
+        Ok(Response::new(ListLinksResponse { links: links.collect() }))
     }
 
     type WatchStream = Messages<WatchResponse>;
@@ -160,15 +191,4 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         let messages = watch(self.status.board(), present::states_synced(), show);
         Ok(Response::new(messages))
     }
-}
-
-/// A link whose ends are known gateways, as watchers know them.
-fn present_link(link: LinkState, gateways: &[GatewayKey]) -> Option<Link> {
-    let gateway = |id| gateways.iter().find(|key| key.datapath_id() == id);
-    Some(Link {
-        source: Some(present::gateway_key(gateway(link.from.switch)?)),
-        target: Some(present::gateway_key(gateway(link.to.switch)?)),
-        up: link.up,
-        message: link.message,
-    })
 }

@@ -59,6 +59,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let gateway = &stored.gateway;
         self.admit_gateway(stored).await;
         self.attendance.begin(&gateway.key, &gateway.agent_endpoint, &self.agents, &self.queues);
+        let measured = self.store.measured_slices_of(&gateway.key).await?;
+        self.measurements.set(gateway, &measured);
         let links = self.store.gateway_links(&gateway.key).await?;
         let wanted = self.switch(stored, &links.peers);
         let state = self
@@ -114,6 +116,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         let key = &stored.gateway.key;
         self.expect_gateway_gone(stored);
         self.attendance.begin(key, &stored.gateway.agent_endpoint, &self.agents, &self.queues);
+        self.measurements.remove(key);
         match self.agents.delete_switch(&stored.gateway.agent_endpoint).await {
             Err(error) if stored.forced => {
                 tracing::warn!(gateway = %key, %error, "gateway removed, its bridge left behind");
@@ -138,6 +141,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
 
     fn forget_gateway(&self, key: &GatewayKey) {
         self.attendance.end(key);
+        self.measurements.remove(key);
         self.gateways.remove(key);
         self.health.forget_gateway(key.datapath_id());
         self.status.remove(&ObjectKey::Gateway(key.clone()));

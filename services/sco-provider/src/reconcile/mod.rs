@@ -30,6 +30,7 @@ use crate::{
     downstream::{Agents, DownstreamError, Fabric, Names},
     exchange::ExchangeBoard,
     health::Health,
+    measurements::LinkMeasurements,
     status::{Problem, StatusBoard},
     store::{Store, StoreError},
 };
@@ -82,6 +83,7 @@ pub struct Reconciler<F, A, N> {
     bfd_interval_ms: u32,
     trunk: InterfaceName,
     attendance: Attendance,
+    measurements: Arc<LinkMeasurements>,
     // What this process has brought about, to tell what has changed. Nothing is lost with it: after
     // a restart everything is brought about again.
     gateways: Known<GatewayKey, AppliedSwitch>,
@@ -132,11 +134,13 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     /// # Errors
     /// Never with the trunk's name as it is: it is checked here, once.
     pub fn new(parts: Parts<F, A, N>) -> Result<Self, l2sces_model::InterfaceNameError> {
+        let agents = Arc::new(parts.agents);
         Ok(Self {
+            measurements: Arc::new(LinkMeasurements::new(Arc::clone(&agents))),
             store: parts.store,
             queues: parts.queues,
             fabric: parts.fabric,
-            agents: Arc::new(parts.agents),
+            agents,
             names: parts.names,
             exchange: parts.exchange,
             status: parts.status,
@@ -156,6 +160,11 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             handed_over: Known::default(),
             records: Known::default(),
         })
+    }
+
+    /// What is measured of the links.
+    pub fn measurements(&self) -> Arc<LinkMeasurements> {
+        Arc::clone(&self.measurements)
     }
 
     /// Works for ever.

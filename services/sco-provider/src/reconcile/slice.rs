@@ -1,6 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use l2sces_controller::{LinkSpec, SliceSpec};
+use l2sces_measurement::Policy;
 use l2sces_model::Name;
 use l2sces_trace::TraceContext;
 
@@ -21,6 +22,8 @@ pub(super) struct KnownSlice {
     pub(super) version: i64,
     /// What the switches have: what is wanted, and what networks are leaving.
     pub(super) topology: Topology,
+    /// What is measured of its links.
+    pub(super) measurement: Option<Policy>,
     /// Networks are leaving something.
     pub(super) is_left: bool,
     /// What of the topology does not work.
@@ -95,6 +98,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             switches: known.topology.gateways.iter().map(GatewayKey::datapath_id).collect(),
             links,
             avoid_transit: BTreeSet::new(),
+            is_measured: slice.measurement.is_some(),
         };
         self.fabric.put_slice(spec).await;
         (self.slices.insert(&slice.name, known.clone()), known)
@@ -122,6 +126,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         };
         Arc::new(KnownSlice {
             version: stored.topology_version,
+            measurement: stored.slice.measurement.clone(),
             is_left: !stored.leaving.is_empty(),
             ways: ways_of(&wanted),
             ways_in_use: ways_of(&topology),
@@ -150,8 +155,11 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     async fn make_slice(&self, stored: &StoredSlice) -> Result<Option<Problem>, ReconcileError> {
         let name = &stored.slice.name;
         let (former, known) = self.admit_slice(stored).await;
-        if former.as_ref().is_none_or(|former| former.topology != known.topology) {
-            // The tunnels are the gateways'.
+        let tunnels_changed = former.as_ref().is_none_or(|former| {
+            (&former.topology, &former.measurement) != (&known.topology, &known.measurement)
+        });
+        if tunnels_changed {
+            // The tunnels, and what is measured of them, are the gateways'.
             let own = known.topology.gateways.iter();
             let lost = former.iter().flat_map(|former| &former.topology.gateways);
             for gateway in own.chain(lost) {
@@ -206,6 +214,11 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         }
         if self.store.forget_slice(name).await? {
             self.forget_slice(name);
+            if stored.slice.measurement.is_some() {
+                // Of tunnels that other slices have as well, less is measured now.
+                let gateways = stored.slice.gateways.iter().cloned();
+                gateways.for_each(|gateway| self.queues.wake(Key::Gateway(gateway)));
+            }
         } else {
             // It was wanted again meanwhile.
             self.queues.wake(Key::Slice(name.clone()));

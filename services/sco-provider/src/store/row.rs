@@ -4,6 +4,7 @@
 use std::{net::IpAddr, num::NonZeroU32};
 
 use ipnet::IpNet;
+use l2sces_measurement::Policy;
 use l2sces_model::{Epoch, MacAddress, Name, Vni};
 use l2sces_trace::TraceContext;
 use sqlx::FromRow;
@@ -121,6 +122,7 @@ pub(super) struct SliceRow {
     nodes_b: Vec<String>,
     costs: Vec<i64>,
     links_leaving: Vec<bool>,
+    measurement: Option<Vec<u8>>,
     deleting: bool,
     traceparent: String,
 }
@@ -161,6 +163,9 @@ impl TryFrom<SliceRow> for StoredSlice {
         let (links, lost_links) = parted(row.links()?, &row.links_leaving);
         let gateways = gateway_keys(&row.gateway_clusters, &row.gateway_nodes)?;
         let (gateways, lost_gateways) = parted(gateways, &row.gateways_leaving);
+        let measurement = row.measurement.as_deref().map(Policy::decode).transpose();
+        let measurement =
+            measurement.map_err(|_| StoreError::Corrupt("a slice's measurement is no policy"))?;
         Ok(Self {
             slice: Slice {
                 name: name(&row.name)?,
@@ -168,6 +173,7 @@ impl TryFrom<SliceRow> for StoredSlice {
                 clusters: names(&row.clusters)?,
                 gateways,
                 links,
+                measurement,
             },
             leaving: Leaving { gateways: lost_gateways, links: lost_links },
             ordinal: ordinal(row.ordinal)?,

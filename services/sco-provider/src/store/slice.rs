@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use l2sces_measurement::Policy;
 use l2sces_model::Name;
 use sqlx::PgConnection;
 
@@ -14,8 +15,8 @@ use crate::domain::{
 macro_rules! select_slices {
     ($rest:literal) => {
         concat!(
-            "SELECT name, uid, generation, ordinal, clusters, topology_version, deleting,
-                    traceparent,
+            "SELECT name, uid, generation, ordinal, clusters, topology_version, measurement,
+                    deleting, traceparent,
                     ARRAY(SELECT gateway.cluster FROM slice_gateway
                           JOIN gateway ON gateway.id = gateway_id
                           WHERE slice_id = slice.id ORDER BY position) AS gateway_clusters,
@@ -165,6 +166,27 @@ impl Store {
         Ok(forgotten > 0)
     }
 
+    /// Reads the slices that have a gateway, are to stay, and have their links measured.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn measured_slices_of(
+        &self,
+        gateway: &GatewayKey,
+    ) -> Result<Vec<StoredSlice>, StoreError> {
+        let rows: Vec<SliceRow> = sqlx::query_as(select_slices!(
+            "WHERE measurement IS NOT NULL AND NOT deleting AND id IN
+                (SELECT slice_id FROM slice_gateway JOIN gateway ON gateway.id = gateway_id
+                 WHERE gateway.cluster = $1 AND gateway.node = $2)
+             ORDER BY id"
+        ))
+        .bind(gateway.cluster.as_str())
+        .bind(gateway.node.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(StoredSlice::try_from).collect()
+    }
+
     /// Names the networks of a slice.
     ///
     /// # Errors
@@ -240,8 +262,8 @@ async fn refuse_to_strand_networks(
 
 async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError> {
     let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO slice (name, uid, generation, ordinal, clusters, traceparent)
-         SELECT $1, $2, $3, min(candidate), $4, $5
+        "INSERT INTO slice (name, uid, generation, ordinal, clusters, measurement, traceparent)
+         SELECT $1, $2, $3, min(candidate), $4, $5, $6
          FROM (SELECT 1 AS candidate UNION ALL SELECT ordinal + 1 FROM slice) AS candidates
          WHERE candidate <= 32767
          AND NOT EXISTS (SELECT FROM slice WHERE ordinal = candidate)
@@ -252,6 +274,7 @@ async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError>
     .bind(&slice.version.uid)
     .bind(slice.version.generation)
     .bind(texts(&slice.clusters))
+    .bind(slice.measurement.as_ref().map(Policy::encode))
     .bind(traceparent())
     .fetch_optional(tx)
     .await?;
@@ -266,8 +289,8 @@ async fn update(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE slice SET uid = $2, generation = $3, clusters = $4,
-                topology_version = topology_version + $5::int, deleting = false,
-                traceparent = $6
+                topology_version = topology_version + $5::int, measurement = $6,
+                deleting = false, traceparent = $7
          WHERE id = $1",
     )
     .bind(id)
@@ -275,6 +298,7 @@ async fn update(
     .bind(slice.version.generation)
     .bind(texts(&slice.clusters))
     .bind(i32::from(changes_topology))
+    .bind(slice.measurement.as_ref().map(Policy::encode))
     .bind(traceparent())
     .execute(tx)
     .await?;

@@ -44,6 +44,7 @@ impl Server {
             queues.clone(),
             process.status.clone(),
             process.fabric.clone(),
+            process.measurements.clone(),
         );
         let exchange = ExchangeApi::new(
             store,

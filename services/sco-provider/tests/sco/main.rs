@@ -6,6 +6,7 @@ mod api;
 mod crash;
 mod identity;
 mod learned;
+mod measurements;
 mod objects;
 mod plans;
 mod succession;

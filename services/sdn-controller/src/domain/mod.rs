@@ -6,6 +6,7 @@ mod state;
 use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
+use l2sces_measurement::Policy;
 use l2sces_model::{DatapathId, InterfaceName, MacAddress, Name, Vni};
 use l2sces_trace::TraceContext;
 use thiserror::Error;
@@ -161,6 +162,8 @@ pub(crate) struct SliceSpec {
     pub(crate) links: Links,
     /// Those of its nodes that carry the frames of others only where there is no other way.
     pub(crate) avoid_transit: BTreeSet<Name>,
+    /// What is measured of its links.
+    pub(crate) measurement: Option<Policy>,
 }
 
 /// A slice as it is stored. Nodes that are being deleted are no longer among its nodes.
@@ -308,6 +311,7 @@ mod tests {
                 nodes: names.clone(),
                 links: Links::FullMesh,
                 avoid_transit: BTreeSet::new(),
+                measurement: None,
             },
             ordinal: 1,
             topology: 1,

@@ -7,7 +7,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use l2sces_grpc::Violations;
+use l2sces_grpc::{Violations, not_found};
 use l2sces_model::Name;
 use l2sces_proto::fabric::v1::{
     ApplyNetworkRequest, ApplyNetworkResponse, ApplyNodeRequest, ApplyNodeResponse,
@@ -27,6 +27,7 @@ use crate::{
     domain::Key,
     exchange::Exchange,
     fabric::{Fabric, datapath_id},
+    measurements::LinkMeasurements,
     store::{Existed, Store},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct FabricApi {
     pub(crate) fabric: Arc<dyn Fabric>,
     pub(crate) board: Arc<Board>,
     pub(crate) queue: Queue<Key>,
+    pub(crate) measurements: Arc<LinkMeasurements>,
 }
 
 impl FabricApi {
@@ -183,12 +185,28 @@ impl FabricService for FabricApi {
 
     async fn list_links(
         &self,
-        _request: Request<ListLinksRequest>,
+        request: Request<ListLinksRequest>,
     ) -> Result<Response<ListLinksResponse>, Status> {
+        let slice = match request.into_inner().slice.as_str() {
+            "" => None,
+            name => {
+                let name = request::slice_name(name)?;
+                let slice = self.store.slice(&name).await?;
+                Some(slice.ok_or_else(|| not_found("slice", name))?.links())
+            }
+        };
         let links = self.fabric.links().await.into_iter().filter_map(|link| {
+            let source = self.board.node_of(link.from.switch)?;
+            let target = self.board.node_of(link.to.switch)?;
+            let mut of_slice = slice.iter().flatten();
+            let joins = |a: &Name, b: &Name| *a == source && *b == target;
+            if slice.is_some() && !of_slice.any(|it| joins(&it.a, &it.b) || joins(&it.b, &it.a)) {
+                return None;
+            }
             Some(Link {
-                source_node: self.board.node_of(link.from.switch)?.to_string(),
-                target_node: self.board.node_of(link.to.switch)?.to_string(),
+                measurement: self.measurements.latest(&source, &link.from.interface),
+                source_node: source.to_string(),
+                target_node: target.to_string(),
                 up: link.up,
                 message: link.message,
             })

@@ -8,6 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
+use l2sces_measurement::Policy;
 use l2sces_model::{InterfaceName, MacAddress, Name, Vni};
 use l2sces_proto::fabric::v1::{
     ApplyNetworkRequest, ApplyNodeRequest, ApplyPortRequest, ApplySliceRequest,
@@ -72,6 +73,13 @@ pub(super) fn slice(request: ApplySliceRequest) -> Result<SliceSpec, Status> {
     }
     let links = links(&mut violations, &slice.links, &nodes);
     let avoid_transit = avoid_transit(&mut violations, &slice.avoid_transit, &nodes);
+    let measurement = slice.measurement.as_ref().map(Policy::read).transpose();
+    let measurement = measurement.unwrap_or_else(|faults| {
+        for fault in faults {
+            violations.add(format!("slice.measurement.{}", fault.field), fault.description);
+        }
+        None
+    });
     finish(violations, || {
         Some(SliceSpec {
             name: name?,
@@ -79,6 +87,7 @@ pub(super) fn slice(request: ApplySliceRequest) -> Result<SliceSpec, Status> {
             nodes: nodes.into_iter().collect(),
             links,
             avoid_transit,
+            measurement,
         })
     })
 }
@@ -208,6 +217,10 @@ fn attachment(violations: &mut Violations, port: &ProtoPort) -> Option<Attachmen
 
 pub(super) fn name(text: &str) -> Result<Name, Status> {
     text.parse().map_err(|error: l2sces_model::NameError| violation("name", error.to_string()))
+}
+
+pub(super) fn slice_name(text: &str) -> Result<Name, Status> {
+    text.parse().map_err(|error: l2sces_model::NameError| violation("slice", error.to_string()))
 }
 
 pub(super) fn network_key(key: Option<ProtoNetworkKey>) -> Result<NetworkKey, Status> {

@@ -29,6 +29,7 @@ fn api(world: &World, reconciler: &Reconciler) -> FabricApi {
         fabric: Arc::clone(&reconciler.fabric),
         board: Arc::clone(&reconciler.board),
         queue: reconciler.queue.clone(),
+        measurements: Arc::clone(&reconciler.measurements),
     }
 }
 
@@ -53,6 +54,7 @@ fn slice() -> Slice {
         nodes: vec!["n1".to_owned(), "n2".to_owned()],
         links: Vec::new(),
         avoid_transit: Vec::new(),
+        measurement: None,
     }
 }
 

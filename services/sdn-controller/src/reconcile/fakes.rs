@@ -13,11 +13,16 @@ use ipnet::IpNet;
 use l2sces_controller::{
     EndpointSpec, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
 };
+use l2sces_measurement::Measurements;
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_proto::{
+    measurement::v1::LinkMeasurement,
     resource::v1::ChangeKind,
     sco::v1::{Endpoint, EndpointKey, Handoff, NetworkKey, WatchClusterResponse},
-    switch::v1::{Port, PortState, Switch, SwitchState, WatchPortsResponse, WatchSwitchResponse},
+    switch::v1::{
+        Port, PortState, Switch, SwitchState, WatchMeasurementsRequest, WatchMeasurementsResponse,
+        WatchPortsResponse, WatchSwitchResponse,
+    },
 };
 use l2sces_reconcile::Queue;
 use tokio::sync::{Notify, mpsc};
@@ -32,6 +37,7 @@ use crate::{
     examples::name,
     exchange::Exchange,
     fabric::Fabric,
+    measurements::LinkMeasurements,
     store::{Store, test_database::TestDatabase},
     trunks::{Trunks, WatchedTrunks},
     watch::{AgentWatches, ExchangeWatch, Uplink},
@@ -106,6 +112,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
+type MeasurementWatcher = mpsc::Sender<Result<WatchMeasurementsResponse, Status>>;
 type PortWatcher = mpsc::Sender<Result<WatchPortsResponse, Status>>;
 type SwitchWatcher = mpsc::Sender<Result<WatchSwitchResponse, Status>>;
 
@@ -116,9 +123,18 @@ pub(crate) struct FakeAgents {
     ports: Mutex<BTreeMap<(String, String), Port>>,
     watchers: Mutex<BTreeMap<String, PortWatcher>>,
     switch_watchers: Mutex<BTreeMap<String, SwitchWatcher>>,
+    measuring: Mutex<BTreeMap<String, (WatchMeasurementsRequest, MeasurementWatcher)>>,
 }
 
 impl FakeAgents {
+    /// The tunnels that an agent measures now.
+    pub(crate) fn measured(&self, endpoint: &str) -> Vec<String> {
+        let measuring = lock(&self.measuring);
+        let current = measuring.get(endpoint).filter(|(_, watcher)| !watcher.is_closed());
+        let links = current.into_iter().flat_map(|(request, _)| &request.links);
+        links.map(|link| link.interface_name.clone()).collect()
+    }
+
     pub(crate) fn switch(&self, endpoint: &str) -> Option<Switch> {
         lock(&self.switches).get(endpoint).cloned()
     }
@@ -260,6 +276,25 @@ impl Agents for FakeAgents {
         let (sender, receiver) = mpsc::channel(64);
         sender.send(Ok(WatchSwitchResponse::default())).await.unwrap();
         lock(&self.switch_watchers).insert(endpoint.to_owned(), sender);
+        Ok(ReceiverStream::new(receiver).boxed())
+    }
+
+    async fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> Result<Measurements, Status> {
+        let (sender, receiver) = mpsc::channel(64);
+        for link in &request.links {
+            let measurement = LinkMeasurement { probes_sent: 7, ..LinkMeasurement::default() };
+            let interface_name = link.interface_name.clone();
+            let measurement = Some(measurement);
+            sender
+                .send(Ok(WatchMeasurementsResponse { interface_name, measurement }))
+                .await
+                .unwrap();
+        }
+        lock(&self.measuring).insert(endpoint.to_owned(), (request, sender));
         Ok(ReceiverStream::new(receiver).boxed())
     }
 }
@@ -507,6 +542,7 @@ impl World {
         let queue = Queue::new("objects");
         let agents: Arc<dyn Agents> = Arc::clone(&self.agents) as _;
         let trunks = Arc::new(Trunks::default());
+        let measuring = Arc::clone(&agents);
         Reconciler {
             cluster: name("a"),
             controllers: vec!["tcp:10.0.0.9:6653".to_owned()],
@@ -526,6 +562,7 @@ impl World {
             uplink: Arc::new(Uplink::default()),
             trunks,
             tunnels: Tunnels::default(),
+            measurements: Arc::new(LinkMeasurements::new(name("a"), measuring)),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     domain::Key,
     exchange::Exchange,
     fabric::Fabric,
+    measurements::LinkMeasurements,
     store::Store,
     trunks::Trunks,
     watch::{AgentWatches, Uplink},
@@ -47,6 +48,7 @@ pub(crate) struct Reconciler {
     pub(crate) uplink: Arc<Uplink>,
     pub(crate) trunks: Arc<Trunks>,
     pub(crate) tunnels: Tunnels,
+    pub(crate) measurements: Arc<LinkMeasurements>,
 }
 
 impl Reconciler {

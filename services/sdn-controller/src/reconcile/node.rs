@@ -22,6 +22,7 @@ impl Reconciler {
         }
         self.fabric.put_switch(self.switch_spec(&node)).await;
         self.watches.ensure(name, &node.spec.agent_endpoint);
+        self.measurements.set(&node, &self.store.measured_slices_of(name).await?);
         let peers = self.store.peers(name).await?;
         let has_trunk = node.spec.gateway || self.keeps_trunk(&node);
         let switch = self.agent_switch(&node, &peers, has_trunk);
@@ -79,6 +80,7 @@ impl Reconciler {
                 return Ok(());
             }
         }
+        self.measurements.remove(name);
         self.unmake_bridge(node).await?;
         self.fabric.remove_switch(node.datapath_id).await;
         self.watches.stop(name);

@@ -98,6 +98,7 @@ impl Reconciler {
             switches: slice.spec.nodes.iter().map(id).collect(),
             links: slice.links().iter().map(|link| self.link_spec(link)).collect(),
             avoid_transit: slice.spec.avoid_transit.iter().map(id).collect(),
+            is_measured: slice.spec.measurement.is_some(),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use l2sces_measurement::Policy;
 use l2sces_model::Name;
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
@@ -51,6 +52,7 @@ impl FromRow<'_, PgRow> for Slice {
                 nodes: parsed_array(row, "nodes")?,
                 links,
                 avoid_transit: parsed_array(row, "avoid_transit")?.into_iter().collect(),
+                measurement: measurement(row)?,
             },
             ordinal: number(row, "ordinal")?,
             topology: row.try_get("topology")?,
@@ -58,6 +60,12 @@ impl FromRow<'_, PgRow> for Slice {
             origin: origin(row)?,
         })
     }
+}
+
+fn measurement(row: &PgRow) -> sqlx::Result<Option<Policy>> {
+    let encoded: Option<&[u8]> = row.try_get("measurement")?;
+    let policy = encoded.map(Policy::decode).transpose();
+    policy.map_err(|error| unreadable("measurement", error))
 }
 
 fn links(row: &PgRow) -> sqlx::Result<Vec<Link>> {
@@ -121,6 +129,18 @@ impl Store {
     /// All slices, by name.
     pub(crate) async fn slices(&self) -> Result<Vec<Slice>, StoreError> {
         Ok(sqlx::query_as(select_slices!("ORDER BY name")).fetch_all(&self.pool).await?)
+    }
+
+    /// The slices that a node is in, are to stay, and have their links measured.
+    pub(crate) async fn measured_slices_of(&self, node: &Name) -> Result<Vec<Slice>, StoreError> {
+        Ok(sqlx::query_as(select_slices!(
+            "WHERE measurement IS NOT NULL AND NOT deleting AND name IN
+                (SELECT slice FROM slice_node WHERE node = $1)
+             ORDER BY name"
+        ))
+        .bind(node.as_str())
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     /// Names of the slices that a node is in.
@@ -211,17 +231,19 @@ async fn write(connection: &mut PgConnection, spec: &SliceSpec) -> Result<(), St
     .fetch_one(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO slice (name, uid, generation, ordinal, full_mesh, traceparent)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO slice (name, uid, generation, ordinal, full_mesh, measurement, traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, full_mesh = excluded.full_mesh,
-            topology = slice.topology + 1, traceparent = excluded.traceparent",
+            measurement = excluded.measurement, topology = slice.topology + 1,
+            traceparent = excluded.traceparent",
     )
     .bind(spec.name.as_str())
     .bind(&spec.version.uid)
     .bind(spec.version.generation)
     .bind(ordinal.ok_or(StoreError::Exhausted("slices"))?)
     .bind(spec.links == Links::FullMesh)
+    .bind(spec.measurement.as_ref().map(Policy::encode))
     .bind(traceparent())
     .execute(connection)
     .await?;

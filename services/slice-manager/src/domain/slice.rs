@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use l2sces_measurement::Policy;
 use l2sces_model::Name;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct SliceSpec {
     pub clusters: Vec<SliceCluster>,
     /// Links between clusters; none: every cluster with every other.
     pub links: Vec<Link>,
+    /// What is measured of its links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measurement: Option<Policy>,
     /// The slice's generation in which its set of clusters last changed: networks that span all of
     /// them are the same as long as it stays.
     #[serde(default)]
@@ -128,6 +132,7 @@ mod tests {
         SliceSpec {
             clusters: clusters.iter().map(part).collect(),
             links: Vec::new(),
+            measurement: None,
             clusters_generation: 0,
         }
     }

@@ -79,6 +79,7 @@ impl Shown for Slice {
             spec: Some(api::SliceSpec {
                 clusters: parts.collect(),
                 links: links(&stored.spec.links),
+                measurement: stored.spec.measurement.as_ref().map(Into::into),
             }),
             status: Some(api::SliceStatus { conditions: conditions(stored) }),
         }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cluster_service;
+mod links;
 mod network_service;
 mod page;
 mod slice_service;
@@ -19,13 +20,20 @@ use tonic::service::Routes;
 
 use crate::{
     intent::{Intents, Options},
+    reconcile::Downstream,
     store::Digest,
 };
 
-/// The services, as one API over desired state.
-pub fn routes(intents: Intents) -> Routes {
+/// The services, as one API over desired state. What the services downstream know of links they are
+/// asked when somebody wants to know.
+pub fn routes(intents: Intents, downstream: &Downstream) -> Routes {
     let watches = watch::Watches::new(intents.clone());
-    let api = Api { intents, watches };
+    let links = links::Links {
+        store: intents.store().clone(),
+        dialer: downstream.dialer.clone(),
+        sco_provider: downstream.sco_provider.clone(),
+    };
+    let api = Api { intents, watches, links };
     Routes::new(ClusterServiceServer::new(api.clone()))
         .add_service(SliceServiceServer::new(api.clone()))
         .add_service(NetworkServiceServer::new(api))
@@ -45,6 +53,7 @@ pub fn access() -> Access {
 struct Api {
     intents: Intents,
     watches: watch::Watches,
+    links: links::Links,
 }
 
 /// How the write that a request asks for is to be done.

@@ -4,11 +4,13 @@ use tonic::{Request, Response, Status};
 use super::{
     Api,
     answer::Shown,
+    links::Found,
     options, page,
     watch::{Told, WatchStream},
 };
 use crate::{
     domain::{Key, Kind, Slice},
+    intent::Refusal,
     store::Scope,
     validate,
 };
@@ -69,6 +71,17 @@ impl SliceService for Api {
         let options = options("DeleteSlice", &request, &request.request_id, request.validate_only);
         let stored = self.intents.delete_slice(&key, &request.etag, request.force, options).await?;
         Ok(Response::new(api::DeleteSliceResponse { slice: Some(Slice::show(&stored)) }))
+    }
+
+    async fn list_links(
+        &self,
+        request: Request<api::ListLinksRequest>,
+    ) -> Result<Response<api::ListLinksResponse>, Status> {
+        let [name] = validate::named([("slice", &request.into_inner().slice)])?;
+        let slice = self.intents.get::<Slice>(&Key::Slice(name)).await?;
+        let found = self.links.of_slice(&slice).await.map_err(Refusal::Store)?;
+        let Found { links, unreachable } = found;
+        Ok(Response::new(api::ListLinksResponse { links, unreachable }))
     }
 
     type WatchSlicesStream = WatchStream<api::WatchSlicesResponse>;

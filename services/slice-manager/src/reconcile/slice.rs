@@ -139,6 +139,7 @@ fn within(
                 })
                 .collect(),
             avoid_transit: avoided.map(|node| node.name.to_string()).collect(),
+            measurement: slice.spec.measurement.as_ref().map(Into::into),
         }),
         version,
         needs: members.iter().map(|node| ObjectKey::Node(node.name.clone())).collect(),
@@ -188,6 +189,7 @@ fn between(
                     cost: link.cost.into(),
                 })
                 .collect(),
+            measurement: slice.spec.measurement.as_ref().map(Into::into),
         }),
         version,
         needs: gateways.iter().map(need).collect(),

@@ -263,6 +263,7 @@ mod tests {
         let slice = SliceSpec {
             clusters: vec![part("a"), part("b")],
             links: Vec::new(),
+            measurement: None,
             clusters_generation: 1,
         };
         let node = |name: &str| Node {

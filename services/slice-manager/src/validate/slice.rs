@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use l2sces_measurement::Policy;
 use l2sces_model::Name;
-use l2sces_proto::slice::v1 as api;
+use l2sces_proto::{measurement::v1::MeasurementPolicy, slice::v1 as api};
 
 use super::{
     Described, Report,
@@ -47,12 +48,25 @@ pub fn slice(message: Option<&api::Slice>) -> Result<Described<SliceSpec>, Repor
     let links = graph::links(&mut report, "slice.spec.links", &spec.links, Ends::Gateways);
     let vertices: Vec<&Name> = clusters.iter().map(|part| &part.cluster).collect();
     graph::connected(&mut report, "slice.spec.links", &links, &vertices, "cluster of the slice");
+    let measurement = measurement(&mut report, spec.measurement.as_ref());
     let described = name.map(|name| Described {
         key: Key::Slice(name),
-        spec: SliceSpec { clusters, links, clusters_generation: 0 },
+        spec: SliceSpec { clusters, links, measurement, clusters_generation: 0 },
         etag: metadata.etag,
     });
     report.finish(described)
+}
+
+fn measurement(report: &mut Report, message: Option<&MeasurementPolicy>) -> Option<Policy> {
+    match Policy::read(message?) {
+        Ok(policy) => Some(policy),
+        Err(faults) => {
+            for fault in faults {
+                report.add(format!("slice.spec.measurement.{}", fault.field), fault.description);
+            }
+            None
+        }
+    }
 }
 
 fn part(report: &mut Report, field: &str, message: &api::SliceCluster) -> Option<SliceCluster> {
@@ -206,9 +220,16 @@ mod tests {
             spec: Some(api::SliceSpec {
                 clusters,
                 links: links.iter().map(|(a, b)| link(a, b)).collect(),
+                measurement: None,
             }),
             status: None,
         }
+    }
+
+    fn measured(policy: MeasurementPolicy) -> api::Slice {
+        let mut slice = message(vec![part("a", &[], &[])], &[]);
+        slice.spec.as_mut().unwrap().measurement = Some(policy);
+        slice
     }
 
     fn cluster(nodes: &[(&str, bool)]) -> ClusterSpec {
@@ -260,6 +281,7 @@ mod tests {
                 &[("a", "c"), ("c", "d")],
             ),
             joined(vec![between("n1", "n1"), between("", "n1")]),
+            measured(MeasurementPolicy { metrics: vec![1], ..MeasurementPolicy::default() }),
         ] {
             assert!(wrong(&message).is_empty(), "{:?} {:?}", wrong(&message), message.spec);
         }
@@ -302,6 +324,10 @@ mod tests {
                 vec!["slice.spec.links[0].endpoint_b"],
             ),
             (message(vec![part("a", &[], &[])], &[("a", "a")]), vec!["slice.spec.links[0]"]),
+            (
+                measured(MeasurementPolicy { probes: 1, ..MeasurementPolicy::default() }),
+                vec!["slice.spec.measurement.metrics", "slice.spec.measurement.probes"],
+            ),
             (joined(vec![between("n2", "n1")]), vec!["slice.spec.links[0].gateway_a"]),
             (joined(vec![between("n1", "n9")]), vec!["slice.spec.links[0].gateway_b"]),
             (joined(vec![between("n1", ""), between("n1", "")]), vec!["slice.spec.links[1]"]),

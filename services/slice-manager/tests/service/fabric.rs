@@ -7,6 +7,7 @@ use l2sces_proto::{
         self as fabric,
         fabric_service_server::{FabricService, FabricServiceServer},
     },
+    measurement::v1::LinkMeasurement,
     resource::v1::ChangeKind,
 };
 use tokio::sync::{broadcast, mpsc};
@@ -187,9 +188,18 @@ impl FabricService for FakeFabric {
 
     async fn list_links(
         &self,
-        _: Request<fabric::ListLinksRequest>,
+        request: Request<fabric::ListLinksRequest>,
     ) -> Result<Response<fabric::ListLinksResponse>, Status> {
-        Ok(Response::new(fabric::ListLinksResponse::default()))
+        // Of every slice the same, and it says which by the message.
+        let link = |source: &str, target: &str, loss| fabric::Link {
+            source_node: source.to_owned(),
+            target_node: target.to_owned(),
+            up: false,
+            message: request.get_ref().slice.clone(),
+            measurement: Some(LinkMeasurement { loss: Some(loss), ..Default::default() }),
+        };
+        let links = vec![link("n1", "n2", 0.5), link("n2", "n1", 0.25)];
+        Ok(Response::new(fabric::ListLinksResponse { links }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<fabric::WatchResponse, Status>> + Send>>;

@@ -44,6 +44,7 @@ pub(crate) fn slice(name: &str, clusters: &[&str]) -> api::Slice {
         spec: Some(api::SliceSpec {
             clusters: clusters.iter().map(part).collect(),
             links: Vec::new(),
+            measurement: None,
         }),
         status: None,
     }

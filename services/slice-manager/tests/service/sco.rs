@@ -150,9 +150,19 @@ impl ScoService for FakeSco {
 
     async fn list_links(
         &self,
-        _: Request<sco::ListLinksRequest>,
+        request: Request<sco::ListLinksRequest>,
     ) -> Result<Response<sco::ListLinksResponse>, Status> {
-        Ok(Response::new(sco::ListLinksResponse::default()))
+        let key = |cluster: &str| {
+            Some(sco::GatewayKey { cluster: cluster.to_owned(), node: "n1".to_owned() })
+        };
+        let link = sco::Link {
+            source: key("a"),
+            target: key("b"),
+            up: true,
+            message: request.into_inner().slice,
+            measurement: None,
+        };
+        Ok(Response::new(sco::ListLinksResponse { links: vec![link] }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<sco::WatchResponse, Status>> + Send>>;

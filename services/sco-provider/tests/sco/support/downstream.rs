@@ -11,16 +11,21 @@ use std::{
     },
 };
 
+use futures::StreamExt as _;
 use l2sces_controller::{
     EndpointSpec, LinkState, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
 };
+use l2sces_measurement::Measurements;
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
-use l2sces_proto::switch::v1::{Switch, SwitchState};
+use l2sces_proto::switch::v1::{
+    Switch, SwitchState, WatchMeasurementsRequest, WatchMeasurementsResponse,
+};
 use sco_provider::{
     domain::EndpointKey,
     downstream::{Agents, DownstreamError, Fabric, Names},
 };
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Notify, RwLock, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// Counts calls; at one of them the process "dies": the call never returns.
@@ -159,7 +164,12 @@ pub(crate) struct FakeAgents {
     pub(crate) intrusions: Arc<Mutex<HashMap<String, usize>>>,
     pub(crate) changed: Arc<Notify>,
     pub(crate) fuse: Arc<Fuse>,
+    pub(crate) measuring:
+        Arc<Mutex<HashMap<String, (WatchMeasurementsRequest, MeasurementWatcher)>>>,
 }
+
+/// Whom an agent reports its measurements to.
+pub(crate) type MeasurementWatcher = mpsc::Sender<Result<WatchMeasurementsResponse, Status>>;
 
 /// How often an agent was down, and whether it is.
 #[derive(Clone, Copy, Default)]
@@ -169,6 +179,14 @@ pub(crate) struct Outages {
 }
 
 impl FakeAgents {
+    /// The tunnels that an agent measures now.
+    pub(crate) fn measured(&self, endpoint: &str) -> Vec<String> {
+        let measuring = self.measuring.lock().unwrap();
+        let current = measuring.get(endpoint).filter(|(_, watcher)| !watcher.is_closed());
+        let links = current.into_iter().flat_map(|(request, _)| &request.links);
+        links.map(|link| link.interface_name.clone()).collect()
+    }
+
     pub(crate) fn set_down(&self, endpoint: &str, down: bool) {
         let mut all = self.outages.lock().unwrap();
         let outages = all.entry(endpoint.to_owned()).or_default();
@@ -243,6 +261,16 @@ impl Agents for FakeAgents {
             }
             changed.await;
         }
+    }
+
+    async fn watch_measurements(
+        &self,
+        endpoint: &str,
+        request: WatchMeasurementsRequest,
+    ) -> Result<Measurements, Status> {
+        let (sender, receiver) = mpsc::channel(8);
+        self.measuring.lock().unwrap().insert(endpoint.to_owned(), (request, sender));
+        Ok(ReceiverStream::new(receiver).boxed())
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn slice(text: &str, clusters: &[&str], gateways: &[&str]) -> Slice {
         links: links.collect(),
         gateways: gateways.iter().map(|key| gateway_key(key)).collect(),
         clusters,
+        measurement: None,
     }
 }
 

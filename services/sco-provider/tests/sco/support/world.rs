@@ -6,6 +6,7 @@ use sco_provider::{
     domain::{Endpoint, Gateway, Key, Network, ObjectKey, Slice},
     exchange::{self, ExchangeBoard},
     health::Health,
+    measurements::LinkMeasurements,
     reconcile::{Pace, Parts, Queues, Reconciler},
     status::StatusBoard,
     store::Store,
@@ -31,6 +32,7 @@ pub(crate) struct Process {
     pub(crate) status: Arc<StatusBoard>,
     pub(crate) health: Arc<Health>,
     pub(crate) confirmations: Arc<Confirmations>,
+    pub(crate) measurements: Arc<LinkMeasurements>,
     working: JoinHandle<()>,
 }
 
@@ -84,11 +86,22 @@ impl World {
             pace,
         })
         .unwrap();
+        let measurements = reconciler.measurements();
         let working = tokio::spawn(async move {
             reconciler.restore().await.unwrap();
             reconciler.run().await;
         });
-        Process { store, queues, fabric, exchange, status, health, confirmations, working }
+        Process {
+            store,
+            queues,
+            fabric,
+            exchange,
+            status,
+            health,
+            confirmations,
+            measurements,
+            working,
+        }
     }
 
     /// Starts the process with clusters a and b, a slice `s` of both, and a network `s/n`.

@@ -3,6 +3,7 @@
 mod crashes;
 mod exchange;
 mod learned;
+mod measurements;
 mod nodes;
 mod ports;
 mod slices;

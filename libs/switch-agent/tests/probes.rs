@@ -1,0 +1,164 @@
+//! Links are measured through a real Open vSwitch. The bridge has one tunnel; in the place of the far
+//! end, a flow hands what is sent into the tunnel back, as if it had come by it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, StreamExt as _};
+use l2sces_proto::{
+    measurement::v1::{LinkMeasurement, LinkMetric, MeasurementPolicy},
+    switch::v1::{
+        self as api, ApplySwitchRequest, WatchMeasurementsRequest, WatchMeasurementsResponse,
+        switch_service_server::SwitchService as _,
+    },
+};
+use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi};
+use support::{Node, PATIENCE, eventually, run, switch};
+use tokio::time::timeout;
+use tonic::{Code, Request, Status};
+
+type Reports = Pin<Box<dyn Stream<Item = Result<WatchMeasurementsResponse, Status>> + Send>>;
+
+const TUNNEL: &str = "l2v-1";
+const PROBES: u32 = 5;
+
+async fn agent(node: &Node) -> SwitchApi {
+    let agent = Agent::start(AgentConfig {
+        kind: AgentKind::Sps,
+        ovsdb: node.ovsdb().parse().unwrap(),
+        bridge: "br-sps".to_owned(),
+        datapath_type: DatapathType::Netdev,
+        tls: None,
+        parameters: "/proc/sys/net".into(),
+    });
+    let agent = agent.unwrap();
+    timeout(PATIENCE, agent.connected()).await.unwrap();
+    SwitchApi::new(Arc::new(agent))
+}
+
+async fn bridge(agent: &SwitchApi) {
+    let link = api::TunnelLink {
+        interface_name: TUNNEL.to_owned(),
+        remote_address: "127.0.0.2".to_owned(),
+        local_address: "127.0.0.1".to_owned(),
+        udp_port: 7000,
+        bfd_interval_ms: 0,
+    };
+    let wanted = api::Switch { links: vec![link], ..switch() };
+    let request = ApplySwitchRequest { switch: Some(wanted) };
+    agent.apply_switch(Request::new(request)).await.unwrap();
+}
+
+async fn watch(agent: &SwitchApi, metrics: &[LinkMetric]) -> Result<Reports, Status> {
+    let policy = MeasurementPolicy {
+        metrics: metrics.iter().map(|metric| (*metric).into()).collect(),
+        interval_ms: 2_000,
+        probes: PROBES,
+        max_share_permille: 500,
+    };
+    let link = api::MeasuredLink { interface_name: TUNNEL.to_owned(), policy: Some(policy) };
+    let request = WatchMeasurementsRequest { links: vec![link] };
+    Ok(agent.watch_measurements(Request::new(request)).await?.into_inner())
+}
+
+async fn next(reports: &mut Reports) -> Option<LinkMeasurement> {
+    let report = timeout(PATIENCE, reports.next()).await.unwrap()?.unwrap();
+    assert_eq!(report.interface_name, TUNNEL);
+    report.measurement
+}
+
+/// The first measurement that is as wanted.
+async fn next_with(
+    reports: &mut Reports,
+    is_it: impl Fn(&LinkMeasurement) -> bool,
+) -> LinkMeasurement {
+    let found = async {
+        loop {
+            let measurement = next(reports).await.unwrap();
+            if is_it(&measurement) {
+                return measurement;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.unwrap()
+}
+
+fn reflect(node: &Node) {
+    node.ofctl([
+        "add-flow",
+        "br-sps",
+        "in_port=LOCAL,dl_type=0x88b5,actions=move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[],IN_PORT",
+    ]);
+}
+
+#[test]
+fn a_link_is_measured_until_its_frames_are_lost_and_again_after_that() {
+    let node = Node::start();
+    node.block_on(async {
+        let agent = agent(&node).await;
+        bridge(&agent).await;
+        reflect(&node);
+        let all = [
+            LinkMetric::RoundTripTime,
+            LinkMetric::Jitter,
+            LinkMetric::Loss,
+            LinkMetric::Throughput,
+        ];
+        let mut reports = watch(&agent, &all).await.unwrap();
+        let is_whole = |it: &LinkMeasurement| it.probes_returned == PROBES && it.loss == Some(0.0);
+        let measured = next_with(&mut reports, is_whole).await;
+        assert_eq!((measured.probes_sent, measured.jitter_samples), (PROBES, PROBES - 1));
+        assert!(measured.round_trip_time.is_some() && measured.min_round_trip_time.is_some());
+        assert!(measured.jitter.is_some() && measured.time.is_some());
+        assert!(measured.throughput_bits_per_second.is_some(), "{measured:?}");
+
+        node.ofctl(["del-flows", "br-sps"]);
+        let lost = next_with(&mut reports, |it| it.loss == Some(1.0)).await;
+        assert_eq!((lost.probes_sent, lost.probes_returned), (PROBES, 0));
+        assert_eq!((lost.round_trip_time, lost.jitter), (None, None), "nothing stale");
+        assert_eq!(lost.throughput_bits_per_second, None);
+
+        reflect(&node);
+        next_with(&mut reports, is_whole).await;
+
+        // Without its tunnel nothing can be sent.
+        node.vsctl(["del-port", "br-sps", TUNNEL]);
+        let without = next_with(&mut reports, |it| it.probes_sent == 0).await;
+        assert_eq!(without.loss, Some(1.0));
+    });
+}
+
+#[test]
+fn only_what_is_asked_for_is_measured_and_only_for_the_latest_who_asks() {
+    let node = Node::start();
+    node.block_on(async {
+        let agent = agent(&node).await;
+        let refused = watch(&agent, &[LinkMetric::Loss]).await.map(drop).unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        bridge(&agent).await;
+        reflect(&node);
+        let mut former = watch(&agent, &[LinkMetric::Loss]).await.unwrap();
+        let is_whole = |it: &LinkMeasurement| it.probes_returned == PROBES;
+        let loss_only = next_with(&mut former, is_whole).await;
+        assert_eq!(loss_only.loss, Some(0.0));
+        assert_eq!((loss_only.round_trip_time, loss_only.jitter), (None, None));
+
+        let mut latest = watch(&agent, &[LinkMetric::Throughput]).await.unwrap();
+        assert_eq!(next(&mut former).await, None, "it has ended");
+        let is_measured = |it: &LinkMeasurement| it.throughput_bits_per_second.is_some();
+        let throughput_only = next_with(&mut latest, is_measured).await;
+        assert_eq!((throughput_only.probes_sent, throughput_only.loss), (0, None));
+
+        // Nobody asks any more: nothing is sent or received.
+        let sockets = || {
+            let listed = run("cat", ["/proc/thread-self/net/packet"]);
+            listed.lines().filter(|line| line.contains(" 88b5 ")).count()
+        };
+        assert!(sockets() > 0);
+        drop((former, latest));
+        eventually("the sockets are closed", || sockets() == 0).await;
+    });
+}
