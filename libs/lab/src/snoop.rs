@@ -55,6 +55,8 @@ impl Node {
         // What it reads goes to standard error.
         ofctl.args(["--protocols=OpenFlow13", "--no-names", "snoop", &socket]);
         ofctl.stdout(Stdio::null());
+        // Where it makes a control socket of its own: the machine's folder may not be there.
+        ofctl.env("OVS_RUNDIR", &self.directory);
         let mut child = ofctl.spawn().context(what)?;
         let stderr =
             child.stderr.take().ok_or(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
