@@ -5,7 +5,7 @@ use std::time::Duration;
 use l2sces_controller::Event;
 use sco_provider::{
     domain::{
-        GatewayKey, ObjectKey,
+        GatewayKey, Key, ObjectKey,
         plan::{Stage, Succession},
     },
     exchange::{Item, ItemKey},
@@ -102,7 +102,19 @@ fn confirm(process: &Process, cluster: &str) {
     let key = ItemKey::Handoff { network: network.clone(), cluster: cluster.clone() };
     let handoff = process.exchange.get(&key).unwrap();
     process.confirmations.note(&network, &cluster, handoff);
-    process.queues.wake(sco_provider::domain::Key::Network(network));
+    process.queues.wake(Key::Network(network));
+}
+
+/// The network has been looked at since: a run that began after this was called has ended when the
+/// next one begins.
+async fn looked_at(process: &Process) {
+    let puts = || process.fabric.state.lock().unwrap().network_puts;
+    let before = puts();
+    eventually("the network is looked at", async || {
+        process.queues.wake(Key::Network(network_key("s/n")));
+        puts() > before + 2
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -123,6 +135,7 @@ async fn a_network_goes_over_when_all_clusters_have_followed_though_the_process_
     eventually("both are open", async || opened(&process) == both).await;
     eventually("a is told again", async || told(&process, "a") == [["a1"], ["a2"]]).await;
     confirm(&process, "a");
+    looked_at(&process).await;
     assert_eq!(plans(&process).await.stage(), Stage::Preparing);
     confirm(&process, "b");
     reaches(&process, Stage::Leaving).await;
@@ -134,6 +147,7 @@ async fn a_network_goes_over_when_all_clusters_have_followed_though_the_process_
     eventually("both are open", async || opened(&process) == both).await;
     eventually("a is told again", async || told(&process, "a") == [["a2"], ["a1"]]).await;
     confirm(&process, "b");
+    looked_at(&process).await;
     assert_eq!(plans(&process).await.stage(), Stage::Leaving);
     confirm(&process, "a");
     reaches(&process, Stage::Settled).await;
@@ -241,6 +255,7 @@ async fn what_is_new_is_not_gone_over_to_before_it_is_known_to_work() {
         state.ports.keys().any(|id| id.as_str().starts_with("gate/s/m/a/a2"))
     })
     .await;
+    looked_at(&process).await;
     assert_eq!(opened(&process), ["a/a1/1", "b/b1/1"]);
     assert_eq!(plans(&process).await.stage(), Stage::Settled);
     process.fabric.state.lock().unwrap().cut.clear();

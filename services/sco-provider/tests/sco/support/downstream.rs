@@ -68,6 +68,8 @@ pub(crate) struct FabricState {
     pub(crate) ports: BTreeMap<PortId, PortSpec>,
     pub(crate) endpoints: BTreeMap<(Vni, MacAddress), EndpointSpec>,
     pub(crate) complete: bool,
+    /// How often a network was put: once whenever it is looked at.
+    pub(crate) network_puts: usize,
     /// How often links were asked for.
     pub(crate) looks: usize,
     /// Links that do not work, in this direction.
@@ -111,7 +113,11 @@ impl Fabric for FakeFabric {
     }
 
     async fn put_network(&self, spec: NetworkSpec) {
-        self.change(|state| drop(state.networks.insert(spec.vni, spec))).await;
+        self.change(|state| {
+            state.network_puts += 1;
+            state.networks.insert(spec.vni, spec);
+        })
+        .await;
     }
 
     async fn remove_network(&self, vni: Vni) {
