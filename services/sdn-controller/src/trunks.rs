@@ -82,8 +82,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A fabric whose trunks are watched: a node is woken when the last network of a slice has left its
-/// trunk, which may have to go, or the node from the slice.
+/// A fabric whose trunks are watched: when the last network of a slice has left the trunk of a node,
+/// the slice is woken, which may have to let go of the node, and the node, whose trunk may have to go.
 pub(crate) struct WatchedTrunks {
     pub(crate) fabric: Arc<dyn Fabric>,
     pub(crate) trunks: Arc<Trunks>,
@@ -94,8 +94,12 @@ pub(crate) struct WatchedTrunks {
 impl WatchedTrunks {
     fn left(&self, id: &PortId, switch: Option<DatapathId>) {
         let Some(slice) = handoff_slice(id) else { return };
-        let unused = switch.filter(|switch| !self.trunks.are_used_by(&slice, *switch));
-        if let Some(node) = unused.and_then(|switch| self.board.node_of(switch)) {
+        let Some(unused) = switch.filter(|switch| !self.trunks.are_used_by(&slice, *switch)) else {
+            return;
+        };
+        self.queue.wake(Key::Slice(slice));
+        // One that was deleted by force is not there any more.
+        if let Some(node) = self.board.node_of(unused) {
             self.queue.wake(Key::Node(node));
         }
     }

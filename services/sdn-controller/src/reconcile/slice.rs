@@ -36,7 +36,7 @@ impl Reconciler {
 
     /// The slice as the switches are to have it: with the gateways that it has lost, and the links
     /// to them, while networks leave the cluster there, or it is not known that none does. Who leaves
-    /// the last such trunk wakes the gateway's node, which wakes the slice.
+    /// the last such trunk wakes the slice.
     pub(super) async fn slice_in_use(&self, slice: &Slice) -> Result<SliceSpec, StoreError> {
         let (name, nodes) = (&slice.spec.name, &slice.spec.nodes);
         let mut spec = self.slice_spec(slice);

@@ -1,5 +1,9 @@
 //! Slices that change while frames use them.
 
+use std::collections::BTreeSet;
+
+use l2sces_controller::{PortRole, PortSpec};
+use l2sces_model::Epoch;
 use tonic::Code;
 
 use crate::{
@@ -8,7 +12,7 @@ use crate::{
     fabric::{datapath_id, tunnel_interface},
     reconcile::{
         Reconciler,
-        fakes::{Fault, World, run_until},
+        fakes::{Fault, World, run_until, until},
     },
 };
 
@@ -66,6 +70,22 @@ fn wake(reconciler: &Reconciler, nodes: &[&str]) {
 
 fn links_in_fabric(world: &World) -> usize {
     world.fabric.wanted().slices[&name("s1")].links.len()
+}
+
+/// The way of a slice's network out of the cluster at a node.
+fn trunk(slice: &str, node: &str) -> PortSpec {
+    PortSpec {
+        id: format!("handoff/{slice}/blue/{node}/1").into(),
+        vni: 1.try_into().unwrap(),
+        switch: datapath_id(&name("a"), &name(node)),
+        interface: "l2t-sps".parse().unwrap(),
+        role: PortRole::Trunk {
+            segment: 0,
+            epoch: Epoch::NONE,
+            is_current: true,
+            regions: BTreeSet::new(),
+        },
+    }
 }
 
 #[tokio::test]
@@ -250,21 +270,9 @@ async fn a_node_whose_agent_never_returns_goes_by_force_only() {
 async fn a_slice_keeps_a_gateway_that_it_has_lost_while_a_network_uses_its_trunk() {
     let world = World::new().await;
     let reconciler = ring(&world).await;
-    let trunk = |id: &str| l2sces_controller::PortSpec {
-        id: id.into(),
-        vni: 1.try_into().unwrap(),
-        switch: datapath_id(&name("a"), &name("n3")),
-        interface: "l2t-sps".parse().unwrap(),
-        role: l2sces_controller::PortRole::Trunk {
-            segment: 0,
-            epoch: l2sces_model::Epoch::NONE,
-            is_current: true,
-            regions: std::collections::BTreeSet::new(),
-        },
-    };
     // A network of another slice uses it too.
     for slice in ["s1", "s2"] {
-        reconciler.fabric.put_port(trunk(&format!("handoff/{slice}/blue/n3/1"))).await;
+        reconciler.fabric.put_port(trunk(slice, "n3")).await;
     }
     let mut smaller = slice("s1", &["n1", "n2"]);
     smaller.version = version("s1", 2);
@@ -285,6 +293,44 @@ async fn a_slice_keeps_a_gateway_that_it_has_lost_while_a_network_uses_its_trunk
         .await;
 }
 
+/// A ring of which a gateway is being deleted while a network crosses its trunk. Everybody has looked
+/// at that, and nobody does again unless woken.
+async fn ring_without_a_crossed_gateway(world: &World, forced: bool) -> Reconciler {
+    let reconciler = ring(world).await;
+    let nodes = ["n1", "n2", "n3"].map(name);
+    until(|| nodes.iter().all(|node| reconciler.watches.ports(node).is_some())).await;
+    reconciler.fabric.put_port(trunk("s1", "n3")).await;
+    world.store.mark_node(&name("n3"), forced).await.unwrap();
+    reconciler.reconcile(Key::Slice(name("s1"))).await.unwrap();
+    assert_eq!(links_in_fabric(world), 3);
+    reconciler.reconcile(Key::Node(name("n3"))).await.unwrap();
+    let keys = nodes.map(Key::Node).into_iter().chain([Key::Slice(name("s1"))]);
+    keys.for_each(|key| reconciler.queue.forget(&key));
+    reconciler
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_deleted_goes_when_the_last_network_has_left_its_trunk() {
+    let world = World::new().await;
+    let reconciler = ring_without_a_crossed_gateway(&world, false).await;
+    assert!(world.agents.switch(&endpoint("n3")).is_some());
+    reconciler.fabric.remove_port(trunk("s1", "n3").id).await;
+    run_until(&reconciler, || {
+        world.agents.switch(&endpoint("n3")).is_none() && !has_tunnel(&world, "n1", "n3")
+    })
+    .await;
+    assert_eq!(links_in_fabric(&world), 1);
+}
+
+#[tokio::test]
+async fn a_slice_does_not_keep_a_gateway_that_was_deleted_by_force() {
+    let world = World::new().await;
+    let reconciler = ring_without_a_crossed_gateway(&world, true).await;
+    assert!(world.store.node(&name("n3")).await.unwrap().is_none());
+    reconciler.fabric.remove_port(trunk("s1", "n3").id).await;
+    run_until(&reconciler, || links_in_fabric(&world) == 1).await;
+}
+
 #[tokio::test]
 async fn a_former_gateway_keeps_its_trunk_while_a_network_uses_it() {
     let world = World::new().await;
@@ -297,18 +343,7 @@ async fn a_former_gateway_keeps_its_trunk_while_a_network_uses_it() {
     };
     set_gateway(2, true).await;
     let reconciler = world.start_complete().await;
-    let handoff = l2sces_controller::PortSpec {
-        id: "handoff/s1/blue/n1/1".into(),
-        vni: 1.try_into().unwrap(),
-        switch: datapath_id(&name("a"), &name("n1")),
-        interface: "l2t-sps".parse().unwrap(),
-        role: l2sces_controller::PortRole::Trunk {
-            segment: 0,
-            epoch: l2sces_model::Epoch::NONE,
-            is_current: true,
-            regions: std::collections::BTreeSet::new(),
-        },
-    };
+    let handoff = trunk("s1", "n1");
     reconciler.fabric.put_port(handoff.clone()).await;
     let has_trunk = || world.agents.switch(&endpoint("n1")).is_some_and(|s| s.trunk.is_some());
     reconciler.reconcile(Key::Node(name("n1"))).await.unwrap();
@@ -317,7 +352,7 @@ async fn a_former_gateway_keeps_its_trunk_while_a_network_uses_it() {
     assert!(has_trunk());
     // The network moves to another gateway, and nothing else is said.
     let elsewhere = datapath_id(&name("a"), &name("n2"));
-    let moved = l2sces_controller::PortSpec { switch: elsewhere, ..handoff };
+    let moved = PortSpec { switch: elsewhere, ..handoff };
     reconciler.fabric.put_port(moved).await;
     run_until(&reconciler, || !has_trunk()).await;
     reconciler.reconcile(Key::Node(name("n1"))).await.unwrap();
