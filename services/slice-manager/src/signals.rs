@@ -164,6 +164,9 @@ impl Signals {
     pub async fn relay(&self, store: &Store, mut notifications: mpsc::Receiver<Notification>) {
         while let Some(notification) = notifications.recv().await {
             let Notification::Payload(payload) = notification else {
+                // A database that was restored, or took over from another, may have gone back and
+                // gives the same revisions out again.
+                *self.told() = Told::default();
                 self.shared.interrupted.notify_one();
                 self.look_at_everything(store).await;
                 continue;
@@ -280,5 +283,25 @@ mod tests {
         }
         assert!(!tells(Some(2)));
         assert!(tells(Some(1)), "it is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_revision_may_be_given_out_again_after_an_interruption() {
+        let signals = Signals::default();
+        let key = Key::from_parts("port", "s", "n", "p").unwrap();
+        let changed = Changed { key, revision: Some(7) };
+        signals.changed(&changed, Aspect::Status);
+        let mut ports = signals.subscribe(Kind::Port);
+        // It does not matter that nobody answers there.
+        let pool = sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let store = Store::new(pool);
+        let (notify, notifications) = mpsc::channel(1);
+        notify.send(Notification::Resync).await.unwrap();
+        tokio::select! {
+            () = signals.relay(&store, notifications) => panic!("it goes on"),
+            looked = ports.changed() => looked.unwrap(),
+        }
+        signals.changed(&changed, Aspect::Status);
+        assert!(ports.has_changed().unwrap());
     }
 }
