@@ -99,9 +99,12 @@ pub fn loss(replies: &[Reply]) -> f64 {
     }
     let Some((last_reflection, _)) = reflections.last_key_value() else { return 1.0 };
     let last_sent = reflections.values().max().copied().unwrap_or_default();
-    let came_twice = reflections.len().saturating_sub(first_replies(replies).len());
+    let returned = first_replies(replies).len();
+    let came_twice = reflections.len().saturating_sub(returned);
     let sent = f64::from(last_sent) + 1.0;
-    let came = f64::from(*last_reflection) + 1.0 - came_twice as f64;
+    let counted = f64::from(*last_reflection) + 1.0 - came_twice as f64;
+    // A reflector that has begun anew meanwhile has counted fewer than it has sent back.
+    let came = counted.max(returned as f64);
     ((sent - came) / sent).clamp(0.0, 1.0)
 }
 
@@ -243,6 +246,17 @@ mod tests {
         for (fates, expected) in cases {
             let lost = loss(&play(&every(10 * MS, fates), 0));
             assert!((lost - expected).abs() < 1e-9, "{fates:?}: {lost}");
+        }
+    }
+
+    #[test]
+    fn a_reflector_that_begins_anew_loses_nothing_by_it() {
+        for restart in 1..20 {
+            let mut replies = play(&every(10 * MS, &[fate(MS, MS); 20]), 0);
+            for (sequence, reply) in (0..).zip(&mut replies[restart..]) {
+                reply.packet.sequence = sequence;
+            }
+            assert_eq!(loss(&replies), 0.0, "after {restart}");
         }
     }
 
