@@ -53,11 +53,19 @@ async fn bridge(agent: &SwitchApi) {
 }
 
 async fn watch(agent: &SwitchApi, metrics: &[LinkMetric]) -> Result<Reports, Status> {
+    watch_with_share(agent, metrics, 500).await
+}
+
+async fn watch_with_share(
+    agent: &SwitchApi,
+    metrics: &[LinkMetric],
+    max_share_permille: u32,
+) -> Result<Reports, Status> {
     let policy = MeasurementPolicy {
         metrics: metrics.iter().map(|metric| (*metric).into()).collect(),
         interval_ms: 2_000,
         probes: PROBES,
-        max_share_permille: 500,
+        max_share_permille,
     };
     let link = api::MeasuredLink { interface_name: TUNNEL.to_owned(), policy: Some(policy) };
     let request = WatchMeasurementsRequest { links: vec![link] };
@@ -128,6 +136,21 @@ fn a_link_is_measured_until_its_frames_are_lost_and_again_after_that() {
         node.vsctl(["del-port", "br-sps", TUNNEL]);
         let without = next_with(&mut reports, |it| it.probes_sent == 0).await;
         assert_eq!(without.loss, Some(1.0));
+    });
+}
+
+#[test]
+fn a_link_that_does_not_answer_is_tried_again_after_the_interval() {
+    let node = Node::start();
+    node.block_on(async {
+        let agent = agent(&node).await;
+        bridge(&agent).await;
+        let both = [LinkMetric::Loss, LinkMetric::Throughput];
+        // So little that trains would take their share for minutes.
+        let mut reports = watch_with_share(&agent, &both, 10).await.unwrap();
+        assert_eq!(next(&mut reports).await.unwrap().probes_returned, 0);
+        reflect(&node);
+        next_with(&mut reports, |it| it.probes_returned == PROBES).await;
     });
 }
 

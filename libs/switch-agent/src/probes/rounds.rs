@@ -28,7 +28,8 @@ pub(super) struct Rounds {
 struct Round {
     sent: u32,
     replies: Vec<Reply>,
-    trains: Vec<u64>,
+    /// What each train got through, in bits a second; none: no train was sent.
+    trains: Option<Vec<u64>>,
 }
 
 impl Rounds {
@@ -53,10 +54,11 @@ impl Rounds {
             };
             let mut cost = Duration::ZERO;
             if let Some(tunnel) = tunnel {
-                if let Some(throughput) = estimate::median_throughput(round.trains.clone()) {
+                let trains = round.trains.clone().unwrap_or_default();
+                if let Some(throughput) = estimate::median_throughput(trains) {
                     self.exchange.set_throughput(tunnel, throughput);
                 }
-                cost = self.cost(tunnel);
+                cost = self.cost(tunnel, &round);
             }
             let measurement = round.measurement(&self.link.policy);
             if measurements.send((self.link.interface.clone(), measurement)).await.is_err() {
@@ -71,18 +73,12 @@ impl Rounds {
         Budget::new(&self.link.policy, self.exchange.throughput(tunnel), self.back)
     }
 
-    /// How long a round has the link's budget for itself.
-    fn cost(&self, tunnel: MacAddress) -> Duration {
-        let policy = &self.link.policy;
+    /// How long what a round has sent has the link's budget for itself.
+    fn cost(&self, tunnel: MacAddress, round: &Round) -> Duration {
         let budget = self.budget(tunnel);
-        let mut cost = Duration::ZERO;
-        if policy.needs_probes() {
-            cost += budget.time_for(policy.probes(), TEST_FRAME);
-        }
-        if policy.measures(Metric::Throughput) {
-            cost = cost.saturating_add(budget.time_for(TRAINS * TRAIN_LENGTH, TRAIN_FRAME));
-        }
-        cost
+        let train_frames = if round.trains.is_some() { TRAINS * TRAIN_LENGTH } else { 0 };
+        let trains = budget.time_for(train_frames, TRAIN_FRAME);
+        budget.time_for(round.sent, TEST_FRAME).saturating_add(trains)
     }
 
     async fn round(&mut self, tunnel: MacAddress) -> Round {
@@ -117,21 +113,22 @@ impl Rounds {
         replies
     }
 
-    /// Sends trains of long frames one after the other: what each got through, in bits a second.
-    async fn trains(&mut self, tunnel: MacAddress) -> Vec<u64> {
+    /// Sends trains of long frames one after the other: what each got through, in bits a second. None
+    /// is sent where the link does not answer.
+    async fn trains(&mut self, tunnel: MacAddress) -> Option<Vec<u64>> {
         // No two links of a node at the same time: they may have a cable in common.
         let agent = Arc::clone(&self.agent);
         let _alone = agent.train.lock().await;
-        let mut rates = Vec::new();
         // The first packet after a while finds its way more slowly, and shows whether there is one.
         if self.train(tunnel, 1, TEST_FRAME).await.is_empty() {
-            return rates;
+            return None;
         }
+        let mut rates = Vec::new();
         for _ in 0..TRAINS {
             let replies = self.train(tunnel, TRAIN_LENGTH, TRAIN_FRAME).await;
             rates.extend(estimate::throughput(&replies, TRAIN_FRAME));
         }
-        rates
+        Some(rates)
     }
 
     async fn train(&mut self, tunnel: MacAddress, frames: u32, length: usize) -> Vec<Reply> {
@@ -173,6 +170,7 @@ impl Round {
         if policy.measures(Metric::Loss) {
             measurement.loss = Some(estimate::loss(&replies));
         }
+        let trains = trains.unwrap_or_default();
         measurement.throughput_samples = u32::try_from(trains.len()).unwrap_or_default();
         measurement.throughput_bits_per_second = estimate::median_throughput(trains);
         measurement
