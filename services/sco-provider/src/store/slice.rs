@@ -247,7 +247,6 @@ async fn refuse_to_strand_networks(
     )
     .bind(id)
     .bind(texts(&slice.clusters))
-    .bind(traceparent())
     .fetch_optional(tx)
     .await?;
     match stranded {
