@@ -6,7 +6,7 @@
 //! and then to fail has failed at once.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -116,16 +116,31 @@ impl Health {
         self.changed.notify_one();
     }
 
-    /// Takes note of the states of all links.
-    pub(crate) fn take_in(&self, links: &[LinkState]) {
+    /// Takes note of the states of all links that the switches are asked for. Of links of the
+    /// topologies in use that are not among them nothing is heard; all others are forgotten.
+    pub(crate) fn take_in<'topology>(
+        &self,
+        links: &[LinkState],
+        in_use: impl IntoIterator<Item = &'topology Topology>,
+    ) {
         let now = Instant::now();
         let mut up: HashMap<Ends, bool> = HashMap::new();
         for link in links {
             // It works if both directions do.
             *up.entry(ends(link.from.switch, link.to.switch)).or_insert(true) &= link.up;
         }
+        // Links that are forgotten and asked for again in turns would look new every time.
+        let in_use = in_use.into_iter().flat_map(|topology| &topology.links);
+        let kept: HashSet<Ends> =
+            in_use.map(|link| ends(link.a.datapath_id(), link.b.datapath_id())).collect();
         let mut inner = self.lock();
-        inner.links.retain(|ends, _| up.contains_key(ends));
+        inner.links.retain(|ends, presence| {
+            let is_asked_for = up.contains_key(ends);
+            if !is_asked_for && !matches!(presence, Presence::Missing(_)) {
+                *presence = Presence::Missing(now);
+            }
+            is_asked_for || kept.contains(ends)
+        });
         for (ends, up) in up {
             let presence = inner.links.entry(ends).or_insert(Presence::Missing(now));
             match (up, *presence) {
@@ -285,7 +300,7 @@ mod tests {
         let health = Health::new(GRACE);
         assert_eq!(health.failures(&topology()), failures(&[], false));
         health.observe(&ready("a"));
-        health.take_in(&links(false));
+        health.take_in(&links(false), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], false));
         health.changed().await;
         let begin = Instant::now();
@@ -295,7 +310,7 @@ mod tests {
         assert!(Instant::now() - begin <= GRACE, "it wakes in time");
         assert_eq!(health.failures(&topology()), failures(&["b"], true));
         health.observe(&ready("b"));
-        health.take_in(&links(true));
+        health.take_in(&links(true), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], false));
     }
 
@@ -305,8 +320,8 @@ mod tests {
         for cluster in ["a", "b"] {
             health.observe(&ready(cluster));
         }
-        health.take_in(&links(true));
-        health.take_in(&links(false));
+        health.take_in(&links(true), [&topology()]);
+        health.take_in(&links(false), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], true));
         health.observe(&down("a"));
         assert_eq!(health.failures(&topology()), failures(&[], true), "it stays broken");
@@ -318,19 +333,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_link_that_no_switch_is_asked_for_has_a_grace_that_ends_once() {
+        let health = Health::new(GRACE);
+        for cluster in ["a", "b"] {
+            health.observe(&ready(cluster));
+        }
+        health.take_in(&links(true), [&topology()]);
+        health.changed().await;
+        let begin = Instant::now();
+        health.take_in(&[], [&topology()]);
+        assert_eq!(health.failures(&topology()), failures(&[], false));
+        health.changed().await;
+        assert!(Instant::now() - begin >= GRACE, "there is nothing to be found before");
+        health.take_in(&[], [&topology()]);
+        assert_eq!(health.failures(&topology()), failures(&[], true));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_switch_that_connects_anew_has_links_that_are_not_known_yet() {
         let health = Health::new(GRACE);
         health.observe(&ready("a"));
         health.observe(&ready("b"));
-        health.take_in(&links(true));
+        health.take_in(&links(true), [&topology()]);
         health.observe(&down("a"));
-        health.take_in(&links(false));
+        health.take_in(&links(false), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], false));
         health.observe(&ready("a"));
-        health.take_in(&links(false));
+        health.take_in(&links(false), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], false));
-        health.take_in(&links(true));
-        health.take_in(&links(false));
+        health.take_in(&links(true), [&topology()]);
+        health.take_in(&links(false), [&topology()]);
         assert_eq!(health.failures(&topology()), failures(&[], true));
     }
 }

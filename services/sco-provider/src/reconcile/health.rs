@@ -10,8 +10,10 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     pub(super) async fn follow_health(&self) {
         loop {
             self.health.changed().await;
-            self.health.take_in(&self.fabric.links().await);
-            for (name, known) in self.slices.all() {
+            let links = self.fabric.links().await;
+            let slices = self.slices.all();
+            self.health.take_in(&links, slices.iter().map(|(_, known)| &known.topology));
+            for (name, known) in slices {
                 let doubts = self.health.doubts(&known.topology);
                 if self.health.failures(&known.topology) != known.failures
                     || doubts.is_empty() != known.doubts.is_empty()

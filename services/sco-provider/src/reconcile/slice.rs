@@ -202,6 +202,8 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
     async fn remove_slice(&self, stored: &StoredSlice) -> Result<Option<Problem>, ReconcileError> {
         let name = &stored.slice.name;
         self.expect_slice_gone(stored);
+        // Before the engine forgets its links: that is no failure which concerns it.
+        self.slices.remove(name);
         self.fabric.remove_slice(name.clone()).await;
         let unconfirmed = self.gateways_with_old_tunnels(stored).await?;
         if let Some(gateway) = unconfirmed.first() {

@@ -350,6 +350,58 @@ async fn a_slice_is_gone_when_its_tunnels_are() {
 }
 
 #[tokio::test]
+async fn a_slice_that_waits_for_an_agent_to_be_gone_keeps_nobody_busy() {
+    const TURNS: i64 = 10;
+    let world = World::new().await;
+    let process = world.start().await;
+    for (key, address) in [("a/a1", "192.0.2.11"), ("b/b1", "192.0.2.21")] {
+        process.apply_gateway(&gateway(key, address)).await;
+        process.observe(Event::SwitchReady(gateway_key(key).datapath_id()));
+    }
+    process.apply_slice(&slice("s", &["a", "b"], &["a/a1", "b/b1"])).await;
+    let counts = || {
+        let state = process.fabric.state.lock().unwrap();
+        (state.looks, state.slice_changes)
+    };
+    eventually("the slice is known", async || counts().1 > 0).await;
+    let links_looked_at = async || {
+        let (looks, _) = counts();
+        process.observe(Event::LinksChanged);
+        eventually("links are looked at", async || counts().0 > looks).await;
+    };
+    links_looked_at().await;
+    let (_, changes) = counts();
+    eventually("all is known to work", async || {
+        process.queues.wake(Key::Slice(name("s")));
+        counts().1 > changes + 2
+    })
+    .await;
+
+    world.agents.set_down(AGENT_B1, true);
+    process.store.delete_slice(&name("s")).await.unwrap();
+    process.queues.wake(Key::Slice(name("s")));
+    let key = ObjectKey::Slice(name("s"));
+    eventually("the agent holds it up", async || process.reason(&key) == Some("Deleting")).await;
+    let (_, changes) = counts();
+    for generation in 1..=TURNS {
+        links_looked_at().await;
+        // There is time for other work, hence would be for more looks.
+        let mut other = gateway("c/c1", "192.0.2.31");
+        other.version = version("u", generation);
+        process.apply_gateway(&other).await;
+        let key = ObjectKey::Gateway(other.key);
+        eventually("a gateway is looked at", async || {
+            let shown = process.status.board().get(&key);
+            shown.is_some_and(|shown| shown.version.generation == generation)
+        })
+        .await;
+    }
+    // The gateway that has done its part may have woken it.
+    let often = usize::try_from(TURNS).unwrap() / 2;
+    assert!(counts().1 < changes + often, "the slice is looked at whenever links are");
+}
+
+#[tokio::test]
 async fn a_gateway_whose_agent_never_returns_goes_by_force_only() {
     let world = World::new().await;
     let process = world.start().await;

@@ -70,6 +70,8 @@ pub(crate) struct FabricState {
     pub(crate) complete: bool,
     /// How often a network was put: once whenever it is looked at.
     pub(crate) network_puts: usize,
+    /// How often a slice was put or removed: once whenever it is looked at.
+    pub(crate) slice_changes: usize,
     /// How often links were asked for.
     pub(crate) looks: usize,
     /// Links that do not work, in this direction.
@@ -105,11 +107,19 @@ impl Fabric for FakeFabric {
     }
 
     async fn put_slice(&self, spec: SliceSpec) {
-        self.change(|state| drop(state.slices.insert(spec.name.clone(), spec))).await;
+        self.change(|state| {
+            state.slice_changes += 1;
+            state.slices.insert(spec.name.clone(), spec);
+        })
+        .await;
     }
 
     async fn remove_slice(&self, name: Name) {
-        self.change(|state| drop(state.slices.remove(&name))).await;
+        self.change(|state| {
+            state.slice_changes += 1;
+            state.slices.remove(&name);
+        })
+        .await;
     }
 
     async fn put_network(&self, spec: NetworkSpec) {
@@ -147,6 +157,8 @@ impl Fabric for FakeFabric {
     }
 
     async fn links(&self) -> Vec<LinkState> {
+        // As the engine, which is another task.
+        tokio::task::yield_now().await;
         let mut state = self.state.lock().unwrap();
         state.looks += 1;
         let links = state.slices.values().flat_map(|slice| &slice.links);
