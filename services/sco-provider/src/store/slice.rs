@@ -342,16 +342,12 @@ async fn replace_gateways(
             "has an IPv6 underlay address and others of the slice IPv4 ones",
         ));
     }
-    // Those by which networks go are left first: see forget_leaving.
+    // Those by which networks may go, as gates or between them, are left first: see forget_leaving.
     sqlx::query(
         "DELETE FROM slice_gateway WHERE slice_id = $1 AND gateway_id <> ALL ($2)
          AND NOT EXISTS (
-            SELECT FROM network
-            JOIN (SELECT network_id, cluster, node FROM gate WHERE segment IS NOT NULL
-                  UNION ALL SELECT network_id, cluster, node FROM former_gate) AS gate
-                ON network_id = network.id
-            JOIN gateway USING (cluster, node)
-            WHERE network.slice_id = $1 AND NOT network.deleting AND gateway.id = gateway_id)",
+            SELECT FROM network JOIN gate ON network_id = network.id
+            WHERE network.slice_id = $1 AND NOT network.deleting)",
     )
     .bind(slice)
     .bind(&ids)

@@ -229,6 +229,43 @@ async fn what_a_slice_has_lost_stays_until_no_network_goes_by_it() {
 }
 
 #[tokio::test]
+async fn a_gateway_by_which_frames_only_pass_stays_until_there_is_another_way() {
+    let world = World::new().await;
+    let process = world.start_with(LONG, PATIENT).await;
+    let gateways = [("a/a1", "192.0.2.11"), ("b/b1", "192.0.2.21"), ("c/c1", "192.0.2.31")];
+    for (key, address) in gateways {
+        process.apply_gateway(&gateway(key, address)).await;
+        process.observe(Event::SwitchReady(gateway_key(key).datapath_id()));
+    }
+    let clusters = ["a", "b", "c"];
+    let mut slice = slice("s", &clusters, &["a/a1", "b/b1", "c/c1"]);
+    slice.links = vec![link("a/a1", "b/b1", 1), link("b/b1", "c/c1", 1)];
+    process.apply_slice(&slice).await;
+    process.apply_network(&network("s/n", &["a", "c"], "")).await;
+    all_links_seen(&process).await;
+    let planned_for =
+        async || process.store.network(&network_key("s/n")).await.unwrap().unwrap().planned_for;
+    eventually("it is planned for this", async || planned_for().await == Some(1)).await;
+    assert_eq!(opened(&process), ["a/a1/1", "c/c1/1"], "b/b1 is no gate");
+
+    let ends = ("a/a1", "c/c1");
+    let direction = (gateway_key(ends.0).datapath_id(), gateway_key(ends.1).datapath_id());
+    process.fabric.state.lock().unwrap().cut.insert(direction);
+    slice.gateways.retain(|key| *key != gateway_key("b/b1"));
+    slice.links = vec![link(ends.0, ends.1, 1)];
+    slice.version = version("u", 2);
+    process.apply_slice(&slice).await;
+    let passed = gateway_key("b/b1");
+    eventually("the slice has changed", async || in_slice(&process, &passed).1 != 2).await;
+    looked_at(&process).await;
+    assert_eq!(in_slice(&process, &passed), (true, 3));
+    process.fabric.state.lock().unwrap().cut.clear();
+    process.observe(Event::LinksChanged);
+    eventually("it is left", async || in_slice(&process, &passed) == (false, 1)).await;
+    assert_eq!(opened(&process), ["a/a1/1", "c/c1/1"]);
+}
+
+#[tokio::test]
 async fn what_is_new_is_not_gone_over_to_before_it_is_known_to_work() {
     let world = World::new().await;
     let process = world.start_with(LONG, PATIENT).await;
