@@ -33,6 +33,11 @@ impl Topology {
 }
 
 impl StoredSlice {
+    /// The gateways that may have tunnels of the slice: its own, and those that it has lost.
+    pub fn gateways_in_use(&self) -> impl Iterator<Item = &GatewayKey> {
+        self.slice.gateways.iter().chain(&self.leaving.gateways)
+    }
+
     /// The gateways and links that its networks may still be using: those of the slice, as they are
     /// now, and those that it has lost.
     pub fn topology_in_use(&self) -> Topology {

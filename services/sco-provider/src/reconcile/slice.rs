@@ -241,7 +241,7 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         stored: &'slice StoredSlice,
     ) -> Result<Vec<&'slice GatewayKey>, ReconcileError> {
         let mut unconfirmed = Vec::new();
-        for gateway in &stored.slice.gateways {
+        for gateway in stored.gateways_in_use() {
             let wanted = self.store.gateway_links(gateway).await?.peers;
             if self.gateways.get(gateway).is_none_or(|applied| applied.peers != wanted) {
                 unconfirmed.push(gateway);

@@ -265,6 +265,34 @@ async fn a_gateway_by_which_frames_only_pass_stays_until_there_is_another_way() 
     assert_eq!(opened(&process), ["a/a1/1", "c/c1/1"]);
 }
 
+/// A slice that is leaving a gateway is gone before its networks have left it.
+async fn delete_slice_that_is_leaving_a_gateway(process: &Process) {
+    apply_slice(process, 2, &["a/a2", "b/b1"]).await;
+    reaches(process, Stage::Preparing).await;
+    // Nobody is woken in between.
+    process.store.delete_network(&network_key("s/n")).await.unwrap();
+    process.store.forget_network(&network_key("s/n")).await.unwrap();
+    process.store.delete_slice(&name("s")).await.unwrap();
+    process.queues.wake(Key::Slice(name("s")));
+    eventually("the slice is gone", async || {
+        process.store.slice(&name("s")).await.unwrap().is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slice_is_gone_when_the_tunnels_of_gateways_that_it_was_leaving_are() {
+    let world = World::new().await;
+    let process = world.start_with(LONG, PATIENT).await;
+    furnish(&process).await;
+    let tunnels = |key: &str| world.agents.tunnels(&gateway(key, "192.0.2.1").agent_endpoint);
+    eventually("a tunnel", async || tunnels("a/a1").is_some_and(|ends| !ends.is_empty())).await;
+    delete_slice_that_is_leaving_a_gateway(&process).await;
+    for (key, _) in GATEWAYS {
+        assert_eq!(tunnels(key), Some(vec![]), "{key}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_new_is_not_gone_over_to_before_it_is_known_to_work() {
     let world = World::new().await;
