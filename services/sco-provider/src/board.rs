@@ -53,13 +53,16 @@ impl<K: Clone + Ord, V: PartialEq> Board<K, V> {
 
     /// Shows an item. No change if it is shown already.
     pub fn put(&self, key: K, value: V) {
+        self.lock().show(key, value);
+    }
+
+    /// Changes an item, if it is shown.
+    pub fn update(&self, key: &K, change: impl FnOnce(&V) -> V) {
+        // Under one lock: who takes the item off meanwhile would see it come back.
         let mut inner = self.lock();
-        if inner.items.get(&key).is_some_and(|shown| **shown == value) {
-            return;
+        if let Some(value) = inner.items.get(key).map(|shown| change(shown)) {
+            inner.show(key.clone(), value);
         }
-        let after = Arc::new(value);
-        let before = inner.items.insert(key.clone(), after.clone());
-        inner.announce(Change { key, before, after: Some(after) });
     }
 
     /// Takes an item off.
@@ -90,7 +93,16 @@ impl<K: Clone + Ord, V: PartialEq> Board<K, V> {
     }
 }
 
-impl<K: Clone, V> Inner<K, V> {
+impl<K: Clone + Ord, V: PartialEq> Inner<K, V> {
+    fn show(&mut self, key: K, value: V) {
+        if self.items.get(&key).is_some_and(|shown| **shown == value) {
+            return;
+        }
+        let after = Arc::new(value);
+        let before = self.items.insert(key.clone(), after.clone());
+        self.announce(Change { key, before, after: Some(after) });
+    }
+
     fn announce(&self, change: Change<K, V>) {
         // An error says that nobody watches.
         let _ = self.changes.send(Caused::now(change));
@@ -160,6 +172,27 @@ mod tests {
                     }
                 }
                 assert_eq!(seen, wanted);
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_removed_is_not_brought_back_by_an_update_at_the_same_time() {
+        const TURNS: usize = 1_000;
+        let board = Board::new(16);
+        thread::scope(|scope| {
+            let updater = scope.spawn(|| {
+                for turn in 0..TURNS {
+                    board.update(&"a", |_| {
+                        thread::yield_now();
+                        turn
+                    });
+                }
+            });
+            while !updater.is_finished() {
+                board.put("a", TURNS);
+                board.remove(&"a");
+                assert_eq!(board.get(&"a"), None);
             }
         });
     }

@@ -148,11 +148,12 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         known: &KnownNetwork,
     ) -> Result<(), ReconcileError> {
         for endpoint in self.store.endpoints_of(key).await? {
-            let item = ItemKey::Endpoint(endpoint);
-            if let (ItemKey::Endpoint(endpoint), Some(notice)) = (&item, self.exchange.get(&item)) {
-                let (audience, told) = (known.audience(endpoint), notice.item.clone());
-                self.exchange.put(item, Notice { audience, item: told });
-            }
+            let audience = known.audience(&endpoint);
+            // Its own worker may take it back meanwhile.
+            self.exchange.update(&ItemKey::Endpoint(endpoint), |notice| Notice {
+                audience,
+                item: notice.item.clone(),
+            });
         }
         Ok(())
     }
