@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use l2sces_grpc::{Channel, Dialer};
 use l2sces_measurement::Measurements;
 use l2sces_proto::{
@@ -16,10 +16,10 @@ use l2sces_proto::{
     },
     switch::v1::{
         ApplySwitchRequest, DeleteSwitchRequest, Switch, SwitchState, WatchMeasurementsRequest,
-        WatchSwitchRequest, switch_service_client::SwitchServiceClient,
+        WatchPortsRequest, WatchSwitchRequest, switch_service_client::SwitchServiceClient,
     },
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     domain::EndpointKey,
@@ -85,16 +85,15 @@ impl Agents for GrpcAgents {
             Ok(channel) => channel,
             Err(error) => return error,
         };
-        let mut client = SwitchServiceClient::new(channel.clone());
-        let mut bridge = match client.watch_switch(WatchSwitchRequest {}).await {
-            Ok(response) => response.into_inner(),
+        let mut reports = match reports(&channel).await {
+            Ok(reports) => reports,
             Err(status) => return failed(&channel, status),
         };
         loop {
-            match bridge.message().await {
-                Ok(Some(_)) => reported(),
-                Ok(None) => return failed(&channel, Status::unavailable("the agent hung up")),
-                Err(status) => return failed(&channel, status),
+            match reports.next().await {
+                Some(Ok(())) => reported(),
+                Some(Err(status)) => return failed(&channel, status),
+                None => return failed(&channel, Status::unavailable("the agent hung up")),
             }
         }
     }
@@ -108,6 +107,22 @@ impl Agents for GrpcAgents {
         let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
         let response = SwitchServiceClient::new(channel).watch_measurements(request).await?;
         Ok(response.into_inner().boxed())
+    }
+}
+
+/// What an agent tells of its bridge.
+async fn reports(channel: &Channel) -> Result<BoxStream<'static, Result<(), Status>>, Status> {
+    let mut client = SwitchServiceClient::new(channel.clone());
+    match client.watch_switch(WatchSwitchRequest {}).await {
+        Ok(response) => Ok(response.into_inner().map_ok(drop).boxed()),
+        // It makes bridges all the same. What it tells of ports says at least that it is there.
+        Err(status) if status.code() == Code::Unimplemented => {
+            let server = channel.server();
+            tracing::warn!(server, "this ned-agent is too old to tell of a changed bridge");
+            let ports = client.watch_ports(WatchPortsRequest {}).await?;
+            Ok(ports.into_inner().map_ok(drop).boxed())
+        }
+        Err(status) => Err(status),
     }
 }
 
@@ -161,4 +176,129 @@ fn record_key(key: &EndpointKey) -> RecordKey {
 
 fn failed(channel: &Channel, status: Status) -> DownstreamError {
     DownstreamError::Call { server: Arc::from(channel.server()), status }
+}
+
+#[cfg(test)]
+mod tests {
+    use l2sces_grpc::{Access, TlsArgs, serve_on};
+    use l2sces_pki::Role;
+    use l2sces_proto::switch::v1::{
+        AnnouncePortRequest, AnnouncePortResponse, ApplyPortRequest, ApplyPortResponse,
+        ApplySwitchResponse, DeletePortRequest, DeletePortResponse, DeleteSwitchResponse,
+        GetSwitchRequest, GetSwitchResponse, WatchMeasurementsResponse, WatchPortsResponse,
+        WatchSwitchResponse,
+        switch_service_server::{SwitchService, SwitchServiceServer},
+    };
+    use tokio::{net::TcpListener, sync::mpsc};
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::{Request, Response, async_trait, service::Routes};
+
+    use super::*;
+
+    type Reports<T> = ReceiverStream<Result<T, Status>>;
+
+    /// An agent of before `WatchSwitch`. It tells of ports what it is given.
+    struct FormerAgent {
+        ports: Mutex<Option<Reports<WatchPortsResponse>>>,
+    }
+
+    #[async_trait]
+    impl SwitchService for FormerAgent {
+        type WatchPortsStream = Reports<WatchPortsResponse>;
+        type WatchSwitchStream = Reports<WatchSwitchResponse>;
+        type WatchMeasurementsStream = Reports<WatchMeasurementsResponse>;
+
+        async fn watch_ports(
+            &self,
+            _: Request<WatchPortsRequest>,
+        ) -> Result<Response<Self::WatchPortsStream>, Status> {
+            let ports = self.ports.lock().unwrap().take();
+            ports.map(Response::new).ok_or_else(|| Status::unavailable("the agent is gone"))
+        }
+
+        async fn watch_switch(
+            &self,
+            _: Request<WatchSwitchRequest>,
+        ) -> Result<Response<Self::WatchSwitchStream>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn watch_measurements(
+            &self,
+            _: Request<WatchMeasurementsRequest>,
+        ) -> Result<Response<Self::WatchMeasurementsStream>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn apply_switch(
+            &self,
+            _: Request<ApplySwitchRequest>,
+        ) -> Result<Response<ApplySwitchResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn get_switch(
+            &self,
+            _: Request<GetSwitchRequest>,
+        ) -> Result<Response<GetSwitchResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn delete_switch(
+            &self,
+            _: Request<DeleteSwitchRequest>,
+        ) -> Result<Response<DeleteSwitchResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn apply_port(
+            &self,
+            _: Request<ApplyPortRequest>,
+        ) -> Result<Response<ApplyPortResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn announce_port(
+            &self,
+            _: Request<AnnouncePortRequest>,
+        ) -> Result<Response<AnnouncePortResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+
+        async fn delete_port(
+            &self,
+            _: Request<DeletePortRequest>,
+        ) -> Result<Response<DeletePortResponse>, Status> {
+            Err(Status::unimplemented(""))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_tell_of_its_bridge_is_known_to_be_there_and_to_leave() {
+        let tls = TlsArgs { insecure_plaintext: true, ..TlsArgs::default() };
+        let agents = GrpcAgents::new(Dialer::new(&tls).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, ports) = mpsc::channel(1);
+        let agent = FormerAgent { ports: Mutex::new(Some(ReceiverStream::new(ports))) };
+        let routes = Routes::new(SwitchServiceServer::new(agent));
+        let access = Access::new().allow::<SwitchServiceServer<()>>(&[Role::ScoProvider]);
+        let serving = tokio::spawn(async move {
+            serve_on(listener, &tls, routes, access, std::future::pending()).await
+        });
+
+        let (report, mut reports) = mpsc::channel(1);
+        let attending =
+            tokio::spawn(
+                async move { agents.attend(&endpoint, || report.try_send(()).unwrap()).await },
+            );
+        tell.send(Ok(WatchPortsResponse::default())).await.unwrap();
+        assert_eq!(reports.recv().await, Some(()), "it gave up");
+        drop(tell);
+        match attending.await.unwrap() {
+            DownstreamError::Call { status, .. } => assert_eq!(status.code(), Code::Unavailable),
+            error @ DownstreamError::Dial(_) => panic!("{error}"),
+        }
+        serving.abort();
+    }
 }
