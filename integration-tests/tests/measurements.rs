@@ -92,6 +92,22 @@ async fn next(
     .await?)
 }
 
+/// Waits until it is said, or not said any more, why a link is not measured.
+async fn until_fault(
+    world: &World,
+    (from, to): (&str, &str),
+    is_it: impl Fn(&str) -> bool,
+) -> Result<()> {
+    wait::holds(&format!("whether {from} measures {to}"), ROUNDS, || async {
+        let links = links(world).await.map_err(|error| error.to_string())?;
+        let link = links.get(&(from.to_owned(), to.to_owned()));
+        let why = link.ok_or_else(|| "no link".to_owned())?.measurement_message.as_str();
+        if is_it(why) { Ok(()) } else { Err(why.to_owned()) }
+    })
+    .await?;
+    Ok(())
+}
+
 fn ended(measurement: &LinkMeasurement) -> SystemTime {
     let time = measurement.time.unwrap_or_default();
     SystemTime::try_from(time).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -318,6 +334,18 @@ async fn endpoints_neither_see_nor_forge_probes_and_nothing_is_left_of_them() ->
     }
     for link in pairs {
         next(&world, link, SystemTime::now(), whole).await?;
+    }
+
+    // Who does not measure is told.
+    let silent = [
+        (Unit::SpsAgent("a1".to_owned()), ("a1", "a2")),
+        (Unit::NedAgent("a1".to_owned()), ("a1", "b1")),
+    ];
+    for (agent, link) in silent {
+        world.lab.kill(&agent).await?;
+        until_fault(&world, link, |why| why.contains("the agent of a/a1")).await?;
+        world.lab.start(&agent).await?;
+        until_fault(&world, link, str::is_empty).await?;
     }
 
     // Whoever restarts, measuring goes on.

@@ -88,12 +88,18 @@ struct Nodes(Mutex<BTreeMap<String, Node>>);
 struct Node {
     endpoint: String,
     links: Arc<Vec<MeasuredLink>>,
-    latest: Latest,
+    view: Arc<Mutex<View>>,
     task: AbortHandle,
 }
 
-/// The last measurement of each link, by interface.
-type Latest = Arc<Mutex<BTreeMap<String, LinkMeasurement>>>;
+/// What an agent has said last.
+#[derive(Debug, Default)]
+struct View {
+    /// The last measurement of each link, by interface.
+    latest: BTreeMap<String, LinkMeasurement>,
+    /// Why the agent does not measure; none while it does, and before it has answered.
+    fault: Option<String>,
+}
 
 impl Drop for Node {
     fn drop(&mut self) {
@@ -125,27 +131,27 @@ impl Collector {
         {
             return;
         }
-        let mut latest = BTreeMap::new();
+        let mut view = View::default();
         if let Some(former) = nodes.remove(node) {
-            latest = std::mem::take(&mut *lock(&former.latest));
-            latest.retain(|interface, _| {
+            view = std::mem::take(&mut *lock(&former.view));
+            view.latest.retain(|interface, _| {
                 links.iter().any(|link| link.interface.as_str() == interface)
             });
         }
         if links.is_empty() {
             return;
         }
-        let (links, latest) = (Arc::new(links), Latest::new(Mutex::new(latest)));
+        let (links, view) = (Arc::new(links), Arc::new(Mutex::new(view)));
         let follower = Follower {
             watch: Arc::clone(&self.watch),
             node: node.to_owned(),
             endpoint: endpoint.to_owned(),
             links: Arc::clone(&links),
-            latest: Arc::clone(&latest),
+            view: Arc::clone(&view),
         };
         let task = tokio::spawn(follower.run()).abort_handle();
         let endpoint = endpoint.to_owned();
-        nodes.insert(node.to_owned(), Node { endpoint, links, latest, task });
+        nodes.insert(node.to_owned(), Node { endpoint, links, view, task });
     }
 
     /// Has nothing measured by the agent of a node any more.
@@ -157,7 +163,15 @@ impl Collector {
     /// not yet.
     pub fn latest(&self, node: &str, interface: &InterfaceName) -> Option<LinkMeasurement> {
         let nodes = lock(&self.nodes.0);
-        lock(&nodes.get(node)?.latest).get(interface.as_str()).cloned()
+        lock(&nodes.get(node)?.view).latest.get(interface.as_str()).cloned()
+    }
+
+    /// Why a link away from a node is not measured now, though it is to be, in one sentence.
+    pub fn fault(&self, node: &str, interface: &InterfaceName) -> Option<String> {
+        let nodes = lock(&self.nodes.0);
+        let node = nodes.get(node)?;
+        let is_wanted = node.links.iter().any(|link| link.interface == *interface);
+        lock(&node.view).fault.clone().filter(|_| is_wanted)
     }
 }
 
@@ -175,9 +189,9 @@ impl l2sces_telemetry::Collector for Scrapes {
     async fn collect(&self) -> Result<Reading, Box<dyn Error + Send + Sync>> {
         let mut rounds = Vec::new();
         for (name, node) in &*lock(&self.0.0) {
-            let latest = lock(&node.latest);
+            let view = lock(&node.view);
             for link in node.links.iter() {
-                let measurement = latest.get(link.interface.as_str());
+                let measurement = view.latest.get(link.interface.as_str());
                 rounds.extend(measurement.map(|measurement| LastRound {
                     node: name.clone(),
                     link: link.clone(),
@@ -195,7 +209,7 @@ struct Follower {
     node: String,
     endpoint: String,
     links: Arc<Vec<MeasuredLink>>,
-    latest: Latest,
+    view: Arc<Mutex<View>>,
 }
 
 impl Follower {
@@ -206,7 +220,7 @@ impl Follower {
             if was_reached {
                 pauses = self::pauses();
             }
-            tracing::debug!(node = self.node, endpoint = self.endpoint, %status, "measurements ended");
+            self.note_fault(&status);
             sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
     }
@@ -222,6 +236,9 @@ impl Follower {
             Ok(reports) => reports,
             Err(status) => return (status, false),
         };
+        if lock(&self.view).fault.take().is_some() {
+            tracing::info!(node = self.node, "links are measured");
+        }
         let mut was_reached = false;
         loop {
             match reports.next().await {
@@ -230,6 +247,16 @@ impl Follower {
                 None => return (Status::unavailable("the agent hung up"), was_reached),
             }
             was_reached = true;
+        }
+    }
+
+    /// Takes note why the agent does not measure; it is asked again and again, and told of once.
+    fn note_fault(&self, status: &Status) {
+        let Self { node, endpoint, .. } = self;
+        let fault = format!("the agent of {node}: {} ({:?})", status.message(), status.code());
+        let former = lock(&self.view).fault.replace(fault.clone());
+        if former.as_ref() != Some(&fault) {
+            tracing::warn!(node, endpoint, fault, "links are not measured");
         }
     }
 
@@ -242,7 +269,7 @@ impl Follower {
         if !wanted.any(|link| link.interface.as_str() == interface_name) {
             return;
         }
-        lock(&self.latest).insert(interface_name, measurement);
+        lock(&self.view).latest.insert(interface_name, measurement);
     }
 }
 
@@ -262,6 +289,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use futures::stream;
     use l2sces_proto::measurement::v1::MeasurementPolicy;
     use tokio::sync::{Notify, mpsc};
@@ -372,6 +401,32 @@ mod tests {
         for _ in 0..5 {
             asked.notified().await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_refuses_says_why_until_it_measures() {
+        let refuses = Arc::new(AtomicBool::new(true));
+        let refusing = Arc::clone(&refuses);
+        let collector = Collector::new(move |_, _| {
+            let refuses = refusing.load(Ordering::Relaxed);
+            async move {
+                if refuses {
+                    return Err(Status::internal("no packet socket"));
+                }
+                Ok(stream::pending().boxed())
+            }
+        });
+        let fault = |peer: &str| collector.fault("a/1", &interface(peer));
+        assert_eq!(fault("2"), None);
+        collector.set("a/1", "e", links(&["2"]));
+        let why = Some("the agent of a/1: no packet socket (Internal)".to_owned());
+        until(|| fault("2") == why).await;
+        assert_eq!(fault("3"), None, "nobody wants to know");
+        // It does not have to refuse again to be known for it.
+        collector.set("a/1", "e", links(&["2", "3"]));
+        assert_eq!(fault("3"), why);
+        refuses.store(false, Ordering::Relaxed);
+        until(|| fault("2").is_none()).await;
     }
 
     #[test]

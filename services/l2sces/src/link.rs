@@ -18,6 +18,7 @@ pub(crate) struct Link {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     measurement: Option<Measurement>,
+    measurement_message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +55,7 @@ impl From<LinkStatus> for Link {
             up: link.up,
             message: link.message,
             measurement,
+            measurement_message: link.measurement_message,
         }
     }
 }
@@ -74,8 +76,18 @@ pub(crate) fn cells(link: &LinkStatus, now: Now) -> Vec<String> {
         or_dash(measured.loss.map(|loss| format!("{:.1}%", loss * 100.0))),
         or_dash(measured.throughput_bits_per_second.map(bits)),
         link.measurement.as_ref().map_or("-".to_owned(), |it| now.age(it.time.as_ref())),
-        link.message.clone(),
+        reason(link),
     ]
+}
+
+/// Why the link is down, and why it is not measured; empty: nothing is wrong.
+fn reason(link: &LinkStatus) -> String {
+    let unmeasured = match link.measurement_message.as_str() {
+        "" => String::new(),
+        why => format!("not measured: {why}"),
+    };
+    let reasons = [link.message.as_str(), unmeasured.as_str()];
+    reasons.into_iter().filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn end(end: Option<&LinkEnd>) -> String {
@@ -104,7 +116,7 @@ mod tests {
     fn link(measurement: Option<LinkMeasurement>) -> LinkStatus {
         let end = |node: &str| Some(LinkEnd { cluster: "a".into(), node: node.into() });
         let (source, target) = (end("a1"), end("a2"));
-        LinkStatus { source, target, up: true, message: String::new(), measurement }
+        LinkStatus { source, target, up: true, measurement, ..LinkStatus::default() }
     }
 
     #[test]
@@ -120,5 +132,14 @@ mod tests {
         };
         let cells = cells(&link(Some(measured)), now);
         assert_eq!(cells[3..7], ["40.12ms", "-", "5.2%", "19.1Mbit/s"]);
+    }
+
+    #[test]
+    fn the_reason_is_of_the_link_and_of_its_measurement() {
+        let mut link = link(None);
+        link.measurement_message = "the agent is away".into();
+        assert_eq!(reason(&link), "not measured: the agent is away");
+        link.message = "it is down".into();
+        assert_eq!(reason(&link), "it is down; not measured: the agent is away");
     }
 }

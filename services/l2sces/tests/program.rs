@@ -88,10 +88,12 @@ async fn links_are_shown_with_what_was_measured_and_who_did_not_answer() {
         ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0][..6], ["FROM", "TO", "UP", "RTT", "JITTER", "LOSS"]);
     assert_eq!(rows[1][..6], ["a/a1", "a/a2", "yes", "-", "-", "50.0%"]);
+    assert!(ran.stdout.contains("not measured: its agent is away"), "{ran:?}");
 
     let ran = run(&endpoint, &["link", "list", "--slice", "s1", "-o", "json"], "").await;
     let links: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(links[0]["measurement"]["loss"], 0.5);
+    assert_eq!(links[0]["measurement_message"], "its agent is away");
 
     let ran = run(&endpoint, &["slice", "update", "s1", "--measure=none"], "").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -58,4 +58,10 @@ impl LinkMeasurements {
     ) -> Option<LinkMeasurement> {
         self.collector.latest(&gateway.to_string(), interface)
     }
+
+    /// Why a link is not measured now, in the direction away from a gateway, though a slice asks for
+    /// it.
+    pub(crate) fn fault(&self, gateway: &GatewayKey, interface: &InterfaceName) -> Option<String> {
+        self.collector.fault(&gateway.to_string(), interface)
+    }
 }

@@ -57,6 +57,11 @@ impl LinkMeasurements {
         self.collector.latest(&self.label(node), interface)
     }
 
+    /// Why a link is not measured now, in the direction away from a node, though a slice asks for it.
+    pub(crate) fn fault(&self, node: &Name, interface: &InterfaceName) -> Option<String> {
+        self.collector.fault(&self.label(node), interface)
+    }
+
     fn label(&self, node: &Name) -> String {
         format!("{}/{node}", self.cluster)
     }

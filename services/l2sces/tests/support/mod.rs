@@ -189,6 +189,7 @@ impl SliceService for FakeSliceManager {
             up: true,
             message: String::new(),
             measurement: Some(LinkMeasurement { loss: Some(0.5), ..LinkMeasurement::default() }),
+            measurement_message: "its agent is away".to_owned(),
         };
         let unreachable = vec!["cluster b is away".to_owned()];
         Ok(Response::new(ListLinksResponse { links: vec![link], unreachable }))

@@ -160,14 +160,17 @@ impl<F: Fabric> ScoService for ScoApi<F> {
             let is_it = |it: &GatewayLink| joins(&it.a, &it.b) || joins(&it.b, &it.a);
             slice.as_ref().is_none_or(|links| links.iter().any(is_it))
         };
+        let measurements = &self.measurements;
         let links = self.fabric.links().await.into_iter().filter_map(|link| {
             let (source, target) = (gateway(link.from.switch)?, gateway(link.to.switch)?);
+            let interface = &link.from.interface;
             is_listed(source, target).then(|| Link {
                 source: Some(present::gateway_key(source)),
                 target: Some(present::gateway_key(target)),
                 up: link.up,
                 message: link.message,
-                measurement: self.measurements.latest(source, &link.from.interface),
+                measurement: measurements.latest(source, interface),
+                measurement_message: measurements.fault(source, interface).unwrap_or_default(),
             })
         });
         Ok(Response::new(ListLinksResponse { links: links.collect() }))

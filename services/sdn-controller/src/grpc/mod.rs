@@ -203,8 +203,10 @@ impl FabricService for FabricApi {
             if slice.is_some() && !of_slice.any(|it| joins(&it.a, &it.b) || joins(&it.b, &it.a)) {
                 return None;
             }
+            let (measurements, interface) = (&self.measurements, &link.from.interface);
             Some(Link {
-                measurement: self.measurements.latest(&source, &link.from.interface),
+                measurement: measurements.latest(&source, interface),
+                measurement_message: measurements.fault(&source, interface).unwrap_or_default(),
                 source_node: source.to_string(),
                 target_node: target.to_string(),
                 up: link.up,

@@ -101,6 +101,7 @@ impl Links {
             up: link.up,
             message: link.message,
             measurement: link.measurement,
+            measurement_message: link.measurement_message,
         });
         Ok(links.collect())
     }
@@ -117,6 +118,7 @@ impl Links {
             up: link.up,
             message: link.message,
             measurement: link.measurement,
+            measurement_message: link.measurement_message,
         });
         Ok(links.collect())
     }

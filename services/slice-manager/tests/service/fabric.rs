@@ -197,6 +197,7 @@ impl FabricService for FakeFabric {
             up: false,
             message: request.get_ref().slice.clone(),
             measurement: Some(LinkMeasurement { loss: Some(loss), ..Default::default() }),
+            measurement_message: format!("{source} is away"),
         };
         let links = vec![link("n1", "n2", 0.5), link("n2", "n1", 0.25)];
         Ok(Response::new(fabric::ListLinksResponse { links }))

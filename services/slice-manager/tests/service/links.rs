@@ -41,6 +41,8 @@ async fn links_are_gathered_from_those_who_know() {
     assert_eq!(listed.links.iter().map(ends).collect::<Vec<_>>(), expected);
     assert_eq!(listed.links[0].measurement.as_ref().unwrap().loss, Some(0.5));
     assert!(listed.links[4].up && listed.links[4].measurement.is_none());
+    assert_eq!(listed.links[1].measurement_message, "n2 is away");
+    assert_eq!(listed.links[4].measurement_message, "the gateway is away");
 
     world.b.stop().await;
     let listed = links(&world, "s").await.unwrap();

@@ -161,6 +161,7 @@ impl ScoService for FakeSco {
             up: true,
             message: request.into_inner().slice,
             measurement: None,
+            measurement_message: "the gateway is away".to_owned(),
         };
         Ok(Response::new(sco::ListLinksResponse { links: vec![link] }))
     }
