@@ -34,7 +34,8 @@ pub(crate) fn parse(text: &str) -> Result<Measure, String> {
 
 fn metric(text: &str) -> Result<LinkMetric, String> {
     Ok(match text {
-        "rtt" => LinkMetric::RoundTripTime,
+        // The latter is the name in manifests.
+        "rtt" | "round-trip-time" => LinkMetric::RoundTripTime,
         "jitter" => LinkMetric::Jitter,
         "loss" => LinkMetric::Loss,
         "throughput" => LinkMetric::Throughput,
@@ -61,6 +62,7 @@ mod tests {
         };
         assert_eq!(policy, Some(expected));
         assert_eq!(parse("none"), Ok(Measure(None)));
+        assert_eq!(parse("round-trip-time"), parse("rtt"), "as in manifests");
         for text in ["", "speed", "rtt,interval=3", "rtt,probes=x", "rtt,often=1", "rtt,none"] {
             assert!(parse(text).is_err(), "{text:?}");
         }

@@ -20,6 +20,7 @@ pub(crate) struct Measurement {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Metric {
+    #[serde(alias = "rtt")]
     RoundTripTime,
     Jitter,
     Loss,
@@ -83,6 +84,8 @@ mod tests {
         let policy = MeasurementPolicy::from(measurement.clone());
         assert_eq!((policy.metrics.as_slice(), policy.probes), (&[1, 3][..], 50));
         assert_eq!(Measurement::from(policy), measurement);
+        let short = text.replace("round-trip-time", "rtt");
+        assert_eq!(serde_norway::from_str::<Measurement>(&short).unwrap(), measurement);
         assert!(serde_norway::from_str::<Measurement>("metrics: [speed]").is_err());
     }
 }
