@@ -79,7 +79,7 @@ pub(crate) async fn serve(
 struct Metrics {
     /// What the process measures.
     measured: PrometheusHandle,
-    /// What collectors have read, and when.
+    /// What collectors have read, and when they had.
     read: Mutex<Option<(Instant, String)>>,
 }
 
@@ -91,7 +91,11 @@ impl Metrics {
         let fresh = read.take().filter(|(time, _)| time.elapsed() < FRESH);
         let (time, reading) = match fresh {
             Some(fresh) => fresh,
-            None => (Instant::now(), collect::read().await),
+            None => {
+                let reading = collect::read().await;
+                // It may have taken long, and those who have waited are told it too.
+                (Instant::now(), reading)
+            }
         };
         text.push_str(&reading);
         *read = Some((time, reading));
@@ -127,4 +131,43 @@ async fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        error::Error,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use async_trait::async_trait;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{Collector, Reading, metrics::recorder};
+
+    /// Takes longer than what it has read is told again for.
+    struct Slow(Arc<AtomicU32>);
+
+    #[async_trait]
+    impl Collector for Slow {
+        async fn collect(&self) -> Result<Reading, Box<dyn Error + Send + Sync>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            sleep(2 * FRESH).await;
+            Ok(Box::new(|| {}))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_slow_reading_is_told_the_same() {
+        let asked = Arc::new(AtomicU32::new(0));
+        collect::enable();
+        collect::collect("slow", Slow(Arc::clone(&asked)));
+        let metrics = Metrics { measured: recorder().handle(), read: Mutex::default() };
+        tokio::join!(metrics.render(), metrics.render(), metrics.render());
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        advance(FRESH).await;
+        metrics.render().await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "it is not fresh any more");
+    }
 }
