@@ -94,7 +94,11 @@ impl Compose {
         match up.await {
             Ok(compose) => Ok(compose),
             Err(error) => {
-                println!("{}", program.logs().await?);
+                match program.logs().await {
+                    Ok(logs) => println!("{logs}"),
+                    // It says less of what went wrong than the first error.
+                    Err(error) => println!("There are no logs: {error:#}"),
+                }
                 remove(program).await?;
                 Err(error)
             }
