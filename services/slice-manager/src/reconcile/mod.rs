@@ -141,7 +141,8 @@ impl Worker {
                 tracing::warn!(%error, "cannot forget what nobody needs any more");
             }
             sleep(PRUNE_PAUSE).await;
-            // As long as nothing changes, there is no more of it.
+            // As long as nothing changes, there is no more of it; what was too new to be forgotten
+            // stays until something does.
             let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
             let _ = futures::future::select_all(changed).await;
         }
