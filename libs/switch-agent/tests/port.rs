@@ -4,9 +4,9 @@
 
 #[path = "support/advertisements.rs"]
 mod advertisements;
+#[path = "support/agent.rs"]
+mod agent;
 mod support;
-
-use std::sync::Arc;
 
 use advertisements::Advertisements;
 use futures::{StreamExt as _, future::join_all};
@@ -19,23 +19,13 @@ use l2sces_proto::{
         switch_service_server::SwitchService as _,
     },
 };
-use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi};
+use l2sces_switch_agent::{AgentKind, SwitchApi};
 use support::{Namespace, Node, PATIENCE, eventually, namespace_of, port, run, switch, transfer};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 
 async fn agent(node: &Node) -> SwitchApi {
-    let agent = Agent::start(AgentConfig {
-        kind: AgentKind::Sps,
-        ovsdb: node.ovsdb().parse().unwrap(),
-        bridge: "br-sps".to_owned(),
-        datapath_type: DatapathType::Netdev,
-        tls: None,
-        parameters: "/proc/sys/net".into(),
-    })
-    .unwrap();
-    timeout(PATIENCE, agent.connected()).await.unwrap();
-    SwitchApi::new(Arc::new(agent))
+    agent::start(agent::config(node, AgentKind::Sps)).await
 }
 
 /// An agent whose bridge exists and forwards by itself.
@@ -62,11 +52,11 @@ async fn announce(agent: &SwitchApi, port: &api::Port) -> Result<(), Status> {
     agent.announce_port(Request::new(request)).await.map(drop)
 }
 
-/// Makes an interface that is somebody else's.
 /// How many interfaces a bridge without ports has: its own, and the one that keeps the UDP port of
 /// tunnels open.
 const BARE: usize = 2;
 
+/// Makes an interface that is somebody else's.
 fn add_interface(name: &str) {
     let peer = format!("{name}-peer");
     run("ip", ["link", "add", name, "type", "veth", "peer", "name", &peer]);

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/agent.rs"]
+mod agent;
 mod support;
 
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _};
 use l2sces_proto::{
@@ -15,7 +17,7 @@ use l2sces_proto::{
         switch_service_server::SwitchService as _,
     },
 };
-use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi};
+use l2sces_switch_agent::{AgentKind, SwitchApi};
 use support::{Node, PATIENCE, eventually, run, switch};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
@@ -26,17 +28,7 @@ const TUNNEL: &str = "l2v-1";
 const PROBES: u32 = 5;
 
 async fn agent(node: &Node) -> SwitchApi {
-    let agent = Agent::start(AgentConfig {
-        kind: AgentKind::Sps,
-        ovsdb: node.ovsdb().parse().unwrap(),
-        bridge: "br-sps".to_owned(),
-        datapath_type: DatapathType::Netdev,
-        tls: None,
-        parameters: "/proc/sys/net".into(),
-    });
-    let agent = agent.unwrap();
-    timeout(PATIENCE, agent.connected()).await.unwrap();
-    SwitchApi::new(Arc::new(agent))
+    agent::start(agent::config(node, AgentKind::Sps)).await
 }
 
 async fn bridge(agent: &SwitchApi) {

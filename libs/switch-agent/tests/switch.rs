@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/agent.rs"]
+mod agent;
 mod support;
 
 use std::{net::UdpSocket, sync::Arc};
@@ -11,22 +13,12 @@ use l2sces_proto::switch::v1::{
     self as api, ApplySwitchRequest, DeleteSwitchRequest, GetSwitchRequest, WatchSwitchRequest,
     switch_service_server::SwitchService as _,
 };
-use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, DatapathType, SwitchApi, TlsFiles};
+use l2sces_switch_agent::{Agent, AgentConfig, AgentKind, SwitchApi, TlsFiles};
 use support::{Node, PATIENCE, run, switch};
 use tonic::{Code, Request, Status};
 
 async fn agent_with(node: &Node, kind: AgentKind, tls: Option<TlsFiles>) -> SwitchApi {
-    let agent = Agent::start(AgentConfig {
-        kind,
-        ovsdb: node.ovsdb().parse().unwrap(),
-        bridge: kind.default_bridge().to_owned(),
-        datapath_type: DatapathType::Netdev,
-        tls,
-        parameters: "/proc/sys/net".into(),
-    })
-    .unwrap();
-    tokio::time::timeout(PATIENCE, agent.connected()).await.unwrap();
-    SwitchApi::new(Arc::new(agent))
+    agent::start(AgentConfig { tls, ..agent::config(node, kind) }).await
 }
 
 async fn agent(node: &Node, kind: AgentKind) -> SwitchApi {
@@ -319,14 +311,8 @@ fn a_new_tunnel_is_warmed() {
 fn without_the_database_calls_fail_at_once() {
     let node = Node::start();
     node.block_on(async {
-        let agent = Agent::start(AgentConfig {
-            kind: AgentKind::Sps,
-            ovsdb: "unix:/nowhere/db.sock".parse().unwrap(),
-            bridge: "br-sps".to_owned(),
-            datapath_type: DatapathType::Netdev,
-            tls: None,
-            parameters: "/proc/sys/net".into(),
-        });
+        let ovsdb = "unix:/nowhere/db.sock".parse().unwrap();
+        let agent = Agent::start(AgentConfig { ovsdb, ..agent::config(&node, AgentKind::Sps) });
         let sps = SwitchApi::new(Arc::new(agent.unwrap()));
         assert_eq!(apply(&sps, &switch()).await.unwrap_err().code(), Code::Unavailable);
         let unknown = sps.get_switch(Request::new(GetSwitchRequest {})).await;
