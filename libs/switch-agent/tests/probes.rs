@@ -13,8 +13,8 @@ use futures::{Stream, StreamExt as _};
 use l2sces_proto::{
     measurement::v1::{LinkMeasurement, LinkMetric, MeasurementPolicy},
     switch::v1::{
-        self as api, ApplySwitchRequest, WatchMeasurementsRequest, WatchMeasurementsResponse,
-        switch_service_server::SwitchService as _,
+        self as api, ApplySwitchRequest, DeleteSwitchRequest, WatchMeasurementsRequest,
+        WatchMeasurementsResponse, switch_service_server::SwitchService as _,
     },
 };
 use l2sces_switch_agent::{AgentKind, SwitchApi};
@@ -86,12 +86,14 @@ async fn next_with(
     timeout(PATIENCE, found).await.unwrap()
 }
 
+/// Hands probes back, with some actions.
+fn reflect_by(node: &Node, actions: &str) {
+    node.ofctl(["add-flow", "br-sps", &format!("in_port=LOCAL,dl_type=0x88b5,actions={actions}")]);
+}
+
+/// Hands probes back.
 fn reflect(node: &Node) {
-    node.ofctl([
-        "add-flow",
-        "br-sps",
-        "in_port=LOCAL,dl_type=0x88b5,actions=move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[],IN_PORT",
-    ]);
+    reflect_by(node, "move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[],IN_PORT");
 }
 
 #[test]
@@ -114,6 +116,7 @@ fn a_link_is_measured_until_its_frames_are_lost_and_again_after_that() {
         assert!(measured.round_trip_time.is_some() && measured.min_round_trip_time.is_some());
         assert!(measured.jitter.is_some() && measured.time.is_some());
         assert!(measured.throughput_bits_per_second.is_some(), "{measured:?}");
+        assert_eq!(run("sysctl", ["-n", "net.ipv6.conf.br-sps.disable_ipv6"]).trim(), "1");
 
         node.ofctl(["del-flows", "br-sps"]);
         let lost = next_with(&mut reports, |it| it.loss == Some(1.0)).await;
@@ -124,10 +127,26 @@ fn a_link_is_measured_until_its_frames_are_lost_and_again_after_that() {
         reflect(&node);
         next_with(&mut reports, is_whole).await;
 
+        // What comes by another tunnel says nothing of this one.
+        reflect_by(&node, "set_field:06:6c:ff:ff:ff:ff->eth_src,IN_PORT");
+        let is_nothing = |it: &LinkMeasurement| (it.probes_sent, it.probes_returned) == (PROBES, 0);
+        next_with(&mut reports, is_nothing).await;
+
+        // Everything comes twice, on both ways.
+        reflect_by(&node, "move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[],IN_PORT,IN_PORT");
+        next_with(&mut reports, is_whole).await;
+
         // Without its tunnel nothing can be sent.
         node.vsctl(["del-port", "br-sps", TUNNEL]);
         let without = next_with(&mut reports, |it| it.probes_sent == 0).await;
         assert_eq!(without.loss, Some(1.0));
+        bridge(&agent).await;
+        reflect(&node);
+        next_with(&mut reports, is_whole).await;
+
+        agent.delete_switch(Request::new(DeleteSwitchRequest {})).await.unwrap();
+        let ends = async { while next(&mut reports).await.is_some() {} };
+        timeout(PATIENCE, ends).await.expect("nothing is measured without a bridge");
     });
 }
 
@@ -160,6 +179,7 @@ fn only_what_is_asked_for_is_measured_and_only_for_the_latest_who_asks() {
         let loss_only = next_with(&mut former, is_whole).await;
         assert_eq!(loss_only.loss, Some(0.0));
         assert_eq!((loss_only.round_trip_time, loss_only.jitter), (None, None));
+        assert_eq!(loss_only.throughput_bits_per_second, None);
 
         let mut latest = watch(&agent, &[LinkMetric::Throughput]).await.unwrap();
         assert_eq!(next(&mut former).await, None, "it has ended");

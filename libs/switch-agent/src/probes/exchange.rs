@@ -13,8 +13,13 @@ use l2sces_measurement::{
     stamp::{self, Packet, Reflected, Test, Timestamp},
 };
 use l2sces_model::{ETHERTYPE_PROBE, MacAddress};
+use nix::errno::Errno;
 use socket2::Socket;
-use tokio::{io::unix::AsyncFd, sync::Notify, time::timeout};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Notify,
+    time::timeout,
+};
 
 use super::{clock::Clock, reflector::Reflector};
 
@@ -25,6 +30,8 @@ const LONGEST_FRAME: usize = 2_048;
 #[derive(Debug)]
 pub(super) struct Exchange {
     socket: AsyncFd<Socket>,
+    /// Told when nothing can be sent any more.
+    lost: Notify,
     clock: Clock,
     next_session: AtomicU16,
     sessions: Mutex<BTreeMap<u16, OpenSession>>,
@@ -37,8 +44,25 @@ pub(super) struct Exchange {
 struct OpenSession {
     tunnel: MacAddress,
     most: u32,
-    replies: Vec<Reply>,
+    /// By the numbers of the test packet and of its reflection: on the way there it may be duplicated,
+    /// and be reflected as often.
+    replies: BTreeMap<(u32, u32), Reply>,
+    returned: u32,
     came: Arc<Notify>,
+}
+
+impl OpenSession {
+    /// Keeps a reply, unless it came before; nobody may fill the memory.
+    fn take_in(&mut self, reply: Reply) {
+        let (test, reflection) = (reply.packet.test.sequence, reply.packet.sequence);
+        if test >= self.most || self.replies.len() >= 2 * self.most as usize {
+            return;
+        }
+        let of_test = (test, u32::MIN)..=(test, u32::MAX);
+        self.returned += u32::from(self.replies.range(of_test).next().is_none());
+        self.replies.entry((test, reflection)).or_insert(reply);
+        self.came.notify_one();
+    }
 }
 
 /// Test packets over one link; ends when it is dropped.
@@ -62,6 +86,7 @@ impl Exchange {
         let socket = unsafe { AsyncFd::register(socket) }?;
         Ok(Self {
             socket,
+            lost: Notify::new(),
             clock: Clock::new(),
             next_session: AtomicU16::new(since.as_millis() as u16),
             sessions: Mutex::default(),
@@ -69,7 +94,8 @@ impl Exchange {
         })
     }
 
-    /// Takes in what comes and reflects test packets, until the interface fails.
+    /// Takes in what comes and reflects test packets, until the interface is gone or down. The kernel
+    /// says so once, without anything to read: to whoever receives or sends next.
     pub(super) async fn run(&self) -> io::Error {
         let mut reflector = Reflector::default();
         let mut control = l2sces_packet_socket::control_space();
@@ -77,7 +103,11 @@ impl Exchange {
         loop {
             let mut receive =
                 |socket: &Socket| l2sces_packet_socket::receive(socket, &mut control, &mut frame);
-            let received = match self.socket.readable().await {
+            let ready = tokio::select! {
+                ready = self.socket.ready(Interest::READABLE | Interest::ERROR) => ready,
+                () = self.lost.notified() => return io::ErrorKind::NetworkDown.into(),
+            };
+            let received = match ready {
                 Ok(mut ready) => ready.try_io(|socket| receive(socket.get_ref())),
                 Err(error) => return error,
             };
@@ -106,19 +136,24 @@ impl Exchange {
         let packet = Reflected { reflected: self.clock.now(), throughput, ..packet };
         if let Err(error) = self.socket.get_ref().send(&packet.frame(tunnel)) {
             tracing::debug!(%error, "could not reflect a probe");
+            self.note_loss(&error);
         }
     }
 
     fn take_in(&self, tunnel: MacAddress, reply: Reply) {
         let mut sessions = lock(&self.sessions);
         let Some(session) = sessions.get_mut(&reply.packet.test.session) else { return };
-        // By another tunnel it says nothing of this one; and nobody may fill the memory.
-        let is_expected = session.tunnel == tunnel
-            && reply.packet.test.sequence < session.most
-            && session.replies.len() < 2 * session.most as usize;
-        if is_expected {
-            session.replies.push(reply);
-            session.came.notify_one();
+        // By another tunnel it says nothing of this one.
+        if session.tunnel == tunnel {
+            session.take_in(reply);
+        }
+    }
+
+    /// Ends what is going on if the interface is gone or down.
+    fn note_loss(&self, error: &io::Error) {
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        if matches!(errno, Some(Errno::ENETDOWN | Errno::ENXIO)) {
+            self.lost.notify_one();
         }
     }
 
@@ -135,7 +170,13 @@ impl Exchange {
     /// Begins a session of so many test packets at most.
     pub(super) fn session(&self, tunnel: MacAddress, most: u32) -> Session<'_> {
         let came = Arc::new(Notify::new());
-        let open = OpenSession { tunnel, most, replies: Vec::new(), came: Arc::clone(&came) };
+        let open = OpenSession {
+            tunnel,
+            most,
+            replies: BTreeMap::new(),
+            returned: 0,
+            came: Arc::clone(&came),
+        };
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
         lock(&self.sessions).insert(id, open);
         Session { exchange: self, id, tunnel, sent: 0, came }
@@ -161,24 +202,26 @@ impl Session<'_> {
         let test = |sent_at| Test { sequence: sent, session: id, sent: sent_at };
         if let Err(error) = self.exchange.send(|now| test(now).frame(tunnel, length)).await {
             tracing::debug!(%error, "could not send a probe");
+            self.exchange.note_loss(&error);
         }
     }
 
     /// What has come back, when all has, or nothing comes any more.
     pub(super) async fn replies(self) -> Vec<Reply> {
         let complete = async {
-            while self.returned() < self.sent as usize {
+            while self.returned() < self.sent {
                 self.came.notified().await;
             }
         };
         // What has not come by then is lost.
         let _ = timeout(PATIENCE, complete).await;
         let mut sessions = lock(&self.exchange.sessions);
-        sessions.get_mut(&self.id).map(|open| std::mem::take(&mut open.replies)).unwrap_or_default()
+        let replies = sessions.get_mut(&self.id).map(|open| std::mem::take(&mut open.replies));
+        replies.unwrap_or_default().into_values().collect()
     }
 
-    fn returned(&self) -> usize {
-        lock(&self.exchange.sessions).get(&self.id).map_or(0, |open| open.replies.len())
+    fn returned(&self) -> u32 {
+        lock(&self.exchange.sessions).get(&self.id).map_or(0, |open| open.returned)
     }
 }
 

@@ -129,3 +129,35 @@ fn first_delay(number: u32, links: usize, link: &MeasuredLink) -> Duration {
     link.interface.hash(&mut hash);
     part * number + part.mul_f64(f64::from(hash.finish() as u32) / f64::from(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use l2sces_proto::measurement::v1::MeasurementPolicy;
+
+    use super::*;
+
+    fn delays(interval_ms: u32, links: u32) -> Vec<Duration> {
+        let policy =
+            MeasurementPolicy { metrics: vec![1], interval_ms, ..MeasurementPolicy::default() };
+        let policy = Policy::read(&policy).unwrap();
+        let link = |number| MeasuredLink {
+            interface: format!("l2v-{number}").parse().unwrap(),
+            policy: policy.clone(),
+        };
+        (0..links).map(|number| first_delay(number, links as usize, &link(number))).collect()
+    }
+
+    #[test]
+    fn first_rounds_are_spread_over_the_interval_or_a_few_seconds() {
+        for (interval_ms, longest) in [(2_000, 2), (60_000, 5)] {
+            let delays = delays(interval_ms, 10);
+            let part = Duration::from_secs(longest) / 10;
+            for (number, delay) in (0..).zip(&delays) {
+                assert!((part * number..=part * (number + 1)).contains(delay), "{delays:?}");
+            }
+            // Ends of a link that are both the only one of their nodes have other names.
+            let alone = |number: u32| delays[number as usize] - part * number;
+            assert!((1..10).all(|number| alone(number) != alone(0)), "{delays:?}");
+        }
+    }
+}
