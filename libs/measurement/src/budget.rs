@@ -13,7 +13,7 @@ pub const TEST_FRAME: usize = TEST_LENGTH;
 pub const REFLECTED_FRAME: usize = REFLECTED_LENGTH;
 /// Bytes of each frame of a train: in a tunnel over IPv6 it is not longer than what every link carries
 /// (RFC 8200, section 5).
-pub const TRAIN_FRAME: usize = 1_198;
+pub const TRAIN_FRAME: usize = 1_280 - TUNNEL_OVERHEAD;
 /// Frames of a train.
 pub const TRAIN_LENGTH: u32 = 20;
 /// Trains of a round.

@@ -293,7 +293,11 @@ mod tests {
 
     use futures::stream;
     use l2sces_proto::measurement::v1::MeasurementPolicy;
-    use tokio::sync::{Notify, mpsc};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use tokio::{
+        sync::{Notify, mpsc},
+        time::{Instant, timeout},
+    };
     use tokio_stream_of::receiver;
 
     use super::*;
@@ -334,35 +338,52 @@ mod tests {
         WatchMeasurementsResponse { interface_name: format!("l2v-{peer}"), measurement }
     }
 
+    /// A call that arrives at an agent: where, what is asked for, and whom it is reported to.
+    type Call = (String, WatchMeasurementsRequest, mpsc::Sender<WatchMeasurementsResponse>);
+
     /// Agents whose calls arrive at the test.
-    fn agents() -> (
-        Collector,
-        mpsc::Receiver<(WatchMeasurementsRequest, mpsc::Sender<WatchMeasurementsResponse>)>,
-    ) {
+    fn agents() -> (Collector, mpsc::Receiver<Call>) {
         let (calls, arriving) = mpsc::channel(8);
-        let collector = Collector::new(move |_, request| {
+        let collector = Collector::new(move |endpoint, request| {
             let calls = calls.clone();
             async move {
                 let (reports, reported) = mpsc::channel(8);
-                calls.send((request, reports)).await.unwrap();
+                calls.send((endpoint, request, reports)).await.unwrap();
                 Ok(receiver(reported))
             }
         });
         (collector, arriving)
     }
 
+    /// The next call; the clock is the test's own, and goes on where all wait.
+    async fn call(calls: &mut mpsc::Receiver<Call>) -> Call {
+        timeout(Duration::from_secs(60), calls.recv()).await.unwrap().unwrap()
+    }
+
+    /// Lets everything go on until nothing is left to do but wait.
+    async fn settle() {
+        sleep(Duration::from_nanos(1)).await;
+    }
+
     async fn until(mut holds: impl FnMut() -> bool) {
-        while !holds() {
-            tokio::task::yield_now().await;
-        }
+        let holds = async {
+            while !holds() {
+                settle().await;
+            }
+        };
+        timeout(Duration::from_secs(60), holds).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_latest_measurement_is_kept_across_lost_calls_and_changed_links() {
         let (collector, mut calls) = agents();
         collector.set("a/1", "e", links(&["2", "3"]));
-        let (request, reports) = calls.recv().await.unwrap();
-        assert_eq!(request.links.len(), 2);
+        let (endpoint, request, reports) = call(&mut calls).await;
+        let asked = |peer: &str| LinkMessage {
+            interface_name: format!("l2v-{peer}"),
+            policy: Some((&policy(7)).into()),
+        };
+        assert_eq!((endpoint.as_str(), request.links), ("e", vec![asked("2"), asked("3")]));
         reports.send(report("2", 5)).await.unwrap();
         reports.send(report("unknown", 5)).await.unwrap();
         let sent = |peer: &str| collector.latest("a/1", &interface(peer)).map(|it| it.probes_sent);
@@ -371,36 +392,85 @@ mod tests {
 
         // The agent restarts.
         drop(reports);
-        let (_, reports) = calls.recv().await.unwrap();
+        let (.., reports) = call(&mut calls).await;
         assert_eq!(sent("2"), Some(5), "it is told when it was");
         reports.send(report("2", 6)).await.unwrap();
-        until(|| sent("2") == Some(6)).await;
+        reports.send(report("3", 7)).await.unwrap();
+        until(|| (sent("2"), sent("3")) == (Some(6), Some(7))).await;
 
         // The same again is no change.
         collector.set("a/1", "e", links(&["2", "3"]));
+        settle().await;
         assert!(!reports.is_closed());
         collector.set("a/1", "e", links(&["2"]));
-        let (request, _reports) = calls.recv().await.unwrap();
-        assert_eq!(request.links.len(), 1);
+        let (_, request, fewer) = call(&mut calls).await;
+        assert_eq!(request.links, [asked("2")]);
         assert!(reports.is_closed(), "the former call has ended");
-        assert_eq!(sent("2"), Some(6));
+        assert_eq!((sent("2"), sent("3")), (Some(6), None));
+
+        // The agent is elsewhere now.
+        collector.set("a/1", "f", links(&["2"]));
+        let (endpoint, _, moved) = call(&mut calls).await;
+        assert_eq!((endpoint.as_str(), sent("2")), ("f", Some(6)));
+        until(|| fewer.is_closed()).await;
+
         collector.remove("a/1");
         assert_eq!(sent("2"), None);
-        until(|| _reports.is_closed()).await;
+        until(|| moved.is_closed()).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_agent_that_cannot_be_reached_is_asked_again() {
+    async fn whoever_scrapes_is_told_as_long_as_the_collector_is_there() {
+        let (collector, mut calls) = agents();
+        let scrapes = Scrapes(Arc::clone(&collector.nodes));
+        let told = async || {
+            let tell = l2sces_telemetry::Collector::collect(&scrapes).await.unwrap();
+            let recorder = PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, tell);
+            let text = recorder.handle().render();
+            text.lines().filter(|line| line.starts_with("l2sces")).map(str::to_owned).collect()
+        };
+        collector.set("a/1", "e", links(&["2", "3"]));
+        let (.., reports) = call(&mut calls).await;
+        let mut lost = report("3", 5);
+        lost.measurement.as_mut().unwrap().loss = Some(1.0);
+        reports.send(lost).await.unwrap();
+        until(|| collector.latest("a/1", &interface("3")).is_some()).await;
+        let line = r#"l2sces_link_loss_ratio{slice="s1",from="a/1",to="a/3"} 1"#;
+        let lines: Vec<String> = told().await;
+        assert_eq!(lines, [line]);
+
+        drop(collector);
+        until(|| reports.is_closed()).await;
+        assert_eq!(told().await, [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_cannot_be_reached_is_asked_again_after_longer_and_longer_pauses() {
         let asked = Arc::new(Notify::new());
         let noted = Arc::clone(&asked);
         let collector = Collector::new(move |_, _| {
             noted.notify_one();
             async { Err(Status::unavailable("away")) }
         });
+        let begin = Instant::now();
         collector.set("a/1", "e", links(&["2"]));
-        for _ in 0..5 {
-            asked.notified().await;
+        for _ in 0..20 {
+            timeout(2 * LONGEST_PAUSE, asked.notified()).await.unwrap();
         }
+        assert!(begin.elapsed() > 10 * LONGEST_PAUSE, "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_has_reported_is_asked_again_soon() {
+        let (collector, mut calls) = agents();
+        let begin = Instant::now();
+        collector.set("a/1", "e", links(&["2"]));
+        for _ in 0..20 {
+            let (.., reports) = call(&mut calls).await;
+            reports.send(report("2", 5)).await.unwrap();
+        }
+        assert!(begin.elapsed() < LONGEST_PAUSE, "{:?}", begin.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

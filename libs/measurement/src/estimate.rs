@@ -216,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn a_round_trip_that_cannot_be_is_left_out() {
+        let sound = play(&every(MS, &[fate(20 * MS, 20 * MS); 2]), 0);
+        let after = |nanoseconds| Timestamp::after(Duration::from_nanos(nanoseconds));
+        let mut reflected_before_it_came = sound[1];
+        reflected_before_it_came.packet.reflected = after(0);
+        let mut too_late = sound[1];
+        too_late.returned = after(2_000 * MS);
+        for strange in [reflected_before_it_came, too_late] {
+            assert_eq!(round_trip_time(&[sound[0], strange]), round_trip_time(&sound[..1]));
+            assert_eq!(round_trip_time(&[strange]), None);
+        }
+    }
+
+    #[test]
     fn jitter_is_that_of_the_way_there_between_neighbours() {
         let fates = [
             fate(10 * MS, MS),
@@ -234,12 +248,14 @@ mod tests {
     #[test]
     fn losses_are_told_apart_by_direction() {
         let ok = fate(MS, MS);
-        let cases: [(&[Fate], f64); 7] = [
+        let cases: [(&[Fate], f64); 8] = [
             (&[ok; 10], 0.0),
             (&[ok, LOST_THERE, ok, lost_back(MS)], 1.0 / 3.0),
             (&[LOST_THERE, ok], 0.5),
             (&[lost_back(MS), lost_back(MS), ok], 0.0),
             (&[ok, LOST_THERE, LOST_THERE], 0.0),
+            // The first has been overtaken by the last that came.
+            (&[fate(50 * MS, MS), LOST_THERE, ok, ok], 0.25),
             (&[lost_back(MS); 5], 1.0),
             (&[LOST_THERE; 5], 1.0),
         ];
@@ -289,11 +305,35 @@ mod tests {
             rate.is_some_and(|rate| rate.abs_diff(20_000_000) <= tolerance)
         };
         assert!(near(rate(&fates), 1_000), "{:?}", rate(&fates));
+        // Frames may overtake each other.
+        let mut reordered = fates.clone();
+        reordered.swap(0, 12);
+        reordered.swap(3, 18);
+        assert_eq!(rate(&reordered), rate(&fates));
         // The first is a millisecond late: by the ends alone the rate would be a tenth too high.
         fates[0].there = Some(2 * MS);
         assert!(near(rate(&fates), 1_000_000), "{:?}", rate(&fates));
         assert_eq!(rate(&fates[..4]), None, "too few");
         assert_eq!(rate(&[fate(MS, MS); 20]), None, "all at once");
+    }
+
+    #[test]
+    fn a_train_tells_what_the_way_there_carries_whatever_happens_on_the_way_back() {
+        // 20 Mbit/s of what got through: of each two frames of 1,250 bytes one is dropped, and the
+        // others arrive every half a millisecond.
+        let fates = (0..20).map(|number| match number % 2 {
+            0 => fate(MS + number * MS / 4, (20 - number) * MS),
+            _ => LOST_THERE,
+        });
+        let mut replies = play(&every(0, &fates.collect::<Vec<_>>()), 77);
+        // Some have come twice, and been reflected twice.
+        for (number, mut again) in (0..).zip(replies.clone().into_iter().take(5)) {
+            again.packet.sequence = 10 + number;
+            again.packet.arrived = Timestamp::after(Duration::from_millis(30));
+            replies.push(again);
+        }
+        let rate = throughput(&replies, 1_250).unwrap();
+        assert!(rate.abs_diff(20_000_000) <= 1_000, "{rate}");
     }
 
     #[test]

@@ -59,3 +59,64 @@ pub(crate) fn tell(rounds: &[LastRound]) {
 fn in_seconds(duration: &Duration) -> f64 {
     duration.seconds as f64 + f64::from(duration.nanos) / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use l2sces_proto::measurement::v1::MeasurementPolicy;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::Policy;
+
+    fn told(measurement: LinkMeasurement) -> BTreeSet<String> {
+        let policy = MeasurementPolicy { metrics: vec![3], ..MeasurementPolicy::default() };
+        let link = MeasuredLink {
+            interface: "l2v-2".parse().unwrap(),
+            target: "a/2".to_owned(),
+            slices: ["s1", "s2"].map(|name| name.parse().unwrap()).into(),
+            policy: Policy::read(&policy).unwrap(),
+        };
+        let round = LastRound { node: "a/1".to_owned(), link, measurement };
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || tell(&[round]));
+        let text = recorder.handle().render();
+        text.lines().filter(|line| line.starts_with("l2sces")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_round_is_told_for_every_slice_that_asks_for_it() {
+        let seconds = |seconds, nanos| Some(Duration { seconds, nanos });
+        let whole = LinkMeasurement {
+            time: Some(prost_types::Timestamp { seconds: 7, nanos: 250_000_000 }),
+            round_trip_time: seconds(1, 500_000_000),
+            min_round_trip_time: seconds(1, 0),
+            jitter: seconds(0, 125_000_000),
+            loss: Some(0.25),
+            throughput_bits_per_second: Some(9),
+            ..LinkMeasurement::default()
+        };
+        let values = [
+            "round_trip_time_seconds 1.5",
+            "jitter_seconds 0.125",
+            "loss_ratio 0.25",
+            "throughput_bits_per_second 9",
+            "measured_timestamp_seconds 7.25",
+        ];
+        let lines = |slice: &str| {
+            let labels = format!("{{slice=\"{slice}\",from=\"a/1\",to=\"a/2\"}} ");
+            values.map(|value| format!("l2sces_link_{}", value.replace(' ', &labels)))
+        };
+        assert_eq!(told(whole), ["s1", "s2"].iter().flat_map(|slice| lines(slice)).collect());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_told() {
+        let lost = LinkMeasurement { loss: Some(1.0), ..LinkMeasurement::default() };
+        let lines = ["s1", "s2"].map(|slice| {
+            format!("l2sces_link_loss_ratio{{slice=\"{slice}\",from=\"a/1\",to=\"a/2\"}} 1")
+        });
+        assert_eq!(told(lost), lines.into());
+    }
+}

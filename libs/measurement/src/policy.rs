@@ -195,6 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_told_by_its_name_and_only_throughput_needs_no_probes() {
+        let metrics = [
+            (LinkMetric::RoundTripTime, Metric::RoundTripTime, true),
+            (LinkMetric::Jitter, Metric::Jitter, true),
+            (LinkMetric::Loss, Metric::Loss, true),
+            (LinkMetric::Throughput, Metric::Throughput, false),
+        ];
+        for (name, metric, needs_probes) in metrics {
+            let policy = Policy::read(&message(&[name])).unwrap();
+            assert!(policy.measures(metric), "{name:?}");
+            assert_eq!(policy.needs_probes(), needs_probes, "{name:?}");
+            assert_eq!(MeasurementPolicy::from(&policy).metrics, [i32::from(name)]);
+        }
+        let both = Policy::read(&message(&[LinkMetric::Loss, LinkMetric::Throughput])).unwrap();
+        assert!(both.needs_probes());
+    }
+
+    #[test]
+    fn the_limits_themselves_are_allowed() {
+        let limits = |interval_ms, probes, max_share_permille| MeasurementPolicy {
+            interval_ms,
+            probes,
+            max_share_permille,
+            ..message(&[LinkMetric::Loss])
+        };
+        for message in [limits(2_000, 2, 1), limits(3_600_000, 10_000, 500)] {
+            let policy = Policy::read(&message).unwrap();
+            assert_eq!(MeasurementPolicy::from(&policy), message);
+        }
+    }
+
+    #[test]
     fn every_field_that_is_wrong_is_named() {
         let good = || message(&[LinkMetric::Loss]);
         let cases = [

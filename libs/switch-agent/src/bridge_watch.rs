@@ -108,8 +108,12 @@ mod tests {
         Change { table: table.into(), uuid: Uuid::from_u128(1), old, new }
     }
 
+    fn of(kind: AgentKind, object: Object) -> Option<Row> {
+        Some(Row::new().with("external_ids", marks(kind, object)))
+    }
+
     fn marked(object: Object) -> Option<Row> {
-        Some(Row::new().with("external_ids", marks(AgentKind::Sps, object)))
+        of(AgentKind::Sps, object)
     }
 
     #[test]
@@ -117,7 +121,9 @@ mod tests {
         let concerns = |change| concerns(&change, AgentKind::Sps);
         for object in [Object::Link, Object::Trunk, Object::Listener] {
             assert!(concerns(change("Interface", marked(object), None)), "{object:?} gone");
+            assert!(concerns(change("Interface", None, marked(object))), "{object:?} made");
             assert!(concerns(change("Interface", marked(object), Some(Row::new()))), "unmarked");
+            assert!(!concerns(change("Interface", of(AgentKind::Ned, object), None)), "another's");
         }
         assert!(!concerns(change("Interface", marked(Object::Port), None)));
         assert!(!concerns(change("Interface", None, Some(Row::new()))));

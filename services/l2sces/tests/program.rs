@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use l2sces_pki::{Authority, Identity, Role};
-use support::{FakeSliceManager, plaintext, program, run, run_with};
+use support::{FakeSliceManager, not_serving, plaintext, program, run, run_with};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     time::timeout,
@@ -119,6 +119,11 @@ async fn health_tells_by_its_status_whether_a_service_serves() {
     let ran = run("http://127.0.0.1:1", &["health"], "").await;
     let reason = "error: cannot reach http://127.0.0.1:1: connection refused\n";
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), reason), "{ran:?}");
+
+    let endpoint = not_serving().await;
+    let ran = run(&endpoint, &["health"], "").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert_eq!(ran.stderr, format!("error: {endpoint} says NOT_SERVING\n"));
 }
 
 #[tokio::test]

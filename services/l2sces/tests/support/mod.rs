@@ -29,7 +29,12 @@ use tokio::{
     time::sleep,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{
+    Request, Response, Status,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::ServingStatus;
 
 /// How long the fake takes to carry out a write.
 const DELAY: Duration = Duration::from_millis(200);
@@ -112,6 +117,16 @@ impl FakeSliceManager {
         });
         stored
     }
+}
+
+/// Starts a service that says of itself that it does not serve; returns its endpoint.
+pub(crate) async fn not_serving() -> String {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", incoming.local_addr().unwrap());
+    tokio::spawn(Server::builder().add_service(health).serve_with_incoming(incoming));
+    endpoint
 }
 
 fn set_ready(slice: &mut Slice, status: ConditionStatus, observed_generation: i64) {
