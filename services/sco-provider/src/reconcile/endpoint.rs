@@ -94,6 +94,11 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             // Wakes the endpoint when the DNS has confirmed.
             self.queues.wake(Key::Name(key.clone()));
         }
+        if let Some(network) = self.networks.get(&key.network)
+            && self.awaits_heir(key, network.address(stored)).await?
+        {
+            return Ok(());
+        }
         // The engine may know the address although this endpoint never told it: of the one that had
         // it before.
         if let Some(network) = self.networks.get(&key.network)
@@ -109,6 +114,21 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             self.queues.wake(Key::Network(key.network.clone()));
         }
         Ok(())
+    }
+
+    /// Whether another endpoint has the address of one that the clusters know, and is still to be
+    /// announced: until then the clusters are to know the former place. Whoever announces that one
+    /// wakes this.
+    async fn awaits_heir(
+        &self,
+        key: &EndpointKey,
+        address: AnnouncedEndpoint,
+    ) -> Result<bool, ReconcileError> {
+        if self.exchange.get(&ItemKey::Endpoint(key.clone())).is_none() {
+            return Ok(false);
+        }
+        let holder = self.store.claims(address.vni, address.mac).await?.holder;
+        Ok(holder.is_some_and(|holder| holder != *key && !self.announces(&holder, address)))
     }
 
     /// Takes an endpoint back from the other clusters and the engine.

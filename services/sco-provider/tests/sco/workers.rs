@@ -376,6 +376,11 @@ async fn a_slice_that_waits_for_an_agent_to_be_gone_keeps_nobody_busy() {
         counts().1 > changes + 2
     })
     .await;
+    // Or the agent would have nothing to do for the slice to be gone.
+    eventually("there is a tunnel", async || {
+        world.agents.tunnels(AGENT_B1).is_some_and(|tunnels| !tunnels.is_empty())
+    })
+    .await;
 
     world.agents.set_down(AGENT_B1, true);
     process.store.delete_slice(&name("s")).await.unwrap();
