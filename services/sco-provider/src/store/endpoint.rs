@@ -232,20 +232,23 @@ struct LockedNetwork {
     cidr: Option<IpNet>,
 }
 
-/// Keeps an endpoint's network from being changed or deleted until the transaction ends.
+/// Keeps an endpoint's network from being changed or deleted until the transaction ends, and lets one
+/// at a time announce the endpoint's MAC address, so that of several that do one has it in the end.
 async fn lock_network(
     tx: &mut PgConnection,
     endpoint: &Endpoint,
 ) -> Result<LockedNetwork, StoreError> {
     let key = &endpoint.key.network;
     let row: Option<(i64, Option<IpNet>, bool, bool)> = sqlx::query_as(
-        "SELECT network.id, cidr, network.deleting, $3 = ANY (network.clusters)
+        "SELECT network.id, cidr, network.deleting, $3 = ANY (network.clusters),
+                pg_advisory_xact_lock(hashtextextended($4::text::macaddr::text, network.id))
          FROM network JOIN slice ON slice.id = slice_id
          WHERE slice.name = $1 AND network.name = $2 FOR KEY SHARE OF network",
     )
     .bind(key.slice.as_str())
     .bind(key.name.as_str())
     .bind(endpoint.key.cluster.as_str())
+    .bind(endpoint.mac.to_string())
     .fetch_optional(tx)
     .await?;
     let refused = |reason: &str| Err(StoreError::precondition(Kind::Network, key, reason));
@@ -263,35 +266,17 @@ async fn take_over(
     network: &LockedNetwork,
     endpoint: &Endpoint,
 ) -> Result<(), StoreError> {
-    // One at a time, so that of several that announce the address one has it in the end.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text::macaddr::text, $2))")
-        .bind(endpoint.mac.to_string())
-        .bind(network.id)
-        .execute(&mut *tx)
-        .await?;
     let key = &endpoint.key;
     let announced: Option<(String, String)> = sqlx::query_as(
-        "SELECT cluster, port FROM endpoint
-         WHERE network_id = $1 AND mac = $2::text::macaddr AND learned_mac <> mac AND NOT deleting
-         AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)",
-    )
-    .bind(network.id)
-    .bind(endpoint.mac.to_string())
-    .bind(key.cluster.as_str())
-    .bind(key.port.as_str())
-    .bind(learned_mac(key))
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some((cluster, port)) = announced {
-        let (mac, network) = (endpoint.mac, &key.network);
-        let place = format!("of port {port} in cluster {cluster}");
-        let description = format!("{place} with MAC address {mac} in network {network}");
-        return Err(StoreError::taken(Kind::Endpoint, description));
-    }
-    sqlx::query(
-        "UPDATE endpoint SET deleting = true, traceparent = $6
-         WHERE network_id = $1 AND mac = $2::text::macaddr AND learned_mac = mac AND NOT deleting
-         AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)",
+        "WITH others AS (
+            SELECT id, cluster, port, learned_mac = mac AS is_learned FROM endpoint
+            WHERE network_id = $1 AND mac = $2::text::macaddr AND NOT deleting
+            AND NOT (cluster = $3 AND port = $4 AND learned_mac = $5::text::macaddr)
+         ), dismissed AS (
+            UPDATE endpoint SET deleting = true, traceparent = $6
+            FROM others WHERE endpoint.id = others.id AND is_learned
+         )
+         SELECT cluster, port FROM others WHERE NOT is_learned",
     )
     .bind(network.id)
     .bind(endpoint.mac.to_string())
@@ -299,9 +284,13 @@ async fn take_over(
     .bind(key.port.as_str())
     .bind(learned_mac(key))
     .bind(traceparent())
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok(())
+    let Some((cluster, port)) = announced else { return Ok(()) };
+    let (mac, network) = (endpoint.mac, &key.network);
+    let place = format!("of port {port} in cluster {cluster}");
+    let description = format!("{place} with MAC address {mac} in network {network}");
+    Err(StoreError::taken(Kind::Endpoint, description))
 }
 
 async fn check_address(

@@ -1,5 +1,5 @@
 use ipnet::IpNet;
-use l2sces_model::{Name, Vni};
+use l2sces_model::Vni;
 use sqlx::PgConnection;
 
 use super::{
@@ -64,10 +64,11 @@ impl Store {
         network: &Network,
     ) -> Result<(Applied, Identity), StoreError> {
         let mut tx = self.pool.begin().await?;
-        let slice = lock_slice(&mut tx, &network.key.slice).await?;
+        let slice = lock_slice(&mut tx, &network.key).await?;
         check_clusters(&slice.clusters, network)?;
+        let mut may_exist = slice.has_network;
         for _ in 0..VNI_ATTEMPTS {
-            if let Some(stored) = lock(&mut tx, &network.key).await? {
+            if may_exist && let Some(stored) = lock(&mut tx, &network.key).await? {
                 let applied = update(&mut tx, &stored, network).await?;
                 tx.commit().await?;
                 return applied.map(|applied| (applied, stored.identity));
@@ -77,6 +78,7 @@ impl Store {
                 tx.commit().await?;
                 return Ok((Applied::Stored, identity));
             }
+            may_exist = true;
         }
         Err(StoreError::Exhausted("virtual network identifier"))
     }
@@ -90,36 +92,34 @@ impl Store {
         mtu: u32,
     ) -> Result<Option<Identity>, StoreError> {
         let bound = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let free: Option<i32> = sqlx::query_scalar("SELECT allocate_vni($1, $2)")
-            .bind(bound(*self.vnis.start()))
-            .bind(bound(*self.vnis.end()))
-            .fetch_one(&mut *tx)
-            .await?;
-        let free = free.ok_or(StoreError::Exhausted("virtual network identifier"))?;
         let last_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.broadcast()));
-        let inserted = sqlx::query(
-            "INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
-                                  block_prefix, next_block, traceparent)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             ON CONFLICT DO NOTHING",
+        let (inserted, is_exhausted): (Option<i32>, bool) = sqlx::query_as(
+            "WITH allocated AS MATERIALIZED (SELECT allocate_vni($10, $11) AS vni), inserted AS (
+                INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
+                                     block_prefix, next_block, traceparent)
+                SELECT $1, $2, $3, $4, vni, $5, $6, $7, $8, $9, $12 FROM allocated
+                WHERE vni IS NOT NULL
+                ON CONFLICT DO NOTHING RETURNING vni)
+             SELECT (SELECT vni FROM inserted), vni IS NULL FROM allocated",
         )
         .bind(slice)
         .bind(network.key.name.as_str())
         .bind(&network.version.uid)
         .bind(network.version.generation)
-        .bind(free)
         .bind(bound(mtu))
         .bind(texts(&network.clusters))
         .bind(network.cidr)
         .bind(network.cidr.map(|cidr| i16::from(addressing::block_prefix(cidr))))
         .bind(last_block)
+        .bind(bound(*self.vnis.start()))
+        .bind(bound(*self.vnis.end()))
         .bind(traceparent())
-        .execute(tx)
+        .fetch_one(tx)
         .await?;
-        if inserted.rows_affected() == 0 {
-            return Ok(None);
+        if is_exhausted {
+            return Err(StoreError::Exhausted("virtual network identifier"));
         }
-        Ok(Some(Identity { vni: vni(free)?, mtu }))
+        inserted.map(|number| Ok(Identity { vni: vni(number)?, mtu })).transpose()
     }
 
     /// Asks for the removal of a network.
@@ -270,25 +270,35 @@ struct LockedSlice {
     id: i64,
     clusters: Vec<String>,
     over_ipv6: bool,
+    /// Whether the network was there.
+    has_network: bool,
 }
 
 /// Keeps a network's slice from being changed or deleted until the transaction ends.
-async fn lock_slice(tx: &mut PgConnection, slice: &Name) -> Result<LockedSlice, StoreError> {
-    let row: Option<(i64, Vec<String>, bool, bool)> = sqlx::query_as(
+async fn lock_slice(
+    tx: &mut PgConnection,
+    network: &NetworkKey,
+) -> Result<LockedSlice, StoreError> {
+    let slice = &network.slice;
+    let row: Option<(i64, Vec<String>, bool, bool, bool)> = sqlx::query_as(
         "SELECT id, clusters, deleting,
                 EXISTS (SELECT FROM slice_gateway JOIN gateway ON gateway.id = gateway_id
-                        WHERE slice_id = slice.id AND family(underlay_address) = 6)
+                        WHERE slice_id = slice.id AND family(underlay_address) = 6),
+                EXISTS (SELECT FROM network WHERE slice_id = slice.id AND network.name = $2)
          FROM slice WHERE name = $1 FOR SHARE",
     )
     .bind(slice.as_str())
+    .bind(network.name.as_str())
     .fetch_optional(tx)
     .await?;
     match row {
         None => Err(StoreError::precondition(Kind::Slice, slice, "is unknown")),
-        Some((_, _, true, _)) => {
+        Some((_, _, true, ..)) => {
             Err(StoreError::precondition(Kind::Slice, slice, "is being deleted"))
         }
-        Some((id, clusters, false, over_ipv6)) => Ok(LockedSlice { id, clusters, over_ipv6 }),
+        Some((id, clusters, false, over_ipv6, has_network)) => {
+            Ok(LockedSlice { id, clusters, over_ipv6, has_network })
+        }
     }
 }
 

@@ -37,30 +37,30 @@ impl Store {
                 None => gone.push(key),
             }
         }
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("DELETE FROM exchange_item WHERE key = ANY ($1)")
-            .bind(&gone)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
-            "INSERT INTO exchange_item (key, message, watch)
+        // One statement, unless everything has been told: most of the time there is nothing more.
+        let keep = sqlx::query(
+            "WITH gone AS (DELETE FROM exchange_item WHERE key = ANY ($4))
+             INSERT INTO exchange_item (key, message, watch)
              SELECT key, message, $3 FROM unnest($1, $2) AS told (key, message)
              ON CONFLICT (key) DO UPDATE SET message = excluded.message, watch = excluded.watch",
         )
-        .bind(&keys)
-        .bind(&messages)
+        .bind(keys)
+        .bind(messages)
         .bind(watch)
-        .execute(&mut *transaction)
-        .await?;
-        if has_told_all {
-            sqlx::query("DELETE FROM exchange_item WHERE watch < $1")
-                .bind(watch)
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query("UPDATE exchange SET complete = true WHERE NOT complete")
-                .execute(&mut *transaction)
-                .await?;
+        .bind(gone);
+        if !has_told_all {
+            keep.execute(&self.pool).await?;
+            return Ok(());
         }
+        let mut transaction = self.pool.begin().await?;
+        keep.execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM exchange_item WHERE watch < $1")
+            .bind(watch)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE exchange SET complete = true WHERE NOT complete")
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }

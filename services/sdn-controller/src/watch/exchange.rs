@@ -151,9 +151,9 @@ impl ExchangeWatch {
                     Err(status) => fault = Some(said(&status)),
                 }
             }
-            // Switches do not wait for a database that is away; a new watch tells all again then.
-            let kept = self.store.keep_exchange_items(watch, items, synced).await;
-            self.carry_out(directory.steps()).await;
+            // Switches do not wait for the database; if it is away, a new watch tells all again.
+            let keep = self.store.keep_exchange_items(watch, items, synced);
+            let (kept, ()) = tokio::join!(keep, self.carry_out(directory.steps()));
             if let Err(error) = kept {
                 return error.to_string();
             }
