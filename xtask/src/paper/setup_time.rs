@@ -12,14 +12,16 @@
 use std::{
     net::Ipv4Addr,
     path::Path,
-    process::Stdio,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use l2sces_lab::{Unit, probe::Recording, wait};
-use tokio::process::Child;
+use l2sces_lab::{
+    Unit,
+    probe::{Pinging, Recording},
+    wait,
+};
 
 use super::{
     data,
@@ -31,7 +33,7 @@ use crate::{
     calls::{self, Call},
     durations::Durations,
     narrator::Narrator,
-    networks::{Attached, Networks, POD_INTERFACE, PortName, ReadyPorts},
+    networks::{Attached, Member, Networks, POD_INTERFACE, PortName, ReadyPorts},
 };
 
 const INTERVAL: Duration = Duration::from_millis(published::PING_INTERVAL_MS);
@@ -40,7 +42,8 @@ const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_secs(1);
 /// How long a network may take at most.
 const PATIENCE: Duration = Duration::from_secs(30);
-const CIDR: &str = "192.168.1.0/24";
+/// The pods bring their addresses along, as the paper's do.
+const NO_ADDRESSES: &str = "";
 const PING: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 const PONG: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 3);
 
@@ -74,7 +77,7 @@ pub(super) async fn run(
     let testbed = Testbed::that_logs(calls::LOG_FILTER, binaries, narrator).await?;
     let pair = Pair::up(&testbed).await?;
     let mut ready = testbed.networks.watch().await?;
-    let _ping = ping(&pair.hosts[0])?;
+    let _pinging = Pinging::start(pair.hosts[0].pod.namespace(), PONG, INTERVAL)?;
     // As in the paper, where the network is there before the first run deletes it.
     pair.set_up(&testbed.networks, "before", &mut ready).await?;
     testbed.networks.delete("before").await?;
@@ -136,11 +139,12 @@ impl Pair {
 
     /// Asks for a network of the two.
     async fn request(&self, networks: &Networks, network: &str) -> Result<()> {
-        networks.create(network, CIDR).await?;
+        networks.create(network, NO_ADDRESSES).await?;
         let ports = self.ports(network);
         let attach = (0..2).map(|n| {
             let far_end = Attached::Interface(&self.far_ends[n]);
-            networks.attach(&ports[n], self.nodes[n], far_end, self.hosts[n].member())
+            let member = Member { address: None, ..self.hosts[n].member() };
+            networks.attach(&ports[n], self.nodes[n], far_end, member)
         });
         try_join_all(attach).await?;
         Ok(())
@@ -157,14 +161,6 @@ impl Pair {
         ready.wait_for(self.ports(network)).await?;
         Ok(())
     }
-}
-
-/// Pings from the first pod to the second all the time, as the paper does.
-fn ping(from: &Host) -> Result<Child> {
-    let mut ping = from.pod.namespace().command("ping")?;
-    ping.args(["-q", "-n", "-s", "8", "-i", &INTERVAL.as_secs_f64().to_string(), "-I"]);
-    ping.args([POD_INTERFACE, &PONG.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-    Ok(ping.spawn()?)
 }
 
 /// When a network was asked for, and when the first ping came.
@@ -251,7 +247,8 @@ fn section(
         claim: "a network is set up within 10 ms (median)",
         outcome: Outcome::of(median < published::MEDIAN, evidence).judged(judges_speed),
         method: "Two pods in different clusters, on nodes that are no gateways; their interfaces are \
-                 on the switches of their nodes, but in no network. One pings the other every 5 ms, \
+                 on the switches of their nodes, but in no network. They have their addresses, as the \
+                 paper's pods do, so that networks have none to give. One pings the other every 5 ms, \
                  all the time. A run deletes the network, waits half a second, in which no ping may \
                  come, and asks for another, by `CreateNetwork` and, for each pod, `AttachPort`. It \
                  ends when the kernel of the other pod receives the first ping. The clock starts \

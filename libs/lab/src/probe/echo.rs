@@ -4,7 +4,11 @@ use std::{
     mem::MaybeUninit,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -48,6 +52,62 @@ pub async fn first_reply(
     })
 }
 
+/// Pings an address all the time, until it is dropped.
+///
+/// ping(8) does not sleep between requests that are less than 10 ms apart: it would take a processor
+/// from what is measured.
+pub struct Pinging {
+    stops: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pinging {
+    /// Pings every `interval`, whatever becomes of the requests.
+    ///
+    /// # Errors
+    /// There is no such namespace, or no thread to be had.
+    pub fn start(
+        namespace: &Namespace,
+        destination: Ipv4Addr,
+        interval: Duration,
+    ) -> Result<Self, LabError> {
+        let what = || format!("ping {destination} in {}", namespace.name());
+        let socket = namespace.enter(icmp_socket).context(what)?;
+        let stops = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stops);
+        let destination = SocketAddr::from((destination, 0)).into();
+        let ping = move || {
+            let identifier = rand::random();
+            let mut due = Instant::now();
+            for sequence in (0..=u16::MAX).cycle() {
+                if stopping.load(Ordering::Relaxed) {
+                    break;
+                }
+                // Fails as long as there is no way to the destination.
+                let _ = socket.send_to(&request(identifier, sequence), &destination);
+                due += interval;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        };
+        let thread = thread::Builder::new().name("pinging".to_owned()).spawn(ping).context(what)?;
+        Ok(Self { stops, thread: Some(thread) })
+    }
+}
+
+impl Drop for Pinging {
+    fn drop(&mut self) {
+        self.stops.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // One that panicked does not ping any more either.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn icmp_socket() -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))
+}
+
 struct Probe {
     socket: Socket,
     destination: Ipv4Addr,
@@ -59,7 +119,7 @@ struct Probe {
 
 impl Probe {
     fn new(destination: Ipv4Addr, arp: PathBuf, interval: Duration) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+        let socket = icmp_socket()?;
         socket.set_read_timeout(Some(interval))?;
         Ok(Self { socket, destination, arp, interval, identifier: rand::random() })
     }

@@ -17,7 +17,7 @@ mod sniffer;
 mod stream;
 
 pub use dns::{Answer, look_up, resolve, reverse};
-pub use echo::first_reply;
+pub use echo::{Pinging, first_reply};
 pub use frame::{Frame, send_frames};
 pub use links::{LinkCounters, LinkName};
 pub use multicast::{MulticastReceiver, send_multicast};
