@@ -1,11 +1,18 @@
 //! The gRPC services as clients see them.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Mutex,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, serve_on};
+use l2sces_measurement::Policy;
 use l2sces_pki::{Authority, Identity, Role};
 use l2sces_proto::{
+    measurement::v1::MeasurementPolicy,
     resource::v1::ChangeKind,
     sco::v1::{
         self as proto, exchange_service_client::ExchangeServiceClient,
@@ -13,12 +20,15 @@ use l2sces_proto::{
         sco_service_server::ScoServiceServer, watch_cluster_response::Change,
     },
 };
-use sco_provider::grpc::{ExchangeApi, ScoApi};
+use sco_provider::{
+    domain::tunnel_interface,
+    grpc::{ExchangeApi, ScoApi},
+};
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tonic::{Code, Status, service::Routes};
 use tonic_types::StatusExt;
 
-use crate::support::{Process, World, eventually, gateway, slice};
+use crate::support::{Process, World, eventually, gateway, gateway_key, slice};
 
 /// A process that serves.
 struct Server {
@@ -177,6 +187,40 @@ async fn a_network_is_given_its_identity_at_once() {
     assert!(!state.ready);
     let again = server.sco().apply_network(request).await.unwrap().into_inner();
     assert_eq!(again.state.unwrap().network, Some(identity));
+}
+
+#[tokio::test]
+async fn the_links_of_a_slice_are_listed_with_what_was_measured_last() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    server.process.apply_gateway(&gateway("c/c1", "192.0.2.31")).await;
+    let mut asking = slice("t", &["b", "c"], &["b/b1", "c/c1"]);
+    let policy = MeasurementPolicy { metrics: vec![3], ..MeasurementPolicy::default() };
+    asking.measurement = Some(Policy::read(&policy).unwrap());
+    server.process.apply_slice(&asking).await;
+    let (agent, interface) =
+        (gateway("b/b1", "192.0.2.21").agent_endpoint, tunnel_interface(&gateway_key("c/c1")));
+    let report = || server.world.agents.report(&agent, interface.to_string(), 5);
+    eventually("b1 measures", async || report()).await;
+
+    let listed = async |slice: &str| {
+        let request = proto::ListLinksRequest { slice: slice.to_owned() };
+        let links = server.sco().list_links(request).await?.into_inner().links;
+        let end = |key: Option<proto::GatewayKey>| key.unwrap_or_default().node;
+        let links = links.into_iter().map(|link| {
+            let probes = link.measurement.map(|measurement| measurement.probes_sent);
+            (end(link.source), end(link.target), probes)
+        });
+        Ok::<_, Status>(links.collect::<BTreeSet<_>>())
+    };
+    let link = |source: &str, target: &str, probes| (source.to_owned(), target.to_owned(), probes);
+    let expected = BTreeSet::from([link("b1", "c1", Some(5)), link("c1", "b1", None)]);
+    eventually("it is listed", async || listed("t").await.unwrap() == expected).await;
+    let plain = BTreeSet::from([link("a1", "b1", None), link("b1", "a1", None)]);
+    assert_eq!(listed("s").await.unwrap(), plain);
+    assert_eq!(listed("").await.unwrap(), &expected | &plain);
+    assert_eq!(listed("unknown").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(violated(&listed("S").await.unwrap_err()), ["slice"]);
 }
 
 #[tokio::test]

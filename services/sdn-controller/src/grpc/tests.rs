@@ -6,6 +6,7 @@ use l2sces_proto::{
         InterfaceAttachment, NamespaceAttachment, Network, NetworkKey, Node, NodeLink, Port,
         PortKey, Slice, Version, port::Attachment,
     },
+    measurement::v1::{LinkMetric, MeasurementPolicy},
     resource::v1::ChangeKind,
 };
 use tonic::Code;
@@ -14,6 +15,7 @@ use tonic_types::StatusExt;
 use super::*;
 use crate::{
     examples,
+    fabric::tunnel_interface,
     reconcile::{
         Reconciler,
         fakes::{World, run_until},
@@ -452,6 +454,70 @@ async fn everything_is_deleted_from_the_inside_out_and_watchers_hear_of_it() {
     }
     assert_eq!(deleted.len(), 5);
     assert!(deleted.iter().all(|state| state.version == version() && state.port.is_none()));
+}
+
+#[tokio::test]
+async fn links_are_measured_and_listed_as_long_as_a_slice_asks_for_it() {
+    let world = World::new().await;
+    let reconciler = world.start_complete().await;
+    let api = api(&world, &reconciler);
+    let nodes = ["n1", "n2", "n3"];
+    for name in nodes {
+        api.apply(Object::Node(node(name))).await.unwrap();
+    }
+    let other =
+        Slice { name: "s2".to_owned(), nodes: ["n1", "n3"].map(str::to_owned).into(), ..slice() };
+    api.apply(Object::Slice(other)).await.unwrap();
+    let policy = MeasurementPolicy { metrics: vec![LinkMetric::Loss.into()], ..Default::default() };
+    let generation = |generation, measurement| {
+        let version = Some(Version { generation, ..version().unwrap() });
+        Object::Slice(Slice { version, measurement, ..slice() })
+    };
+    // How many links each node measures.
+    let measured =
+        || nodes.map(|node| world.agents.measured(&format!("http://{node}:50053")).len());
+    let is_known = || {
+        let ends = [("n1", "n2"), ("n2", "n1")];
+        ends.iter().all(|(node, peer)| {
+            let interface = tunnel_interface(&api.cluster, &examples::name(peer));
+            api.measurements.latest(&examples::name(node), &interface).is_some()
+        })
+    };
+    let listed = async |slice: &str| {
+        let request = Request::new(ListLinksRequest { slice: slice.to_owned() });
+        let links = api.list_links(request).await?.into_inner().links.into_iter();
+        let links = links.map(|link| {
+            let ends = format!("{}-{}", link.source_node, link.target_node);
+            (ends, link.measurement.map(|measurement| measurement.probes_sent))
+        });
+        Ok::<_, Status>(links.collect::<Vec<_>>())
+    };
+    let link = |ends: &str, probes| (ends.to_owned(), probes);
+
+    api.apply(generation(1, Some(policy.clone()))).await.unwrap();
+    let has_slices = || world.fabric.wanted().slices.len() == 2;
+    run_until(&reconciler, || measured() == [1, 1, 0] && is_known() && has_slices()).await;
+    let both = [link("n1-n2", Some(7)), link("n2-n1", Some(7))];
+    assert_eq!(listed("s1").await.unwrap(), both);
+    let others = [link("n1-n3", None), link("n3-n1", None)];
+    assert_eq!(listed("s2").await.unwrap(), others);
+    assert_eq!(listed("").await.unwrap(), [both, others].concat());
+    assert_eq!(listed("s3").await.unwrap_err().code(), Code::NotFound);
+
+    api.apply(generation(2, None)).await.unwrap();
+    run_until(&reconciler, || measured() == [0, 0, 0]).await;
+    assert_eq!(listed("s1").await.unwrap(), [link("n1-n2", None), link("n2-n1", None)]);
+
+    api.apply(generation(3, Some(policy.clone()))).await.unwrap();
+    run_until(&reconciler, || measured() == [1, 1, 0]).await;
+    api.delete_slice(Request::new(DeleteSliceRequest { name: "s1".into() })).await.unwrap();
+    run_until(&reconciler, || measured() == [0, 0, 0]).await;
+
+    api.apply(generation(4, Some(policy))).await.unwrap();
+    run_until(&reconciler, || measured() == [1, 1, 0]).await;
+    let delete_node = DeleteNodeRequest { name: "n2".into(), force: true };
+    api.delete_node(Request::new(delete_node)).await.unwrap();
+    run_until(&reconciler, || measured() == [0, 0, 0]).await;
 }
 
 #[tokio::test]

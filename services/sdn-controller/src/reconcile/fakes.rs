@@ -506,7 +506,10 @@ impl Fabric for FakeFabric {
     }
 
     async fn links(&self) -> Vec<LinkState> {
-        Vec::new()
+        let slices = self.wanted().slices.into_values();
+        let links = slices.flat_map(|slice| slice.links);
+        let both = links.flat_map(|link| [(link.a.clone(), link.b.clone()), (link.b, link.a)]);
+        both.map(|(from, to)| LinkState { from, to, up: true, message: String::new() }).collect()
     }
 }
 

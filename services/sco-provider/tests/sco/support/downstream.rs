@@ -17,8 +17,9 @@ use l2sces_controller::{
 };
 use l2sces_measurement::Measurements;
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
-use l2sces_proto::switch::v1::{
-    Switch, SwitchState, WatchMeasurementsRequest, WatchMeasurementsResponse,
+use l2sces_proto::{
+    measurement::v1::LinkMeasurement,
+    switch::v1::{Switch, SwitchState, WatchMeasurementsRequest, WatchMeasurementsResponse},
 };
 use sco_provider::{
     domain::EndpointKey,
@@ -203,6 +204,14 @@ impl FakeAgents {
         let current = measuring.get(endpoint).filter(|(_, watcher)| !watcher.is_closed());
         let links = current.into_iter().flat_map(|(request, _)| &request.links);
         links.map(|link| link.interface_name.clone()).collect()
+    }
+
+    /// An agent reports a round of so many probes over a tunnel, if it was asked to measure.
+    pub(crate) fn report(&self, endpoint: &str, interface_name: String, probes_sent: u32) -> bool {
+        let measurement = Some(LinkMeasurement { probes_sent, ..LinkMeasurement::default() });
+        let report = WatchMeasurementsResponse { interface_name, measurement };
+        let measuring = self.measuring.lock().unwrap();
+        measuring.get(endpoint).is_some_and(|(_, watcher)| watcher.try_send(Ok(report)).is_ok())
     }
 
     pub(crate) fn set_down(&self, endpoint: &str, down: bool) {
