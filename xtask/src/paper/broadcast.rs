@@ -47,16 +47,11 @@ pub(super) async fn run(
     let testbed = Testbed::up(binaries, narrator).await?;
     let [emitter, first, second, outsider, peer] = ADDRESSES;
     let blue = [("a2", "ping", emitter), ("b2", "pong", first), ("b3", "pung", second)];
-    let blue = testbed.network("blue", CIDR, &blue).await?;
     // On the very node of a receiver.
     let red = [("b2", "outsider", outsider), ("a2", "peer", peer)];
-    let red = testbed.network("red", CIDR, &red).await?;
-    for receiver in &blue[1..] {
-        blue[0].reaches(receiver).await?;
-    }
-    red[1].reaches(&red[0]).await?;
+    let [blue, red] = testbed.blue_and_red(CIDR, &blue, &red).await?;
     for host in blue.iter().chain(&red) {
-        let route = format!("route add 239.0.0.0/8 dev {POD_INTERFACE}\nneighbour flush all\n");
+        let route = format!("route add 239.0.0.0/8 dev {POD_INTERFACE}\n");
         host.pod.namespace().ip_batch(&route).await?;
     }
     let (replies, recorded) = observe(&blue, &red, directory, schedule).await?;

@@ -36,17 +36,9 @@ pub(super) async fn run(
     let testbed = Testbed::up(binaries, narrator).await?;
     let [ping, pong, pung, peer] = ADDRESSES;
     let blue = [("a2", "ping", ping), ("b2", "pong", pong)];
-    let blue = testbed.network("blue", CIDR, &blue).await?;
     // On the very node of a pod of the first network.
     let red = [("b2", "pung", pung), ("a2", "peer", peer)];
-    let red = testbed.network("red", CIDR, &red).await?;
-    for hosts in [&blue, &red] {
-        hosts[0].reaches(&hosts[1]).await?;
-        for host in hosts {
-            // As the paper does; or a kernel asks whether the other is still there.
-            host.pod.namespace().ip_batch("neighbour flush all\n").await?;
-        }
-    }
+    let [blue, red] = testbed.blue_and_red(CIDR, &blue, &red).await?;
     let seen = observe(&blue, &red, directory, schedule).await?;
     testbed.lab.down().await?;
     seen.recorded.write(directory, "isolation")?;

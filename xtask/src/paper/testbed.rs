@@ -18,6 +18,9 @@ const MTU: &str = "1400";
 /// How long two pods may take to answer each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The node that a pod is on, its name and its address.
+pub(super) type PodPlace<'a> = (&'a str, &'a str, Ipv4Addr);
+
 /// A lab with a slice over two clusters.
 pub(super) struct Testbed {
     pub(super) lab: Lab,
@@ -47,14 +50,8 @@ impl Testbed {
         Ok(Self { networks: Networks::open(&lab)?, lab })
     }
 
-    /// Creates a network with pods, each given as the node that it is on, its name and its address,
-    /// and waits until they can be used.
-    pub(super) async fn network(
-        &self,
-        name: &str,
-        cidr: &str,
-        pods: &[(&str, &str, Ipv4Addr)],
-    ) -> Result<Vec<Host>> {
+    /// Creates a network with pods, and waits until they can be used.
+    async fn network(&self, name: &str, cidr: &str, pods: &[PodPlace<'_>]) -> Result<Vec<Host>> {
         let mut ready = self.networks.watch().await?;
         self.networks.create(name, cidr).await?;
         let mut hosts = Vec::new();
@@ -70,6 +67,28 @@ impl Testbed {
         }
         ready.wait_for(ports).await?;
         Ok(hosts)
+    }
+
+    /// Creates the networks blue and red with the same addresses, and waits until the first pod of
+    /// each reaches its others. Nobody remembers the neighbours that were found by that.
+    pub(super) async fn blue_and_red(
+        &self,
+        cidr: &str,
+        blue: &[PodPlace<'_>],
+        red: &[PodPlace<'_>],
+    ) -> Result<[Vec<Host>; 2]> {
+        let networks =
+            [self.network("blue", cidr, blue).await?, self.network("red", cidr, red).await?];
+        for hosts in &networks {
+            for host in &hosts[1..] {
+                hosts[0].reaches(host).await?;
+            }
+            for host in hosts {
+                // As the paper does; or a kernel asks whether the other is still there.
+                host.pod.namespace().ip_batch("neighbour flush all\n").await?;
+            }
+        }
+        Ok(networks)
     }
 
     /// A pod that sends nothing unasked, without an interface yet.
