@@ -518,7 +518,8 @@ async fn links_are_measured_and_listed_as_long_as_a_slice_asks_for_it() {
     run_until(&reconciler, || measured() == [1, 1, 0]).await;
     let delete_node = DeleteNodeRequest { name: "n2".into(), force: true };
     api.delete_node(Request::new(delete_node)).await.unwrap();
-    run_until(&reconciler, || measured()[1] == 0).await;
+    let tunnels = || world.agents.switch("http://n1:50053").map(|switch| switch.links.len());
+    run_until(&reconciler, || measured() == [0, 0, 0] && tunnels() == Some(1)).await;
 }
 
 #[tokio::test]

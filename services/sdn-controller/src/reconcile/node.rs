@@ -85,8 +85,12 @@ impl Reconciler {
         self.fabric.remove_switch(node.datapath_id).await;
         self.watches.stop(name);
         self.tunnels.forget(name);
+        let peers = self.store.peers(name).await?;
         self.store.remove_node(name).await?;
         self.board.remove(&Key::Node(name.clone()), &node.spec.version);
+        // What a slice had kept of its links is gone with it: those that waited for nothing have
+        // tunnels to it still.
+        peers.into_iter().for_each(|peer| self.queue.wake(Key::Node(peer.spec.name)));
         Ok(())
     }
 
