@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::TcpSocket,
     runtime::{Builder, Runtime},
     sync::broadcast,
 };
@@ -221,12 +221,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(routes: fn(Fake) -> Routes) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+    pub(crate) fn start(routes: fn(Fake) -> Routes) -> Self {
+        let socket = bound(([127, 0, 0, 1], 0).into());
+        let address = socket.local_addr().unwrap();
         let mut server = Self { fake: Fake::default(), address, routes, runtime: None };
-        server.resume();
+        server.serve(socket);
         server
     }
 
@@ -235,11 +234,12 @@ impl Server {
     }
 
     pub(crate) fn resume(&mut self) {
+        self.serve(bound(self.address));
+    }
+
+    fn serve(&mut self, socket: TcpSocket) {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _entered = runtime.enter();
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
         let incoming = TcpListenerStream::new(socket.listen(1024).unwrap());
         let routes = (self.routes)(self.fake.clone());
         let server = tonic::transport::Server::builder().add_routes(routes);
@@ -252,6 +252,14 @@ impl Server {
         let runtime = self.runtime.take();
         tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
     }
+}
+
+/// A socket that can be bound again although there were connections.
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 impl Drop for Server {

@@ -25,9 +25,9 @@ impl World {
     /// Nothing but the processes.
     pub(crate) async fn empty() -> Self {
         let (url, database) = postgres::database().await;
-        let sco = Server::start(sco::routes).await;
-        let a = Server::start(fabric::routes).await;
-        let b = Server::start(fabric::routes).await;
+        let sco = Server::start(sco::routes);
+        let a = Server::start(fabric::routes);
+        let b = Server::start(fabric::routes);
         let manager = Manager::start(&url, &sco.endpoint()).await;
         Self { manager, sco, a, b, database, url }
     }

@@ -147,6 +147,8 @@ async fn a_start_does_not_wait_for_a_sco_provider_that_has_said_everything_befor
     world.exchange.tell(synced()).await;
     run_until(&reconciler, || world.fabric.wanted().endpoints.len() == 1).await;
     run_until(&reconciler, || world.fabric.wanted().ports.is_empty()).await;
+    // It is kept by then, which is done beside it.
+    run_until(&reconciler, || reconciler.uplink.fault().is_none()).await;
     assert_eq!(world.store.exchange_items().await.unwrap().unwrap().len(), 1);
     watch.abort();
 }
