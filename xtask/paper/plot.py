@@ -86,7 +86,7 @@ def h1_setup_time(directory):
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.set_xlabel("time to set a network up (ms; linear up to 10, then logarithmic)")
     axes.set_ylabel("share of networks")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     return figure
 
 
