@@ -5,7 +5,7 @@
 //! `L2SCES_CHANGES` says how many changes, `L2SCES_SEED` which; `cargo xtask test --changes N
 //! --seed S` sets them, and shows the figures.
 
-#![allow(clippy::print_stdout, reason = "the long walk reports its figures")]
+#![expect(clippy::print_stdout, reason = "the long walk reports its figures")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -3,7 +3,7 @@
 //! usage: model_scale SWITCHES NETWORKS PORTS_PER_NETWORK ROUNDS
 //! prints one figure a line: its name and its value
 
-#![allow(clippy::print_stdout, reason = "the figures are its output")]
+#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
 //! What happens to calls: errors, deadlines, reflection, shutdown.
-#![allow(clippy::unwrap_used, reason = "test")]
+#![expect(clippy::unwrap_used, reason = "test")]
 
 mod support;
 

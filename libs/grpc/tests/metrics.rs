@@ -1,5 +1,5 @@
 //! Every call is counted once, by its method and how it ended, and can be scraped.
-#![allow(clippy::unwrap_used, reason = "test")]
+#![expect(clippy::unwrap_used, reason = "test")]
 
 mod support;
 

@@ -5,8 +5,8 @@
 //! What is measured holds on a busy machine: a cable can only be late, so of many delays the lower
 //! ones are looked at, and without impairment as well as with it.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
-#![allow(clippy::print_stderr, reason = "what was measured is worth more than that it was enough")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+#![expect(clippy::print_stderr, reason = "what was measured is worth more than that it was enough")]
 
 use std::{
     collections::BTreeSet,

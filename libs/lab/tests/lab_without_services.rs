@@ -1,7 +1,7 @@
 //! Labs without our services: nodes with Open vSwitch, the networks between them, and Postgres.
 //! Needs root and the packages of `l2sces_lab::packages::LAB`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 

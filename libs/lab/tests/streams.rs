@@ -1,7 +1,7 @@
 //! Numbered streams and the counters of links, in labs without our services. Needs root and the
 //! packages of `l2sces_lab::packages::LAB`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
 use std::{collections::BTreeMap, time::Duration};
 

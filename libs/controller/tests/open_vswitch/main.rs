@@ -1,13 +1,13 @@
 //! The engine with real switches. Needs root, and Open vSwitch 3.1 or later.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "the walk uses more of it")]
+#[expect(dead_code, reason = "the walk uses more of it")]
 #[path = "../../../fabric/tests/walk/clusters.rs"]
 mod clusters;
 mod labels;
@@ -18,10 +18,10 @@ mod nodes;
 mod process;
 mod reading;
 mod relay;
-#[allow(dead_code, reason = "the walk uses more of it")]
+#[expect(dead_code, reason = "the walk uses more of it")]
 #[path = "../../../fabric/tests/walk/scenario.rs"]
 mod scenario;
-#[allow(dead_code, reason = "the walk uses more of it")]
+#[expect(dead_code, reason = "the walk uses more of it")]
 #[path = "../../../fabric/tests/walk/simulator.rs"]
 mod simulator;
 mod steps;

@@ -24,7 +24,7 @@ impl Random {
     /// From 0 up to, but not including, 1.
     pub(super) fn fraction(&mut self) -> f64 {
         // A float of 64 bits holds 53 of them exactly.
-        #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let numerator = (self.next() >> 11) as f64;
         numerator / (1_u64 << 53) as f64
     }
