@@ -23,9 +23,12 @@ pub(crate) enum Command {
     Up {
         #[command(flatten)]
         name: LabName,
-        /// Clusters and nodes; a star marks gateways
+        /// Clusters and nodes; a star marks gateways, and `kubernetes:` in front a Kubernetes cluster
         #[arg(long, default_value = "a=a1*,a2 b=b1*,b2")]
         topology: Topology,
+        /// The same as --topology 'kubernetes:a=a1,a2 kubernetes:b=b1,b2'
+        #[arg(long, conflicts_with = "topology")]
+        kubernetes: bool,
         /// Leave registering the clusters to you
         #[arg(long)]
         unregistered: bool,
@@ -45,7 +48,7 @@ pub(crate) enum Command {
     Exec {
         #[command(flatten)]
         name: LabName,
-        /// Where: `ctl`, a node, or a pod
+        /// Where: `ctl`, a node, a pod, or a Kubernetes cluster, of which kubectl is then told
         #[arg(long = "in", value_name = "PLACE", default_value = "ctl")]
         place: String,
         /// The command
@@ -110,8 +113,12 @@ pub(crate) fn default_path() -> Result<PathBuf> {
 
 pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up { name, topology, unregistered, no_services, log_filter } => {
+        Command::Up { name, topology, kubernetes, unregistered, no_services, log_filter } => {
+            let topology = if kubernetes { Topology::two_kubernetes_clusters() } else { topology };
             workspace::ensure_packages(packages::LAB).await?;
+            if !topology.kubernetes.is_empty() {
+                workspace::ensure_kubernetes().await?;
+            }
             workspace::ensure_packages(packages::PROBES).await?;
             let binaries = workspace::build(Profile::Dev).await?;
             let options = LabOptions {
@@ -162,6 +169,7 @@ async fn up(
         }
     }
     narrator.chapter("The lab is up");
+    let kubernetes = &lab.layout().kubernetes.clusters;
     let flag = if name.name == "lab" { String::new() } else { format!(" --name {}", name.name) };
     println!(
         "\n  described in {}\n  state, sockets and logs in {}\n\n\
@@ -170,21 +178,35 @@ async fn up(
         name.path()?.display(),
         lab.layout().directory.display(),
     );
+    if let Some(cluster) = kubernetes.first() {
+        println!("  cargo xtask lab exec{flag} --in {} -- kubectl get nodes", cluster.name);
+    }
     Ok(())
 }
 
 /// Becomes the command, inside the lab.
 fn exec(lab: &Lab, place: &str, command: &[String]) -> Result<()> {
-    let namespace = namespace(lab, place)?;
+    let layout = lab.layout();
     let (program, arguments) = command.split_first().context("a command is missing")?;
-    let environment = lab.environment()?;
+    let cluster = layout.kubernetes.clusters.iter().find(|cluster| cluster.name == place);
     // The program is looked up where this process would look, which knows nothing of the lab.
-    let own = lab.layout().binaries.join(program);
-    let program = if own.is_file() { own } else { PathBuf::from(program) };
-    let mut command = namespace.command(&program)?;
+    let program = [&layout.binaries, &layout.kubernetes.binaries]
+        .map(|directory| directory.join(program))
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from(program));
+    let mut command = match cluster {
+        Some(cluster) => {
+            let mut command = Namespace::named(&cluster.namespace).command(&program)?;
+            command.env("KUBECONFIG", &cluster.kubeconfig);
+            command
+        }
+        None if layout.kubernetes.node(place).is_ok() => lab.node_command(place, &program)?,
+        None => namespace(lab, place)?.command(&program)?,
+    };
     command
         .args(arguments)
-        .envs(environment)
+        .envs(lab.environment()?)
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
@@ -216,11 +238,9 @@ async fn status(lab: &Lab) -> Result<ExitCode> {
     for process in lab.processes() {
         let unit = process.spec.unit;
         let pid = lab.pid(&unit);
-        let is_service =
-            !matches!(unit, Unit::Postgres | Unit::OvsdbServer(_) | Unit::OvsVswitchd(_));
         let state = match pid {
             None => Err("not running".to_owned()),
-            Some(_) if is_service => lab.health(&unit).await.map(|()| "serving"),
+            Some(_) if unit.is_service() => lab.health(&unit).await.map(|()| "serving"),
             Some(_) => Ok("running"),
         };
         is_well &= state.is_ok();
@@ -240,6 +260,13 @@ async fn status(lab: &Lab) -> Result<ExitCode> {
         for node in &cluster.nodes {
             let kind = if node.gateway.is_some() { "gateway" } else { "node" };
             table.add_row([node.namespace.clone(), format!("{kind} {}", node.name)]);
+        }
+    }
+    for cluster in &layout.kubernetes.clusters {
+        let what = format!("control plane of Kubernetes cluster {}", cluster.name);
+        table.add_row([cluster.namespace.clone(), what]);
+        for node in &cluster.nodes {
+            table.add_row([node.namespace.clone(), format!("Kubernetes node {}", node.name)]);
         }
     }
     for pod in lab.pods() {

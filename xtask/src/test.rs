@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     let narrator = Narrator::new();
     workspace::ensure_packages(packages::LAB).await?;
     workspace::ensure_packages(packages::PROBES).await?;
+    workspace::ensure_kubernetes().await?;
     let tools = Tools::ensure().await?;
     let is_everything = args.stories.is_none() && args.changes.is_none();
     if is_everything {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use l2sces_lab::packages;
+use l2sces_lab::{kubernetes::binaries, packages};
 use tokio::process::Command;
 
 /// How binaries are built.
@@ -93,6 +93,17 @@ pub(crate) fn describe(command: &Command) -> String {
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Installs and builds what labs with Kubernetes need; says so, because the first time takes long.
+pub(crate) async fn ensure_kubernetes() -> Result<()> {
+    ensure_packages(packages::KUBERNETES).await?;
+    let target = target()?;
+    if binaries::is_missing(&target) {
+        println!("building Kubernetes from Debian's source package, once");
+        binaries::ensure(&target).await?;
+    }
+    Ok(())
 }
 
 /// Installs the Debian packages that are missing; says so, because it takes a while.

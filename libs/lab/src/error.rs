@@ -28,8 +28,17 @@ pub enum LabError {
         name: String,
     },
     /// A program that the lab runs is not there.
-    #[error("{0} is not there: build it first (cargo build --workspace --bins)")]
+    #[error(
+        "{0} is not there: build it first (cargo build --workspace --bins; for the programs of \
+         Kubernetes, cargo xtask lab up --kubernetes)"
+    )]
     NoBinary(PathBuf),
+    /// The machine's control groups are not what nodes of Kubernetes are made with.
+    #[error(
+        "{0} is not there: nodes of Kubernetes need control groups of version 1, one hierarchy for \
+         each controller (boot with systemd.unified_cgroup_hierarchy=0)"
+    )]
+    NoCgroups(PathBuf),
     /// A program failed.
     #[error(transparent)]
     Command(#[from] CommandError),

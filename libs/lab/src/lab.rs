@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -13,6 +14,7 @@ use std::{
 
 use futures::future::{try_join, try_join_all};
 use nix::sys::signal::Signal;
+use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
     certificates, channel,
     error::{Context, LabError},
     interrupt,
+    kubernetes::{self, Kubectl},
     layout::{Layout, Node},
     namespace::Namespace,
     openvswitch,
@@ -43,6 +46,8 @@ const GREETING: Duration = Duration::from_secs(30);
 pub struct LabOptions {
     /// Directory of our binaries; none: where the running executable is, or the directory above.
     pub binaries: Option<PathBuf>,
+    /// Directory of the programs of Kubernetes; none: see [`kubernetes::binaries`].
+    pub kubernetes_binaries: Option<PathBuf>,
     /// Whether to start our services; without them a lab is nodes, Open vSwitch and Postgres.
     pub services: bool,
     /// Whether the lab outlives the process that makes it.
@@ -61,6 +66,7 @@ impl Default for LabOptions {
     fn default() -> Self {
         Self {
             binaries: None,
+            kubernetes_binaries: None,
             services: true,
             detached: false,
             link: None,
@@ -116,12 +122,16 @@ impl Lab {
     async fn bring_up(&self, options: &LabOptions) -> Result<(), LabError> {
         let Inner { layout, supervisor, .. } = &*self.inner;
         certificates::issue_all(layout)?;
+        for name in underlay::namespaces(layout).chain(kubernetes::namespaces(layout)) {
+            self.inner.create_namespace(name)?;
+        }
         let nodes = async {
-            underlay::up(layout, |name| self.inner.create_namespace(name)).await?;
+            underlay::up(layout).await?;
             try_join_all(layout.nodes().map(|node| openvswitch::up(layout, node, supervisor)))
                 .await?;
             self.inner.write()?;
-            self.greet().await
+            self.greet().await?;
+            kubernetes::up(layout, supervisor).await
         };
         try_join(nodes, postgres::up(layout, supervisor, options.counts_statements)).await?;
         self.inner.write()?;
@@ -231,6 +241,31 @@ impl Lab {
         channel::connect(&self.control(), &service.endpoint, &certificates::admin(layout)?)
     }
 
+    /// `kubectl` on a Kubernetes cluster.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub fn kubectl(&self, cluster: &str) -> Result<Kubectl, LabError> {
+        let layout = &self.inner.layout;
+        Ok(Kubectl::new(layout, layout.kubernetes.cluster(cluster)?))
+    }
+
+    /// A command in all namespaces of a Kubernetes node, killed when its future is dropped.
+    ///
+    /// # Errors
+    /// There is no such node, or it does not run.
+    pub fn node_command(
+        &self,
+        node: &str,
+        program: impl AsRef<OsStr>,
+    ) -> Result<Command, LabError> {
+        let unit = Unit::KubernetesNode(self.inner.layout.kubernetes.node(node)?.name.clone());
+        let process = self
+            .pid(&unit)
+            .ok_or_else(|| LabError::Unknown { kind: "running process", name: unit.to_string() })?;
+        kubernetes::node_command(process, program)
+    }
+
     /// Environment variables that make the command line speak to this lab.
     pub fn environment(&self) -> Result<Vec<(String, String)>, LabError> {
         let layout = &self.inner.layout;
@@ -305,7 +340,12 @@ impl Lab {
         self.inner.write()?;
         match unit {
             Unit::OvsVswitchd(node) => openvswitch::restore_addresses(layout.node(node)?).await,
-            Unit::OvsdbServer(_) => Ok(()),
+            Unit::OvsdbServer(_)
+            | Unit::Etcd(_)
+            | Unit::KubeApiserver(_)
+            | Unit::KubeControllerManager(_)
+            | Unit::KubeScheduler(_)
+            | Unit::KubernetesNode(_) => Ok(()),
             Unit::Postgres => postgres::restarted(&layout.postgres, supervisor).await,
             _ => services::healthy(layout, supervisor, layout.service(unit)?).await,
         }
@@ -413,10 +453,15 @@ impl Inner {
             Some(directory) => directory.clone(),
             None => own_directory()?,
         };
+        let kubernetes_binaries = options
+            .kubernetes_binaries
+            .clone()
+            .unwrap_or_else(|| kubernetes::binaries::directory(&binaries));
         let layout = loop {
             let id = format!("{:04x}", rand::random::<u16>());
             let directory = teardown::state_directory(&id);
-            let layout = Layout::new(topology, &id, &directory, &binaries)?;
+            let layout =
+                Layout::new(topology, &id, &directory, &binaries, kubernetes_binaries.clone())?;
             match fs::DirBuilder::new().mode(0o755).create(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => {

@@ -8,7 +8,7 @@ use std::{
 use l2sces_pki::CredentialPaths;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::LabError, topology::Topology, unit::Unit};
+use crate::{error::LabError, kubernetes::layout::Kubernetes, topology::Topology, unit::Unit};
 
 /// Prefix length of the management network, 10.200.0.0/16.
 pub(crate) const MANAGEMENT_PREFIX: u8 = 16;
@@ -43,6 +43,9 @@ pub struct Layout {
     pub wan: Underlay,
     /// The clusters.
     pub clusters: Vec<Cluster>,
+    /// The Kubernetes clusters.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
     /// The database.
     pub postgres: Postgres,
     /// Credentials of an administrator.
@@ -188,6 +191,9 @@ pub struct Role {
     pub password: String,
     /// URL for the service.
     pub url: String,
+    /// URL for the service in a pod: a lab with Kubernetes has its Postgres listen on the management
+    /// network.
+    pub network_url: String,
 }
 
 impl Postgres {
@@ -207,7 +213,15 @@ impl Postgres {
                 }
                 .replace('-', "_");
                 let password = secret();
-                Role { unit: unit.clone(), url: url(&name, &password), name, password }
+                Role {
+                    unit: unit.clone(),
+                    url: url(&name, &password),
+                    network_url: format!(
+                        "postgres://{name}:{password}@{CONTROL_ADDRESS}:5432/{DATABASE}"
+                    ),
+                    name,
+                    password,
+                }
             })
             .collect();
         let admin_password = secret();
@@ -221,7 +235,7 @@ impl Postgres {
 }
 
 /// 64 random bits in hexadecimal.
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
@@ -232,6 +246,7 @@ impl Layout {
         id: &str,
         directory: &Path,
         binaries: &Path,
+        kubernetes_binaries: PathBuf,
     ) -> Result<Self, LabError> {
         topology.validate()?;
         let service = |unit: Unit, address: Ipv4Addr, port: u16| Service {
@@ -291,6 +306,9 @@ impl Layout {
             .collect();
         let mut storing = vec![Unit::SliceManager, Unit::ScoProvider, Unit::InterDomainDns];
         storing.extend(clusters.iter().map(|cluster| cluster.controller.unit.clone()));
+        let kubernetes = Kubernetes::new(&topology.kubernetes, id, directory, kubernetes_binaries);
+        let in_pods = kubernetes.clusters.iter().map(|cluster| cluster.name.clone());
+        storing.extend(in_pods.map(Unit::SdnController));
         Ok(Self {
             id: id.to_owned(),
             directory: directory.to_owned(),
@@ -307,6 +325,7 @@ impl Layout {
             },
             wan: Underlay { namespace: format!("l2s-{id}-wan") },
             clusters,
+            kubernetes,
             postgres: Postgres::new(directory, &storing),
             admin: Credentials::new(directory, "admin"),
         })

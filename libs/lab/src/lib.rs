@@ -3,7 +3,7 @@
 //! A [`Lab`] is made from a [`Topology`]: a network namespace for every node, with an Open vSwitch
 //! of its own in it; underlays between the nodes of a cluster and between the gateways, whose
 //! cables can be cut; a private Postgres; certificates; and our real binaries as processes. Pods
-//! are made on demand. Many labs can be up at once; each takes everything with it when it goes.
+//! are made on demand. A lab can also have Kubernetes clusters ([`kubernetes`]). Many labs can be up at once; each takes everything with it when it goes.
 //!
 //! Needs root, and the Debian packages that [`packages`] installs.
 
@@ -14,6 +14,7 @@ pub mod command;
 mod cuts;
 mod error;
 mod interrupt;
+pub mod kubernetes;
 mod lab;
 pub mod layout;
 mod namespace;
@@ -37,6 +38,7 @@ use l2sces_packet_socket as packet_socket;
 
 pub use channel::connect;
 pub use error::{CommandError, LabError};
+pub use kubernetes::Kubectl;
 pub use lab::{Lab, LabOptions, require_root};
 pub use layout::Layout;
 pub use namespace::Namespace;

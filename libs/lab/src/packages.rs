@@ -15,6 +15,23 @@ pub const LAB: &[&str] =
 pub const PROBES: &[&str] =
     &["bind9-dnsutils", "iperf3", "nmap", "prometheus", "python3-scapy", "tcpdump", "tshark"];
 
+/// What labs with Kubernetes need besides. conntrack, ebtables and socat are kubelet's.
+pub const KUBERNETES: &[&str] = &[
+    "binutils",
+    "busybox-static",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "ebtables",
+    "etcd-server",
+    "iptables",
+    "runc",
+    "socat",
+];
+
+/// What building Kubernetes needs.
+pub const KUBERNETES_BUILD: &[&str] = &["dpkg-dev", "golang-go"];
+
 /// What the experiments of the paper need besides: iperf 2, which knows multicast.
 pub const PAPER: &[&str] = &["iperf"];
 

@@ -1,4 +1,5 @@
-//! A private Postgres: a role and a schema for each service, reachable by a Unix socket only.
+//! A private Postgres: a role and a schema for each service, reachable by a Unix socket, and
+//! in a lab with Kubernetes by its management network.
 
 use std::{
     fs,
@@ -33,7 +34,13 @@ pub(crate) async fn up(
     let programs = programs()?;
     initialize(postgres, &programs).await?;
     let data = postgres.socket_directory.join("data");
-    let mut settings = vec!["listen_addresses=", "max_connections=200"];
+    // Services in pods have no other way to it.
+    let is_for_pods = !layout.kubernetes.clusters.is_empty();
+    if is_for_pods {
+        admit_network(&data)?;
+    }
+    let addresses = if is_for_pods { "listen_addresses=*" } else { "listen_addresses=" };
+    let mut settings = vec![addresses, "max_connections=200"];
     if counts_statements {
         settings.push("shared_preload_libraries=pg_stat_statements");
     }
@@ -47,7 +54,7 @@ pub(crate) async fn up(
             program: programs.join("postgres"),
             arguments: arguments.flat_map(|(flag, value)| [flag.to_owned(), value]).collect(),
             environment: [("LC_ALL".to_owned(), "C".to_owned())].into(),
-            namespace: None,
+            namespace: Some(layout.control.namespace.clone()),
             user: Some(USER.to_owned()),
             log: layout.log(&Unit::Postgres),
         })
@@ -84,6 +91,16 @@ pub(crate) async fn up(
     execute(&mut connection, statements).await?;
     connection.close().await?;
     Ok(())
+}
+
+/// Lets roles log in with their passwords from the lab's networks.
+fn admit_network(data: &Path) -> Result<(), LabError> {
+    let path = data.join("pg_hba.conf");
+    let file = fs::OpenOptions::new().append(true).open(&path);
+    file.and_then(|mut file| {
+        std::io::Write::write_all(&mut file, b"host all all 10.0.0.0/8 scram-sha-256\n")
+    })
+    .context(|| format!("write {}", path.display()))
 }
 
 async fn initialize(postgres: &Postgres, programs: &Path) -> Result<(), LabError> {

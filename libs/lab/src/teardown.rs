@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     error::{Context, LabError},
+    kubernetes::cgroups,
     layout::Layout,
     namespace::Namespace,
     process::{ProcessIdentity, Supervisor},
@@ -42,7 +43,11 @@ pub(crate) fn remove(
     loop {
         supervisor.end_all();
         let result = remove_once(layout, link);
-        if Namespace::list(&layout.prefix()).is_empty() && !layout.directory.exists() {
+        let prefix = layout.prefix();
+        if Namespace::list(&prefix).is_empty()
+            && cgroups::list(&prefix).is_empty()
+            && !layout.directory.exists()
+        {
             return Ok(());
         }
         if start.elapsed() > PATIENCE {
@@ -57,6 +62,9 @@ fn remove_once(layout: &Layout, link: Option<&Path>) -> Result<(), LabError> {
     let mut result = Ok(());
     for name in Namespace::list(&layout.prefix()) {
         result = result.and(Namespace::named(&name).delete());
+    }
+    for group in cgroups::list(&layout.prefix()) {
+        result = result.and(cgroups::remove(&group));
     }
     if let Some(link) = link {
         result = result.and(gone(fs::remove_file(link), link));
@@ -137,13 +145,15 @@ fn running() -> impl Iterator<Item = i32> {
         .filter(|pid| ProcessIdentity::of(*pid).is_some())
 }
 
-/// What is there of the lab with an id: namespaces, directories, and processes that run in its
+/// What is there of the lab with an id: namespaces, control groups, directories, and processes that run in its
 /// namespaces or were started with a path of it. Nothing, once it has been taken down.
 pub fn residue(id: &str) -> Vec<String> {
     let prefix = format!("l2s-{id}-");
     let directory = state_directory(id);
     let mut residue: Vec<_> =
         Namespace::list(&prefix).iter().map(|name| format!("namespace {name}")).collect();
+    let groups = cgroups::list(&prefix);
+    residue.extend(groups.iter().map(|group| format!("control group {}", group.display())));
     if directory.exists() {
         residue.push(format!("directory {}", directory.display()));
     }

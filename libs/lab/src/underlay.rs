@@ -12,25 +12,26 @@ use crate::{
 };
 
 /// Bridge of the management network, in the control services' namespace.
-const MANAGEMENT_BRIDGE: &str = "br-mgmt";
+pub(crate) const MANAGEMENT_BRIDGE: &str = "br-mgmt";
 /// A node's interface to the management network.
-const MANAGEMENT_INTERFACE: &str = "eth-mgmt";
+pub(crate) const MANAGEMENT_INTERFACE: &str = "eth-mgmt";
 /// Bridge of an underlay, in its namespace.
 const CABLES: &str = "br-net";
 
-/// Makes every namespace, by way of `create`, and every network.
-pub(crate) async fn up(
-    layout: &Layout,
-    create: impl Fn(&str) -> Result<Namespace, LabError>,
-) -> Result<(), LabError> {
-    let underlays = || layout.clusters.iter().map(|c| &c.underlay).chain([&layout.wan]);
-    let names = underlays()
+/// The network namespaces of the underlays, the nodes and the control services.
+pub(crate) fn namespaces(layout: &Layout) -> impl Iterator<Item = &String> {
+    underlays(layout)
         .map(|underlay| &underlay.namespace)
         .chain([&layout.control.namespace])
-        .chain(layout.nodes().map(|node| &node.namespace));
-    for name in names {
-        create(name)?;
-    }
+        .chain(layout.nodes().map(|node| &node.namespace))
+}
+
+fn underlays(layout: &Layout) -> impl Iterator<Item = &Underlay> {
+    layout.clusters.iter().map(|cluster| &cluster.underlay).chain([&layout.wan])
+}
+
+/// Makes every network. The namespaces must be there.
+pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
     for node in layout.nodes() {
         // The underlay addresses are on bridges, while the kernel hears what comes to the bridges'
         // interfaces as well: unless told otherwise it answers ARP for any address of the host on
@@ -39,7 +40,7 @@ pub(crate) async fn up(
         namespace.set_parameter("ipv4/conf/all/arp_ignore", "1")?;
         namespace.set_parameter("ipv4/conf/all/arp_announce", "2")?;
     }
-    try_join_all(underlays().map(make_bridge)).await?;
+    try_join_all(underlays(layout).map(make_bridge)).await?;
     make_management(layout).await?;
     try_join_all(layout.clusters.iter().map(|cluster| async {
         for node in &cluster.nodes {

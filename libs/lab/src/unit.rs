@@ -25,6 +25,16 @@ pub enum Unit {
     SpsAgent(String),
     /// The ned-agent of a gateway node.
     NedAgent(String),
+    /// The store of a Kubernetes cluster.
+    Etcd(String),
+    /// The API server of a Kubernetes cluster.
+    KubeApiserver(String),
+    /// The controllers of a Kubernetes cluster.
+    KubeControllerManager(String),
+    /// The scheduler of a Kubernetes cluster.
+    KubeScheduler(String),
+    /// A node of a Kubernetes cluster, with all that runs on it.
+    KubernetesNode(String),
 }
 
 impl Unit {
@@ -40,7 +50,25 @@ impl Unit {
             Self::SdnController(cluster) => ("sdn-controller", Some(cluster)),
             Self::SpsAgent(node) => ("sps-agent", Some(node)),
             Self::NedAgent(node) => ("ned-agent", Some(node)),
+            Self::Etcd(cluster) => ("etcd", Some(cluster)),
+            Self::KubeApiserver(cluster) => ("kube-apiserver", Some(cluster)),
+            Self::KubeControllerManager(cluster) => ("kube-controller-manager", Some(cluster)),
+            Self::KubeScheduler(cluster) => ("kube-scheduler", Some(cluster)),
+            Self::KubernetesNode(node) => ("kubernetes-node", Some(node)),
         }
+    }
+
+    /// Whether it is one of ours, with a gRPC health service.
+    pub fn is_service(&self) -> bool {
+        matches!(
+            self,
+            Self::SliceManager
+                | Self::ScoProvider
+                | Self::InterDomainDns
+                | Self::SdnController(_)
+                | Self::SpsAgent(_)
+                | Self::NedAgent(_)
+        )
     }
 
     /// Name of the program.
@@ -79,6 +107,11 @@ impl FromStr for Unit {
             .or_else(|| of("sdn-controller").map(Self::SdnController))
             .or_else(|| of("sps-agent").map(Self::SpsAgent))
             .or_else(|| of("ned-agent").map(Self::NedAgent))
+            .or_else(|| of("etcd").map(Self::Etcd))
+            .or_else(|| of("kube-apiserver").map(Self::KubeApiserver))
+            .or_else(|| of("kube-controller-manager").map(Self::KubeControllerManager))
+            .or_else(|| of("kube-scheduler").map(Self::KubeScheduler))
+            .or_else(|| of("kubernetes-node").map(Self::KubernetesNode))
             .ok_or_else(|| format!("{text:?} names no process of a lab"))
     }
 }
@@ -113,6 +146,11 @@ mod tests {
             Unit::SdnController("x".to_owned()),
             Unit::SpsAgent("y".to_owned()),
             Unit::NedAgent("z".to_owned()),
+            Unit::Etcd("a".to_owned()),
+            Unit::KubeApiserver("a".to_owned()),
+            Unit::KubeControllerManager("a".to_owned()),
+            Unit::KubeScheduler("a".to_owned()),
+            Unit::KubernetesNode("a1".to_owned()),
         ] {
             assert_eq!(unit.to_string().parse(), Ok(unit));
         }

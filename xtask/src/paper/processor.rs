@@ -149,7 +149,12 @@ impl Places {
             | Unit::SpsAgent(of)
             | Unit::NedAgent(of)
             | Unit::OvsdbServer(of)
-            | Unit::OvsVswitchd(of) => self.0.get(of).copied().unwrap_or_default(),
+            | Unit::OvsVswitchd(of)
+            | Unit::Etcd(of)
+            | Unit::KubeApiserver(of)
+            | Unit::KubeControllerManager(of)
+            | Unit::KubeScheduler(of)
+            | Unit::KubernetesNode(of) => self.0.get(of).copied().unwrap_or_default(),
         }
     }
 }

@@ -1,0 +1,64 @@
+//! The clusters' part of the management network, and the ways to all pods.
+
+use std::fmt::Write as _;
+
+use futures::future::try_join_all;
+
+use crate::{
+    error::LabError,
+    layout::{Layout, MANAGEMENT_PREFIX},
+    namespace::Namespace,
+    underlay::{MANAGEMENT_BRIDGE, MANAGEMENT_INTERFACE},
+};
+
+/// The network namespaces of the clusters.
+pub(crate) fn namespaces(layout: &Layout) -> impl Iterator<Item = &String> {
+    let kubernetes = &layout.kubernetes;
+    let control_planes = kubernetes.clusters.iter().map(|cluster| &cluster.namespace);
+    control_planes.chain(kubernetes.nodes().map(|node| &node.namespace))
+}
+
+/// Connects control planes and nodes to the management network, which must be up.
+pub(super) async fn up(layout: &Layout) -> Result<(), LabError> {
+    let kubernetes = &layout.kubernetes;
+    // A cluster and a node may have the same name.
+    let control_planes = kubernetes
+        .clusters
+        .iter()
+        .map(|cluster| (format!("c-{}", cluster.name), &cluster.namespace, cluster.address));
+    let nodes =
+        kubernetes.nodes().map(|node| (format!("p-{}", node.name), &node.namespace, node.address));
+    let hosts: Vec<_> = control_planes.chain(nodes).collect();
+    let mut lines = String::new();
+    for (port, namespace, _) in &hosts {
+        lines += &format!(
+            "link add {port} type veth peer name {MANAGEMENT_INTERFACE} netns {namespace}\n\
+             link set {port} master {MANAGEMENT_BRIDGE} up\n"
+        );
+    }
+    let control = Namespace::named(&layout.control.namespace);
+    control.ip_batch(&lines).await?;
+    try_join_all(hosts.iter().map(|(_, namespace, address)| async move {
+        Namespace::named(namespace)
+            .ip_batch(&format!(
+                "address add {address}/{MANAGEMENT_PREFIX} dev {MANAGEMENT_INTERFACE}\n\
+                 link set {MANAGEMENT_INTERFACE} up\n"
+            ))
+            .await
+    }))
+    .await?;
+    for node in kubernetes.nodes() {
+        Namespace::named(&node.namespace).set_parameter("ipv4/ip_forward", "1")?;
+    }
+    let everywhere = namespaces(layout).chain([&layout.control.namespace]);
+    try_join_all(everywhere.map(|namespace| async move {
+        let mut lines = String::new();
+        for node in kubernetes.nodes().filter(|node| node.namespace != *namespace) {
+            writeln!(lines, "route add {} via {}", node.pod_network, node.address)
+                .unwrap_or_else(|_| unreachable!("a String takes any text"));
+        }
+        Namespace::named(namespace).ip_batch(&lines).await
+    }))
+    .await?;
+    Ok(())
+}
