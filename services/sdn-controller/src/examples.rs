@@ -71,6 +71,7 @@ pub(crate) fn port(network: &str, port: &str) -> PortSpec {
         attachment: Attachment::Namespace {
             path: format!("/run/netns/{port}"),
             interface_name: "net1".parse().unwrap(),
+            id: String::new(),
         },
         mac: None,
         address: None,

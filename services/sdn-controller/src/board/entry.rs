@@ -196,6 +196,7 @@ fn assignment(port: &Port) -> Assignment {
         address: port.address,
         interface_name: port.interface_name.clone(),
         addresses: Addresses::default(),
+        mtu: port.mtu,
     }
 }
 

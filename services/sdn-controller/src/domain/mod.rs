@@ -220,7 +220,12 @@ pub(crate) struct Network {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attachment {
     /// A network namespace on the node, by a pair of interfaces that the agent makes.
-    Namespace { path: String, interface_name: InterfaceName },
+    Namespace {
+        path: String,
+        interface_name: InterfaceName,
+        /// What it was attached for; empty: nothing in particular.
+        id: String,
+    },
     /// An interface that exists on the node.
     Interface { name: InterfaceName },
 }

@@ -71,6 +71,8 @@ pub(crate) struct Assignment {
     pub(crate) address: Option<IpNet>,
     pub(crate) interface_name: InterfaceName,
     pub(crate) addresses: Addresses,
+    /// Bytes.
+    pub(crate) mtu: u16,
 }
 
 /// What is behind a port beside its own MAC address.

@@ -1,13 +1,14 @@
 //! Domain values to messages.
 
 use l2sces_proto::fabric::v1::{
-    AddressConflict, NetworkKey as ProtoNetworkKey, ObjectKey, ObjectState as ProtoObjectState,
-    PortAssignment, PortKey as ProtoPortKey, Version as ProtoVersion, object_key,
+    AddressConflict, InterfaceAttachment, NamespaceAttachment, NetworkKey as ProtoNetworkKey,
+    ObjectKey, ObjectState as ProtoObjectState, Port as ProtoPort, PortAssignment,
+    PortKey as ProtoPortKey, Version as ProtoVersion, object_key, port,
 };
 
 use l2sces_model::MacAddress;
 
-use crate::domain::{Assignment, Key, ObjectState, Version};
+use crate::domain::{Assignment, Attachment, Key, ObjectState, Port, Version};
 
 pub(super) fn state(state: ObjectState) -> ProtoObjectState {
     let (reason, message) = match &state.condition {
@@ -30,6 +31,33 @@ pub(super) fn deleted(deleted: &Key, last: Version) -> ProtoObjectState {
         key: Some(key(deleted)),
         version: Some(version(last)),
         ..ProtoObjectState::default()
+    }
+}
+
+/// A port as it was applied, with the addresses that it has.
+pub(super) fn port(port: &Port) -> ProtoPort {
+    let attachment = match &port.attachment {
+        Attachment::Namespace { path, interface_name, id } => {
+            port::Attachment::Namespace(NamespaceAttachment {
+                path: path.clone(),
+                interface_name: interface_name.to_string(),
+                attachment_id: id.clone(),
+            })
+        }
+        Attachment::Interface { name } => {
+            port::Attachment::Interface(InterfaceAttachment { name: name.to_string() })
+        }
+    };
+    ProtoPort {
+        slice: port.key.slice.to_string(),
+        network: port.key.network.to_string(),
+        name: port.key.name.to_string(),
+        version: Some(version(port.version.clone())),
+        node: port.node.to_string(),
+        attachment: Some(attachment),
+        mac: port.mac.to_string(),
+        address: port.address.map(|address| address.addr().to_string()).unwrap_or_default(),
+        max_learned_addresses: port.max_learned.into(),
     }
 }
 
@@ -61,6 +89,7 @@ fn assignment(assignment: &Assignment) -> PortAssignment {
         interface_name: assignment.interface_name.to_string(),
         learned_macs: assignment.addresses.learned.iter().map(ToString::to_string).collect(),
         conflicts: assignment.addresses.conflicts.iter().map(conflict).collect(),
+        mtu: assignment.mtu.into(),
     }
 }
 

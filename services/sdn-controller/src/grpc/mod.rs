@@ -14,8 +14,8 @@ use l2sces_proto::fabric::v1::{
     ApplyPortRequest, ApplyPortResponse, ApplySliceRequest, ApplySliceResponse,
     DeleteNetworkRequest, DeleteNetworkResponse, DeleteNodeRequest, DeleteNodeResponse,
     DeletePortRequest, DeletePortResponse, DeleteSliceRequest, DeleteSliceResponse, Link,
-    ListLinksRequest, ListLinksResponse, ObjectState, WatchRequest,
-    fabric_service_server::FabricService,
+    ListLinksRequest, ListLinksResponse, ListPortsRequest, ListPortsResponse, ListedPort,
+    ObjectState, WatchRequest, fabric_service_server::FabricService,
 };
 use l2sces_reconcile::Queue;
 use tonic::{Request, Response, Status};
@@ -173,14 +173,26 @@ impl FabricService for FabricApi {
         &self,
         request: Request<DeletePortRequest>,
     ) -> Result<Response<DeletePortResponse>, Status> {
-        let key = request::port_key(request.into_inner().key)?;
-        let marked = self.store.mark_port(&key).await;
+        let (key, attachment_id) = request::port_removal(request.into_inner())?;
+        let marked = self.store.mark_port(&key, attachment_id.as_deref()).await;
         let marked = self.checked(Key::Port(key.clone()), marked)?;
         if let Some(port) = &marked {
             self.board.put_port(port);
             self.queue.wake(Key::Port(key));
         }
         Ok(Response::new(DeletePortResponse { gone: marked.is_none() }))
+    }
+
+    async fn list_ports(
+        &self,
+        request: Request<ListPortsRequest>,
+    ) -> Result<Response<ListPortsResponse>, Status> {
+        let filter = request::port_filter(request.get_ref())?;
+        let ports = self.store.ports_where(&filter).await?.into_iter().map(|port| {
+            let state = self.board.state(&Key::Port(port.key.clone())).map(convert::state);
+            ListedPort { port: Some(convert::port(&port)), state }
+        });
+        Ok(Response::new(ListPortsResponse { ports: ports.collect() }))
     }
 
     async fn list_links(

@@ -11,23 +11,28 @@ use l2sces_grpc::Violations;
 use l2sces_measurement::Policy;
 use l2sces_model::{InterfaceName, MacAddress, Name, Vni};
 use l2sces_proto::fabric::v1::{
-    ApplyNetworkRequest, ApplyNodeRequest, ApplyPortRequest, ApplySliceRequest,
-    NetworkKey as ProtoNetworkKey, NodeLink, Port as ProtoPort, PortKey as ProtoPortKey,
+    ApplyNetworkRequest, ApplyNodeRequest, ApplyPortRequest, ApplySliceRequest, DeletePortRequest,
+    ListPortsRequest, NetworkKey as ProtoNetworkKey, NodeLink, Port as ProtoPort,
     Version as ProtoVersion, port,
 };
 use tonic::Status;
 
 use super::violation;
-use crate::domain::{
-    Attachment, DEFAULT_COST, Link, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey, PortSpec,
-    SliceSpec, Version,
+use crate::{
+    domain::{
+        Attachment, DEFAULT_COST, Link, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey,
+        PortSpec, SliceSpec, Version,
+    },
+    store::PortFilter,
 };
 
 /// Longest uid, in bytes.
 const LONGEST_UID: usize = 128;
-/// Longest path, without the byte that ends it (Linux, PATH_MAX).
+/// Longest attachment id, in bytes.
+const LONGEST_ATTACHMENT_ID: usize = 128;
 /// Most addresses that may be learned behind a port.
 const MOST_LEARNED: u16 = 1_024;
+/// Longest path, without the byte that ends it (Linux, PATH_MAX).
 const LONGEST_PATH: usize = 4095;
 /// Prefixes of the names of interfaces that agents make.
 const OWN_INTERFACES: [&str; 3] = ["l2p-", "l2v-", "l2t-"];
@@ -203,7 +208,9 @@ fn attachment(violations: &mut Violations, port: &ProtoPort) -> Option<Attachmen
             let path = violations.check("port.namespace.path", path(&namespace.path));
             let name = namespace.interface_name.parse();
             let name = violations.check("port.namespace.interface_name", name);
-            Some(Attachment::Namespace { path: path?, interface_name: name? })
+            let id = attachment_id(&namespace.attachment_id);
+            let id = violations.check("port.namespace.attachment_id", id);
+            Some(Attachment::Namespace { path: path?, interface_name: name?, id: id? })
         }
         Some(port::Attachment::Interface(interface)) => {
             if port.mac.is_empty() {
@@ -231,13 +238,30 @@ pub(super) fn network_key(key: Option<ProtoNetworkKey>) -> Result<NetworkKey, St
     finish(violations, || Some(NetworkKey { slice: slice?, name: name? }))
 }
 
-pub(super) fn port_key(key: Option<ProtoPortKey>) -> Result<PortKey, Status> {
-    let key = key.ok_or_else(|| missing("key"))?;
+/// The key of a port to be deleted, and the attachment id that it must have, if any.
+pub(super) fn port_removal(
+    request: DeletePortRequest,
+) -> Result<(PortKey, Option<String>), Status> {
+    let key = request.key.ok_or_else(|| missing("key"))?;
     let mut violations = Violations::new();
     let slice = violations.check("key.slice", key.slice.parse());
     let network = violations.check("key.network", key.network.parse());
     let name = violations.check("key.name", key.name.parse());
-    finish(violations, || Some(PortKey { slice: slice?, network: network?, name: name? }))
+    let id = violations.check("attachment_id", attachment_id(&request.attachment_id));
+    finish(violations, || {
+        let key = PortKey { slice: slice?, network: network?, name: name? };
+        Some((key, Some(id?).filter(|id| !id.is_empty())))
+    })
+}
+
+/// Which ports are to be listed.
+pub(super) fn port_filter(request: &ListPortsRequest) -> Result<PortFilter, Status> {
+    let mut violations = Violations::new();
+    let node = optional(&mut violations, "node", &request.node, str::parse::<Name>);
+    let id = violations.check("attachment_id", attachment_id(&request.attachment_id));
+    finish(violations, || {
+        Some(PortFilter { node, attachment_id: Some(id?).filter(|id| !id.is_empty()) })
+    })
 }
 
 fn missing(field: &str) -> Status {
@@ -314,6 +338,13 @@ fn mtu(mtu: u32, cidr: Option<IpNet>) -> Result<u16, String> {
 fn max_learned(number: u32) -> Result<u16, String> {
     let allowed = u16::try_from(number).ok().filter(|number| *number <= MOST_LEARNED);
     allowed.ok_or_else(|| format!("must be at most {MOST_LEARNED}"))
+}
+
+fn attachment_id(text: &str) -> Result<String, String> {
+    if text.len() > LONGEST_ATTACHMENT_ID || text.contains('\0') {
+        return Err(format!("must have at most {LONGEST_ATTACHMENT_ID} bytes, none of them zero"));
+    }
+    Ok(text.to_owned())
 }
 
 fn path(text: &str) -> Result<String, String> {

@@ -81,6 +81,7 @@ fn port() -> Port {
         attachment: Some(Attachment::Namespace(NamespaceAttachment {
             path: "/run/netns/p".to_owned(),
             interface_name: "net1".to_owned(),
+            attachment_id: String::new(),
         })),
         mac: String::new(),
         address: String::new(),
@@ -154,8 +155,15 @@ fn bad_port(change: impl FnOnce(&mut Port)) -> Object {
 }
 
 fn namespace(path: &str, interface_name: &str) -> Option<Attachment> {
-    let (path, interface_name) = (path.to_owned(), interface_name.to_owned());
-    Some(Attachment::Namespace(NamespaceAttachment { path, interface_name }))
+    attached(path, interface_name, "")
+}
+
+fn attached(path: &str, interface_name: &str, attachment_id: &str) -> Option<Attachment> {
+    Some(Attachment::Namespace(NamespaceAttachment {
+        path: path.to_owned(),
+        interface_name: interface_name.to_owned(),
+        attachment_id: attachment_id.to_owned(),
+    }))
 }
 
 fn interface(name: &str) -> Option<Attachment> {
@@ -221,6 +229,10 @@ fn bad_fields() -> Vec<(Object, Vec<&'static str>)> {
         (
             bad_port(|port| port.attachment = namespace("p", "a/b")),
             vec!["port.namespace.path", "port.namespace.interface_name"],
+        ),
+        (
+            bad_port(|port| port.attachment = attached("/p", "net1", &"i".repeat(129))),
+            vec!["port.namespace.attachment_id"],
         ),
         (
             bad_port(|port| port.attachment = interface("l2t-sps")),
@@ -343,6 +355,10 @@ fn blue() -> NetworkKey {
     NetworkKey { slice: "s1".into(), name: "blue".into() }
 }
 
+fn removal(key: Option<PortKey>, attachment_id: &str) -> DeletePortRequest {
+    DeletePortRequest { key, attachment_id: attachment_id.to_owned() }
+}
+
 fn port_key() -> PortKey {
     PortKey { slice: "s1".into(), network: "blue".into(), name: "p".into() }
 }
@@ -367,11 +383,21 @@ async fn bad_keys_are_named() {
             api.delete_network(Request::new(DeleteNetworkRequest { key: Some(key) })).await.err(),
             "key.name",
         ),
+        (api.delete_port(Request::new(removal(Some(port_key), ""))).await.err(), "key.network"),
+        (api.delete_port(Request::new(removal(None, ""))).await.err(), "key"),
         (
-            api.delete_port(Request::new(DeletePortRequest { key: Some(port_key) })).await.err(),
-            "key.network",
+            api.delete_port(Request::new(removal(Some(self::port_key()), "\0"))).await.err(),
+            "attachment_id",
         ),
-        (api.delete_port(Request::new(DeletePortRequest { key: None })).await.err(), "key"),
+        (
+            api.list_ports(Request::new(ListPortsRequest {
+                node: "N 1".into(),
+                attachment_id: String::new(),
+            }))
+            .await
+            .err(),
+            "node",
+        ),
     ];
     for (status, field) in refused {
         let violations = status.unwrap().get_details_bad_request().unwrap().field_violations;
@@ -390,10 +416,78 @@ async fn a_port_is_answered_with_what_it_has_been_given_and_the_same_again() {
     assert!(!state.ready);
     assert_eq!(state.reason, "Pending");
     let assignment = state.port.clone().unwrap();
-    assert_eq!(assignment.address, "10.1.0.1/24");
+    assert_eq!((assignment.address.as_str(), assignment.mtu), ("10.1.0.1/24", 1438));
     assert!(assignment.interface_name.starts_with("l2p-"));
     assert_eq!(api.apply(Object::Port(port())).await.unwrap().port, Some(assignment));
     assert_eq!(world.store.ports().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn ports_are_listed_by_node_and_by_what_they_were_attached_for() {
+    let world = World::new().await;
+    let reconciler = world.start_complete().await;
+    let api = api(&world, &reconciler);
+    api.apply_all().await;
+    world.exchange.offer(["10.1.0.0/28".parse().unwrap()]);
+    let ports = [("p", "n1", "sandbox-1"), ("q", "n2", "sandbox-2"), ("r", "n1", "")];
+    for (name, node, id) in ports {
+        let object = bad_port(|port| {
+            port.name = name.into();
+            port.node = node.into();
+            port.attachment = attached("/run/netns/p", "net1", id);
+        });
+        api.apply(object).await.unwrap();
+    }
+    let listed = async |node: &str, attachment_id: &str| {
+        let (node, attachment_id) = (node.to_owned(), attachment_id.to_owned());
+        let request = Request::new(ListPortsRequest { node, attachment_id });
+        let ports = api.list_ports(request).await.unwrap().into_inner().ports;
+        ports.into_iter().map(|listed| listed.port.unwrap().name).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("", "").await, ["p", "q", "r"]);
+    assert_eq!(listed("n1", "").await, ["p", "r"]);
+    assert_eq!(listed("", "sandbox-2").await, ["q"]);
+    assert_eq!(listed("n1", "sandbox-2").await, [""; 0]);
+
+    // As it was applied, with what it has been given.
+    let request = ListPortsRequest { attachment_id: "sandbox-1".into(), ..Default::default() };
+    let answer = api.list_ports(Request::new(request)).await.unwrap().into_inner();
+    let ListedPort { port: listed_port, state } = answer.ports[0].clone();
+    let (listed_port, assignment) = (listed_port.unwrap(), state.unwrap().port.unwrap());
+    assert_eq!(assignment.address, format!("{}/24", listed_port.address));
+    let expected = Port {
+        attachment: attached("/run/netns/p", "net1", "sandbox-1"),
+        mac: assignment.mac,
+        address: "10.1.0.1".into(),
+        ..port()
+    };
+    assert_eq!(listed_port, expected);
+}
+
+#[tokio::test]
+async fn a_port_of_another_attachment_stays() {
+    let world = World::new().await;
+    let reconciler = world.start_complete().await;
+    let api = api(&world, &reconciler);
+    api.apply_all().await;
+    world.exchange.offer(["10.1.0.0/28".parse().unwrap()]);
+    // The pod's sandbox was made anew.
+    for (generation, id) in [(1, "old"), (2, "new")] {
+        let object = bad_port(|port| {
+            port.version = Some(Version { generation, ..version().unwrap() });
+            port.attachment = attached("/run/netns/p", "net1", id);
+        });
+        api.apply(object).await.unwrap();
+    }
+    let delete = async |id: &str| {
+        let request = Request::new(removal(Some(port_key()), id));
+        api.delete_port(request).await.unwrap().into_inner().gone
+    };
+    let is_deleting = async || world.store.ports().await.unwrap().iter().any(|port| port.deleting);
+    assert!(delete("old").await, "nothing is left of the old one");
+    assert!(!is_deleting().await);
+    assert!(!delete("new").await);
+    assert!(is_deleting().await);
 }
 
 #[tokio::test]
@@ -417,7 +511,7 @@ async fn everything_is_deleted_from_the_inside_out_and_watchers_hear_of_it() {
     let gone = async |key: Key| {
         run_until(&reconciler, || reconciler.board.state(&key).is_none()).await;
     };
-    let delete_port = || DeletePortRequest { key: Some(port_key()) };
+    let delete_port = || removal(Some(port_key()), "");
     assert!(!api.delete_port(Request::new(delete_port())).await.unwrap().into_inner().gone);
     gone(Key::Port("s1/blue/p".parse().unwrap())).await;
     assert!(api.delete_port(Request::new(delete_port())).await.unwrap().into_inner().gone);

@@ -219,13 +219,15 @@ pub(super) fn port_spec(port: &Port) -> PortSpec {
 
 fn agent_port(port: &Port) -> AgentPort {
     let attachment = match &port.attachment {
-        Attachment::Namespace { path, interface_name } => InAgent::Namespace(NamespaceAttachment {
-            path: path.clone(),
-            interface_name: interface_name.to_string(),
-            mac: port.mac.to_string(),
-            address: port.address.map(|address| address.to_string()).unwrap_or_default(),
-            mtu: port.mtu.into(),
-        }),
+        Attachment::Namespace { path, interface_name, .. } => {
+            InAgent::Namespace(NamespaceAttachment {
+                path: path.clone(),
+                interface_name: interface_name.to_string(),
+                mac: port.mac.to_string(),
+                address: port.address.map(|address| address.to_string()).unwrap_or_default(),
+                mtu: port.mtu.into(),
+            })
+        }
         Attachment::Interface { .. } => InAgent::Interface(InterfaceAttachment {}),
     };
     AgentPort {

@@ -25,7 +25,7 @@ pub(crate) use error::StoreError;
 pub(crate) use exchange_item::ExchangeItems;
 pub(crate) use learned_mac::UntoldMac;
 pub(crate) use network::Existed;
-pub(crate) use port::{PortApplied, PortStored};
+pub(crate) use port::{PortApplied, PortFilter, PortStored};
 
 /// The schema.
 pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();

@@ -36,9 +36,11 @@ impl FromRow<'_, PgRow> for Port {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let interface_name = parsed(row, "interface_name")?;
         let attachment = match row.try_get("namespace_path")? {
-            Some(path) => {
-                Attachment::Namespace { path, interface_name: parsed(row, "namespace_interface")? }
-            }
+            Some(path) => Attachment::Namespace {
+                path,
+                interface_name: parsed(row, "namespace_interface")?,
+                id: row.try_get("attachment_id")?,
+            },
             None => Attachment::Interface { name: parsed(row, "interface_name")? },
         };
         Ok(Self {
@@ -75,6 +77,15 @@ fn address(row: &PgRow) -> sqlx::Result<Option<IpNet>> {
 
 fn with_prefix(address: IpAddr, cidr: IpNet) -> sqlx::Result<IpNet> {
     IpNet::new(address, cidr.prefix_len()).map_err(|error| unreadable("address", error))
+}
+
+/// Which ports are meant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PortFilter {
+    /// Of this node only.
+    pub(crate) node: Option<Name>,
+    /// With this attachment id only.
+    pub(crate) attachment_id: Option<String>,
 }
 
 /// A port as it is now stored.
@@ -193,6 +204,19 @@ impl Store {
             .await?)
     }
 
+    /// The ports that are meant, by name.
+    pub(crate) async fn ports_where(&self, filter: &PortFilter) -> Result<Vec<Port>, StoreError> {
+        Ok(sqlx::query_as(select_ports!(
+            "WHERE ($1::text IS NULL OR port.node = $1)
+               AND ($2::text IS NULL OR port.attachment_id = $2 AND port.attachment_id <> '')
+             ORDER BY port.slice, port.network, port.name"
+        ))
+        .bind(filter.node.as_ref().map(Name::as_str))
+        .bind(&filter.attachment_id)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// The ports of a node.
     pub(crate) async fn ports_on(&self, node: &Name) -> Result<Vec<Port>, StoreError> {
         Ok(sqlx::query_as(select_ports!("WHERE port.node = $1"))
@@ -221,20 +245,30 @@ impl Store {
         Ok(())
     }
 
-    /// Marks a port for deletion; answers with it, or none if there is none.
-    pub(crate) async fn mark_port(&self, key: &PortKey) -> Result<Option<Port>, StoreError> {
+    /// Marks a port for deletion, if it has this attachment id, or whatever it has if none is given;
+    /// answers with it, or none if there is none.
+    pub(crate) async fn mark_port(
+        &self,
+        key: &PortKey,
+        attachment_id: Option<&str>,
+    ) -> Result<Option<Port>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
+        let marked = sqlx::query(
             "UPDATE port SET deleting = true,
                 traceparent = CASE WHEN deleting THEN traceparent ELSE $4 END
-             WHERE slice = $1 AND network = $2 AND name = $3",
+             WHERE slice = $1 AND network = $2 AND name = $3
+               AND ($5::text IS NULL OR attachment_id = $5)",
         )
         .bind(key.slice.as_str())
         .bind(key.network.as_str())
         .bind(key.name.as_str())
         .bind(traceparent())
+        .bind(attachment_id)
         .execute(&mut *transaction)
         .await?;
+        if marked.rows_affected() == 0 {
+            return Ok(None);
+        }
         let port = find(&mut transaction, key).await?;
         transaction.commit().await?;
         Ok(port)
@@ -397,24 +431,25 @@ async fn write(
     mac: MacAddress,
     address: Option<IpAddr>,
 ) -> Result<(), sqlx::Error> {
-    let (namespace_path, namespace_interface) = match &spec.attachment {
-        Attachment::Namespace { path, interface_name } => {
-            (Some(path.as_str()), Some(interface_name.as_str()))
+    let (namespace_path, namespace_interface, attachment_id) = match &spec.attachment {
+        Attachment::Namespace { path, interface_name, id } => {
+            (Some(path.as_str()), Some(interface_name.as_str()), id.as_str())
         }
-        Attachment::Interface { .. } => (None, None),
+        Attachment::Interface { .. } => (None, None, ""),
     };
     sqlx::query(
         "INSERT INTO port (slice, network, name, uid, generation, node, namespace_path,
                            namespace_interface, interface_name, mac, address, max_learned,
-                           traceparent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                           traceparent, attachment_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (slice, network, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, node = excluded.node,
             namespace_path = excluded.namespace_path,
             namespace_interface = excluded.namespace_interface,
             interface_name = excluded.interface_name, mac = excluded.mac,
             address = excluded.address, max_learned = excluded.max_learned,
-            introduced = false, traceparent = excluded.traceparent",
+            introduced = false, traceparent = excluded.traceparent,
+            attachment_id = excluded.attachment_id",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.network.as_str())
@@ -429,6 +464,7 @@ async fn write(
     .bind(address)
     .bind(i32::from(spec.max_learned))
     .bind(traceparent())
+    .bind(attachment_id)
     .execute(connection)
     .await?;
     Ok(())

@@ -86,7 +86,7 @@ impl Service for FabricClient {
                     network: network.to_string(),
                     name: name.to_string(),
                 };
-                let request = fabric::DeletePortRequest { key: Some(key) };
+                let request = fabric::DeletePortRequest { key: Some(key), ..Default::default() };
                 Ok(client.delete_port(request).await?.into_inner().gone)
             }
             // It has none of these.

@@ -78,6 +78,7 @@ fn body(key: &Key, spec: &PortSpec, version: &Version) -> fabric::Port {
             fabric::port::Attachment::Namespace(fabric::NamespaceAttachment {
                 path: path.clone(),
                 interface_name: interface_name.to_string(),
+                attachment_id: String::new(),
             })
         }
         Attachment::Interface { name } => {

@@ -52,6 +52,7 @@ fn state(text: &str, object: &Object) -> fabric::ObjectState {
         interface_name: format!("l2p-{}", object.number),
         learned_macs: object.addresses.learned.clone(),
         conflicts: object.addresses.conflicts.iter().map(|text| conflict(text)).collect(),
+        mtu: 1438,
     });
     fabric::ObjectState {
         key: Some(key(text)),
@@ -184,6 +185,13 @@ impl FabricService for FakeFabric {
             .delete(format!("port/{}/{}/{}", key.slice, key.network, key.name), false)
             .await?;
         Ok(Response::new(fabric::DeletePortResponse { gone }))
+    }
+
+    async fn list_ports(
+        &self,
+        _: Request<fabric::ListPortsRequest>,
+    ) -> Result<Response<fabric::ListPortsResponse>, Status> {
+        Err(Status::unimplemented("the slice-manager watches"))
     }
 
     async fn list_links(

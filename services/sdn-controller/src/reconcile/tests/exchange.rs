@@ -299,7 +299,7 @@ async fn ports_are_announced_and_withdrawn_when_the_sco_provider_is_back() {
     world.script.fail("exchange.watch_cluster", Fault::Refuse(Code::Unavailable));
     let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
     run_until(&reconciler, || reconciler.uplink.fault().is_some()).await;
-    world.store.mark_port(&old).await.unwrap();
+    world.store.mark_port(&old, None).await.unwrap();
     reconciler.board.change_port(&new, |facts| facts.flows = Fact::Done(()));
     let key = Key::Port(new.clone());
     for port in [new, old.clone()] {
@@ -395,7 +395,7 @@ async fn an_address_that_was_leased_alone_is_given_back_with_its_port() {
     reconciler.reconcile(key.clone()).await.unwrap();
     assert!(world.exchange.endpoint("s1/red/a/p").is_some());
 
-    world.store.mark_port(&spec.key).await.unwrap();
+    world.store.mark_port(&spec.key, None).await.unwrap();
     world.script.fail("exchange.release_block", Fault::Refuse(Code::Unavailable));
     assert!(reconciler.reconcile(key.clone()).await.is_err());
     assert!(world.store.port(&spec.key).await.unwrap().is_some(), "it keeps the address from ours");
@@ -412,7 +412,7 @@ async fn an_address_that_was_leased_alone_is_given_back_with_its_port() {
     // A port with an address of a larger block gives nothing back.
     let of_whole = port("blue", "p");
     put_port(&world.store, &of_whole).await.unwrap();
-    world.store.mark_port(&of_whole.key).await.unwrap();
+    world.store.mark_port(&of_whole.key, None).await.unwrap();
     world.script.calls();
     reconciler.reconcile(Key::Port(of_whole.key)).await.unwrap();
     let calls = world.script.calls();

@@ -169,7 +169,7 @@ async fn a_port_that_goes_takes_along_what_was_learned_behind_it() {
     let reconciler = start(&world).await;
     see(&reconciler, "p", &[ONE, TWO]);
     reconciler.reconcile(Key::Port(key("p"))).await.unwrap();
-    world.store.mark_port(&key("p")).await.unwrap();
+    world.store.mark_port(&key("p"), None).await.unwrap();
     reconciler.reconcile(Key::Port(key("p"))).await.unwrap();
     assert!(!announced(&world, "p", ONE) && !announced(&world, "p", TWO));
     assert_eq!(world.store.port(&key("p")).await.unwrap(), None);

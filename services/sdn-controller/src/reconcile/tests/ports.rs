@@ -174,7 +174,7 @@ async fn a_deletion_takes_the_flows_first_and_waits_for_nobody_with_them() {
     live(&reconciler, "p");
     reconciler.reconcile(key.clone()).await.unwrap();
 
-    world.store.mark_port(&spec.key).await.unwrap();
+    world.store.mark_port(&spec.key, None).await.unwrap();
     for call in ["agent.delete_port", "exchange.delete_endpoint"] {
         world.script.fail(call, Fault::Refuse(Code::Unavailable));
     }
@@ -202,7 +202,7 @@ async fn nothing_is_deleted_before_the_sco_provider_has_told_everything() {
     put_network(&world.store).await;
     let spec = port("blue", "p");
     put_port(&world.store, &spec).await.unwrap();
-    world.store.mark_port(&spec.key).await.unwrap();
+    world.store.mark_port(&spec.key, None).await.unwrap();
     let reconciler = world.start();
     reconciler.load().await.unwrap();
     world.script.calls();

@@ -80,7 +80,7 @@ fn blocks_are_filled_exactly_and_from_below_whatever_was_taken_and_given_back() 
                     spec.address = Some(address);
                     put_port(&store, &spec).await.unwrap();
                     if *back {
-                        store.mark_port(&spec.key).await.unwrap();
+                        store.mark_port(&spec.key, None).await.unwrap();
                         store.remove_port(&spec.key).await.unwrap();
                     } else {
                         taken.insert(address);
@@ -212,7 +212,7 @@ async fn a_single_address_is_chosen_last_and_forgotten_with_its_port() {
     assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single));
     store.remove_port(&fixed.key).await.unwrap();
     assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single), "it stays as it does");
-    store.mark_port(&fixed.key).await.unwrap();
+    store.mark_port(&fixed.key, None).await.unwrap();
     assert!(matches!(put_port(&store, &at("next", 11)).await, Err(StoreError::AddressTaken(_))));
     store.remove_port(&fixed.key).await.unwrap();
     let expected =
@@ -223,7 +223,7 @@ async fn a_single_address_is_chosen_last_and_forgotten_with_its_port() {
     let of_whole = at("of-whole", 254);
     put_port(&store, &of_whole).await.unwrap();
     assert_eq!(store.single_block(&of_whole.key).await.unwrap(), None);
-    store.mark_port(&of_whole.key).await.unwrap();
+    store.mark_port(&of_whole.key, None).await.unwrap();
     store.remove_port(&of_whole.key).await.unwrap();
 
     store.add_block(&red, single, 1).await.unwrap();
@@ -243,7 +243,7 @@ async fn a_lease_from_before_it_was_given_back_is_none() {
     // Both have asked for it, and were answered; one is made and deleted before the other goes on.
     store.add_block(&red, single, before.releases).await.unwrap();
     put_port(&store, &one).await.unwrap();
-    store.mark_port(&one.key).await.unwrap();
+    store.mark_port(&one.key, None).await.unwrap();
     store.remove_port(&one.key).await.unwrap();
     store.add_block(&red, single, before.releases).await.unwrap();
     let after = need(store.apply_port(&other).await.unwrap());
