@@ -42,7 +42,8 @@ impl Access {
 
     /// Whether `peer` may call methods of `service`, by its full name.
     pub(crate) fn check(&self, peer: &Peer, service: &str) -> Result<(), Status> {
-        // Plaintext is asked for explicitly, and then there is nobody to tell apart.
+        // Plaintext is asked for explicitly, and then there is nobody to tell apart; whom a local
+        // socket is for, its permissions say.
         if !peer.is_authenticated() || OPEN_SERVICES.contains(&service) {
             return Ok(());
         }

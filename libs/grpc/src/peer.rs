@@ -10,7 +10,7 @@ use l2sces_pki::{Identity, peer_identity};
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
 use tonic::{Request, transport::server::Connected};
@@ -18,27 +18,29 @@ use tonic::{Request, transport::server::Connected};
 /// Who is at the other end of a connection. Every request of it has this among its extensions.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     authentication: Authentication,
 }
 
 #[derive(Clone, Debug)]
 enum Authentication {
+    /// By the permissions of the socket.
+    Local,
     Plaintext,
     Certificate(Option<Arc<Identity>>),
 }
 
 impl Peer {
-    /// Its address.
-    pub fn address(&self) -> SocketAddr {
+    /// Its address; `None` on a local socket.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Its identity; `None` on a plaintext connection, or if its certificate has none.
+    /// Its identity; `None` on a plaintext connection or a local socket, or if its certificate has none.
     pub fn identity(&self) -> Option<&Identity> {
         match &self.authentication {
             Authentication::Certificate(identity) => identity.as_deref(),
-            Authentication::Plaintext => None,
+            Authentication::Local | Authentication::Plaintext => None,
         }
     }
 
@@ -67,12 +69,13 @@ pin_project! {
     enum Stream {
         Plaintext { #[pin] stream: TcpStream },
         Tls { #[pin] stream: Box<TlsStream<TcpStream>> },
+        Local { #[pin] stream: UnixStream },
     }
 }
 
 impl Connection {
     pub(crate) fn plaintext(stream: TcpStream, address: SocketAddr) -> Self {
-        let peer = Peer { address, authentication: Authentication::Plaintext };
+        let peer = Peer { address: Some(address), authentication: Authentication::Plaintext };
         Self { peer, stream: Stream::Plaintext { stream } }
     }
 
@@ -82,7 +85,12 @@ impl Connection {
         let identity = certificate.and_then(|certificate| peer_identity(certificate));
         let authentication = Authentication::Certificate(identity.map(Arc::new));
         let stream = Stream::Tls { stream: Box::new(stream) };
-        Self { peer: Peer { address, authentication }, stream }
+        Self { peer: Peer { address: Some(address), authentication }, stream }
+    }
+
+    pub(crate) fn local(stream: UnixStream) -> Self {
+        let peer = Peer { address: None, authentication: Authentication::Local };
+        Self { peer, stream: Stream::Local { stream } }
     }
 }
 
@@ -103,6 +111,7 @@ impl AsyncRead for Connection {
         match self.project().stream.project() {
             StreamProjection::Plaintext { stream } => stream.poll_read(cx, buf),
             StreamProjection::Tls { stream } => stream.poll_read(cx, buf),
+            StreamProjection::Local { stream } => stream.poll_read(cx, buf),
         }
     }
 }
@@ -116,6 +125,7 @@ impl AsyncWrite for Connection {
         match self.project().stream.project() {
             StreamProjection::Plaintext { stream } => stream.poll_write(cx, buf),
             StreamProjection::Tls { stream } => stream.poll_write(cx, buf),
+            StreamProjection::Local { stream } => stream.poll_write(cx, buf),
         }
     }
 
@@ -123,6 +133,7 @@ impl AsyncWrite for Connection {
         match self.project().stream.project() {
             StreamProjection::Plaintext { stream } => stream.poll_flush(cx),
             StreamProjection::Tls { stream } => stream.poll_flush(cx),
+            StreamProjection::Local { stream } => stream.poll_flush(cx),
         }
     }
 
@@ -130,6 +141,7 @@ impl AsyncWrite for Connection {
         match self.project().stream.project() {
             StreamProjection::Plaintext { stream } => stream.poll_shutdown(cx),
             StreamProjection::Tls { stream } => stream.poll_shutdown(cx),
+            StreamProjection::Local { stream } => stream.poll_shutdown(cx),
         }
     }
 
@@ -141,6 +153,7 @@ impl AsyncWrite for Connection {
         match self.project().stream.project() {
             StreamProjection::Plaintext { stream } => stream.poll_write_vectored(cx, bufs),
             StreamProjection::Tls { stream } => stream.poll_write_vectored(cx, bufs),
+            StreamProjection::Local { stream } => stream.poll_write_vectored(cx, bufs),
         }
     }
 
@@ -148,6 +161,7 @@ impl AsyncWrite for Connection {
         match &self.stream {
             Stream::Plaintext { stream } => stream.is_write_vectored(),
             Stream::Tls { stream } => stream.is_write_vectored(),
+            Stream::Local { stream } => stream.is_write_vectored(),
         }
     }
 }

@@ -1,15 +1,22 @@
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use l2sces_proto::FILE_DESCRIPTOR_SET;
 use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 
 use crate::{
-    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, incoming::incoming,
-    measure::Methods, rpc_layer::RpcLayer,
+    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, incoming::incoming, local,
+    measure::Methods, peer::Connection, rpc_layer::RpcLayer,
 };
 
 /// Longest that an RPC may take to begin its response, whatever the client says.
@@ -32,6 +39,14 @@ pub enum ServeError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The path cannot be listened on.
+    #[error("cannot listen on {path}: {source}", path = .path.display())]
+    Socket {
+        /// The path.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -82,7 +97,32 @@ pub async fn serve_on(
         Ok(address) => tracing::info!(%address, tls = tls.is_some(), "listening"),
         Err(error) => tracing::warn!(%error, "listening on an unknown address"),
     }
+    run(incoming(listener, tls), routes, access, shutdown).await
+}
 
+/// The same as [`serve`], on a Unix socket at `path`, in the place of one that is left there: for
+/// root and for this process's own user, who may call every service that `access` names.
+///
+/// # Errors
+/// The path cannot be listened on.
+pub async fn serve_local(
+    path: &Path,
+    routes: Routes,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let listener =
+        local::bind(path).map_err(|source| ServeError::Socket { path: path.to_owned(), source })?;
+    tracing::info!(path = %path.display(), "listening");
+    run(local::incoming(listener), routes, access, shutdown).await
+}
+
+async fn run(
+    connections: ReceiverStream<io::Result<Connection>>,
+    routes: Routes,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let routes = with_health_and_reflection(routes, &access)?;
     let stopping = CancellationToken::new();
     let methods = Methods::of(&access.services().collect::<Vec<_>>())?;
@@ -92,7 +132,7 @@ pub async fn serve_on(
         .timeout(LONGEST_CALL)
         .layer(layer)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener, tls), stopping.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(connections, stopping.clone().cancelled_owned());
     tokio::pin!(served);
     tokio::select! {
         result = &mut served => return Ok(result?),

@@ -29,7 +29,7 @@ pub(crate) fn server_span(headers: &HeaderMap, path: &str, peer: Option<&Peer>) 
         rpc.system = "grpc",
         rpc.service = service,
         rpc.method = method,
-        client.address = peer.map(|peer| tracing::field::display(peer.address())),
+        client.address = peer.and_then(Peer::address).map(tracing::field::display),
         client.identity = peer.and_then(Peer::identity).map(tracing::field::display),
         rpc.grpc.status_code = Empty,
         otel.status_code = Empty,

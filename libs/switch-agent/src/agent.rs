@@ -111,6 +111,11 @@ impl Agent {
         self.client.connected().await;
     }
 
+    /// Whether the database is there, so that ports can be made.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+
     /// Makes the bridge as described; ports are left alone. Returns when Open vSwitch has carried
     /// it out.
     ///

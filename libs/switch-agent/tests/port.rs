@@ -10,6 +10,7 @@ mod support;
 
 use advertisements::Advertisements;
 use futures::{StreamExt as _, future::join_all};
+use l2sces_model::MacAddress;
 use l2sces_ovsdb::{Client, Config, MonitoredTable, Mutation, Mutator, Operation, Row, Value};
 use l2sces_proto::{
     resource::v1::ChangeKind,
@@ -19,7 +20,7 @@ use l2sces_proto::{
         switch_service_server::SwitchService as _,
     },
 };
-use l2sces_switch_agent::{AgentKind, SwitchApi};
+use l2sces_switch_agent::{AgentError, AgentKind, NamespaceAttachment, SwitchApi, inspect};
 use support::{Namespace, Node, PATIENCE, eventually, namespace_of, port, run, switch, transfer};
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
@@ -66,6 +67,50 @@ fn add_interface(name: &str) {
 
 fn works(state: &api::PortState) -> bool {
     state.ofport > 0 && state.error.is_empty()
+}
+
+#[test]
+fn what_others_change_in_a_namespace_is_found() {
+    let node = Node::start();
+    let pod = Namespace::new("pod");
+    node.block_on(async {
+        let agent = agent_with_bridge(&node).await;
+        apply(&agent, &port(1, &pod)).await.unwrap();
+        let wanted = NamespaceAttachment {
+            path: pod.path(),
+            interface: "eth1".parse().unwrap(),
+            mac: MacAddress::new([2, 0, 0, 0, 0, 1]),
+            address: Some("10.1.0.1/24".parse().unwrap()),
+            mtu: 1400,
+        };
+        let change = |change: &str| {
+            let status = pod.command("ip").args(change.split(' ')).status().unwrap();
+            assert!(status.success(), "{change}");
+        };
+        assert_eq!(inspect(&wanted).await.unwrap(), None);
+        let changes = [
+            ("link set eth1 mtu 1300", "link set eth1 mtu 1400", "MTU 1300"),
+            (
+                "link set eth1 address 02:00:00:00:00:09",
+                "link set eth1 address 02:00:00:00:00:01",
+                "MAC",
+            ),
+            ("addr del 10.1.0.1/24 dev eth1", "addr add 10.1.0.1/24 dev eth1", "10.1.0.1/24"),
+            ("link set eth1 down", "link set eth1 up", "down"),
+            ("link del eth1", "link add eth1 type dummy", "gone"),
+        ];
+        for (made, repaired, word) in changes {
+            change(made);
+            let found = inspect(&wanted).await.unwrap().unwrap_or_default();
+            assert!(found.contains(word), "{made}: {found:?}");
+            change(repaired);
+        }
+        // Another in its place is none of ours, whatever it is called.
+        let found = inspect(&wanted).await.unwrap().unwrap_or_default();
+        assert!(found.contains("none of ours"), "{found:?}");
+        let nowhere = NamespaceAttachment { path: "/run/netns/none".into(), ..wanted };
+        assert!(matches!(inspect(&nowhere).await, Err(AgentError::NoNamespace(_))));
+    });
 }
 
 #[test]

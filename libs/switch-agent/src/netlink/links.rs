@@ -12,7 +12,7 @@ use rtnetlink::{
     packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
         RouteNetlinkMessage,
-        address::{AddressHeaderFlags, AddressMessage},
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
         link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
         nsid::{NsidAttribute, NsidMessage},
     },
@@ -172,6 +172,17 @@ impl Links {
         }
     }
 
+    /// The addresses of an interface.
+    pub(crate) async fn addresses(&self, link: &Link) -> Result<Vec<IpNet>, NetlinkError> {
+        let request = self.handle.address().get().set_link_index_filter(link.index);
+        request
+            .execute()
+            .try_filter_map(async |message| Ok(local_address(&message)))
+            .try_collect()
+            .await
+            .map_err(|error| failed(format!("list the addresses of {}", link.name), error))
+    }
+
     /// The identifier that this namespace has for another; `None`: no interface leads there.
     pub(crate) async fn id_of(&self, namespace: &Namespace) -> Result<Option<i32>, NetlinkError> {
         let mut message = NsidMessage::default();
@@ -235,6 +246,19 @@ async fn one(
         Err(error) if errno(&error) == Some(libc::ENODEV) => Ok(None),
         Err(error) => Err(failed(doing(), error)),
     }
+}
+
+/// The address that a message is about: the interface's own, where there is one of a peer as well.
+fn local_address(message: &AddressMessage) -> Option<IpNet> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    IpNet::new(local.or(address)?, message.header.prefix_len).ok()
 }
 
 fn address(link: &Link, net: IpNet) -> AddressMessage {

@@ -10,7 +10,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub(crate) use links::Links;
+pub(crate) use links::{Link, Links};
 pub(crate) use namespace::Namespace;
 pub(crate) use veth::Host;
 
