@@ -1,0 +1,68 @@
+//! The node's sps-agent, behind its local socket.
+
+use std::{future::Future, path::Path, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use l2sces_proto::attachment::v1::attachment_service_client::AttachmentServiceClient;
+use tonic::{
+    Code as GrpcCode, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+/// The first pause before another attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A client of the sps-agent.
+pub(crate) type Client = AttachmentServiceClient<Channel>;
+
+/// How long a call may take, and for how long it is made again while nobody answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For one call.
+    pub(crate) deadline: Duration,
+    /// For calls that nobody answers, all in all.
+    pub(crate) unanswered: Duration,
+}
+
+/// Makes a call, again while the agent, or whom it asks, is not there.
+///
+/// # Errors
+/// The call is refused, or nobody answers.
+pub(crate) async fn call<Q, R, F>(
+    socket: &Path,
+    patience: Patience,
+    request: Q,
+    method: impl Fn(Client, Request<Q>) -> F,
+) -> Result<R, Status>
+where
+    Q: Clone,
+    F: Future<Output = Result<Response<R>, Status>>,
+{
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_total_delay(Some(patience.unanswered))
+        .without_max_times()
+        .with_jitter();
+    let attempt = || async {
+        let client = connect(socket).await?;
+        let mut request = Request::new(request.clone());
+        request.set_timeout(patience.deadline);
+        method(client, request).await
+    };
+    let response = attempt.retry(backoff).when(|status| status.code() == GrpcCode::Unavailable);
+    Ok(response.await?.into_inner())
+}
+
+async fn connect(socket: &Path) -> Result<Client, Status> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        let path = socket.display();
+        Status::unavailable(format!("the sps-agent does not listen at {path}: {error}"))
+    };
+    let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
+        .map_err(|error| unreachable(&error))?;
+    let channel = endpoint.connect().await.map_err(|error| unreachable(&error))?;
+    Ok(Client::new(channel))
+}
