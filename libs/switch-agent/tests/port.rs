@@ -97,7 +97,7 @@ fn what_others_change_in_a_namespace_is_found() {
             ),
             ("addr del 10.1.0.1/24 dev eth1", "addr add 10.1.0.1/24 dev eth1", "10.1.0.1/24"),
             ("link set eth1 down", "link set eth1 up", "down"),
-            ("link del eth1", "link add eth1 type dummy", "gone"),
+            ("link del eth1", "link add eth1 type bridge", "gone"),
         ];
         for (made, repaired, word) in changes {
             change(made);
