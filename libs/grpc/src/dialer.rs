@@ -18,7 +18,18 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Opens channels to other services with the process's own credentials. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    credentials: Option<Credentials>,
+    protection: Protection,
+}
+
+/// How connections are protected.
+#[derive(Clone, Debug)]
+enum Protection {
+    /// Not at all.
+    Plaintext,
+    /// Both ends show certificates.
+    Mutual(Credentials),
+    /// The server shows one of this authority (PEM).
+    Server(String),
 }
 
 /// Why there can be no channel to an endpoint.
@@ -45,7 +56,15 @@ impl Dialer {
     /// The files cannot be used.
     pub fn new(args: &TlsArgs) -> Result<Self, TlsArgsError> {
         l2sces_pki::install_crypto_provider();
-        Ok(Self { credentials: args.credentials()? })
+        let protection = args.credentials()?.map_or(Protection::Plaintext, Protection::Mutual);
+        Ok(Self { protection })
+    }
+
+    /// A dialer of a process that has no certificate yet: it only checks those of servers, against an
+    /// authority's (PEM).
+    pub fn without_certificate(ca_pem: String) -> Self {
+        l2sces_pki::install_crypto_provider();
+        Self { protection: Protection::Server(ca_pem) }
     }
 
     /// A channel to `https://host:port` (`http://` with `--insecure-plaintext`). It connects when
@@ -69,12 +88,20 @@ impl Dialer {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let builder = match (uri.scheme_str(), &self.credentials) {
-            (Some("https"), Some(credentials)) => {
+        let tls = match &self.protection {
+            Protection::Plaintext => None,
+            Protection::Mutual(credentials) => {
                 let (ca, cert, key) = credentials.pem();
-                let tls = ClientTlsConfig::new()
-                    .ca_certificate(Certificate::from_pem(ca))
-                    .identity(Identity::from_pem(cert, key));
+                let authority = Certificate::from_pem(ca);
+                let own = Identity::from_pem(cert, key);
+                Some(ClientTlsConfig::new().ca_certificate(authority).identity(own))
+            }
+            Protection::Server(ca) => {
+                Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)))
+            }
+        };
+        let builder = match (uri.scheme_str(), tls) {
+            (Some("https"), Some(tls)) => {
                 builder.tls_config(tls).map_err(DialError::Credentials)?
             }
             (Some("http"), None) => builder,

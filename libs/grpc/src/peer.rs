@@ -27,6 +27,8 @@ enum Authentication {
     /// By the permissions of the socket.
     Local,
     Plaintext,
+    /// By nothing, on a connection that asks for nothing.
+    Open,
     Certificate(Option<Arc<Identity>>),
 }
 
@@ -40,7 +42,7 @@ impl Peer {
     pub fn identity(&self) -> Option<&Identity> {
         match &self.authentication {
             Authentication::Certificate(identity) => identity.as_deref(),
-            Authentication::Local | Authentication::Plaintext => None,
+            Authentication::Local | Authentication::Plaintext | Authentication::Open => None,
         }
     }
 
@@ -82,8 +84,12 @@ impl Connection {
     pub(crate) fn tls(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
-        let identity = certificate.and_then(|certificate| peer_identity(certificate));
-        let authentication = Authentication::Certificate(identity.map(Arc::new));
+        let authentication = match certificate {
+            Some(certificate) => {
+                Authentication::Certificate(peer_identity(certificate).map(Arc::new))
+            }
+            None => Authentication::Open,
+        };
         let stream = Stream::Tls { stream: Box::new(stream) };
         Self { peer: Peer { address: Some(address), authentication }, stream }
     }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use l2sces_pki::Credentials;
 use l2sces_proto::FILE_DESCRIPTOR_SET;
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -115,6 +116,25 @@ pub async fn serve_local(
         local::bind(path).map_err(|source| ServeError::Socket { path: path.to_owned(), source })?;
     tracing::info!(path = %path.display(), "listening");
     run(local::incoming(listener), routes, access, shutdown).await
+}
+
+/// The same as [`serve_on`], to clients that have no certificate: they are asked for none, and may
+/// call every service that `access` names.
+///
+/// # Errors
+/// The descriptors or the transport fail.
+pub async fn serve_openly(
+    listener: TcpListener,
+    credentials: &Credentials,
+    routes: Routes,
+    access: Access,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "listening to clients without a certificate");
+    }
+    let tls = http2(&credentials.open_server_config());
+    run(incoming(listener, Some(tls)), routes, access, shutdown).await
 }
 
 async fn run(

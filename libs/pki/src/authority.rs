@@ -7,8 +7,9 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -89,8 +90,8 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// Signs a certificate, valid for a year, for both ends of a connection. `sans` are the IP
-    /// addresses and DNS names that clients reach the holder by; a client needs none.
+    /// Makes a key and signs its certificate, valid for a year, for both ends of a connection. `sans`
+    /// are the IP addresses and DNS names that clients reach the holder by; a client needs none.
     ///
     /// # Errors
     /// The identity or one of the names cannot be written in a certificate.
@@ -99,6 +100,34 @@ impl Authority {
         identity: &Identity,
         sans: &[String],
     ) -> Result<IssuedCertificate, PkiError> {
+        let key = KeyPair::generate()?;
+        let cert_pem = self.sign(&key, identity, sans)?;
+        Ok(IssuedCertificate { cert_pem, key_pem: key.serialize_pem() })
+    }
+
+    /// The same for the key of a [`CertificateRequest`](crate::CertificateRequest); the certificate, in
+    /// PEM. Nothing else that the request says counts.
+    ///
+    /// # Errors
+    /// It is no request, or not signed by its key; the identity or one of the names cannot be written
+    /// in a certificate.
+    pub fn certify(
+        &self,
+        csr_pem: &str,
+        identity: &Identity,
+        sans: &[String],
+    ) -> Result<String, PkiError> {
+        let request =
+            CertificateSigningRequestParams::from_pem(csr_pem).map_err(PkiError::Request)?;
+        self.sign(&request.public_key, identity, sans)
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        identity: &Identity,
+        sans: &[String],
+    ) -> Result<String, PkiError> {
         // Whoever filled in the fields by hand has not had them checked.
         let identity = Identity::new(identity.role, &identity.name)?;
         let uri = identity.to_string();
@@ -114,9 +143,7 @@ impl Authority {
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, CERTIFICATE_LIFETIME);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(IssuedCertificate { cert_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 }
 
@@ -209,7 +236,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::{Role, summarize};
+    use crate::{CertificateRequest, CredentialPaths, Credentials, Role, summarize};
 
     fn identity() -> Identity {
         Identity::new(Role::SpsAgent, "a1").unwrap()
@@ -230,6 +257,48 @@ mod tests {
         assert_eq!(summary.alternative_names, ["10.0.0.11", "a1.example"]);
         assert!(!summary.is_authority);
         assert_eq!(summary.issuer, summarize(authority.certificate_pem()).unwrap().subject);
+    }
+
+    #[test]
+    fn certifies_the_key_of_a_request_and_nothing_else_that_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create().unwrap();
+        authority.save(dir.path()).unwrap();
+        let request = CertificateRequest::create().unwrap();
+        let sans = ["10.0.0.11".to_owned()];
+        let certificate = authority.certify(&request.csr_pem, &identity(), &sans).unwrap();
+        let summary = summarize(&certificate).unwrap();
+        assert_eq!(summary.identity, Some(identity()));
+        assert_eq!(summary.alternative_names, ["10.0.0.11"]);
+        assert!(!summary.is_authority);
+        request.answered(certificate).save(dir.path(), "own").unwrap();
+        let [ca, cert, key] = ["ca.pem", "own.pem", "own.key"].map(|name| dir.path().join(name));
+        let credentials = Credentials::load(&CredentialPaths { ca, cert, key }).unwrap();
+        assert_eq!(credentials.identity(), Some(&identity()));
+
+        // Whoever asks for more than a certificate for the key does not get it.
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["other.example".to_owned()]).unwrap();
+        params.distinguished_name = named("admin alice");
+        let greedy = params.serialize_request(&key).unwrap().pem().unwrap();
+        let summary = summarize(&authority.certify(&greedy, &identity(), &[]).unwrap()).unwrap();
+        assert_eq!(summary.identity, Some(identity()));
+        assert_eq!(summary.alternative_names, [""; 0]);
+        assert!(!summary.subject.contains("alice"), "{}", summary.subject);
+    }
+
+    #[test]
+    fn a_request_is_signed_by_its_own_key() {
+        let authority = Authority::create().unwrap();
+        let csr = CertificateRequest::create().unwrap().csr_pem;
+        let mut lines: Vec<_> = csr.lines().map(str::to_owned).collect();
+        // The signature is at the end.
+        let last = lines.len() - 2;
+        lines[last] = lines[last].chars().rev().collect();
+        for text in ["", "no PEM", &lines.join("\n"), authority.certificate_pem()] {
+            let refused = authority.certify(text, &identity(), &[]);
+            assert!(matches!(refused, Err(PkiError::Request(_))), "{text}: {refused:?}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct CredentialPaths {
 pub struct Credentials {
     pem: Arc<Pem>,
     server: Arc<ServerConfig>,
+    open_server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     identity: Option<Identity>,
 }
@@ -69,6 +70,10 @@ impl Credentials {
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| unusable(error.to_string()))?;
+        let open_server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain.clone(), key.clone_key())
+            .map_err(|error| unusable(error.to_string()))?;
         let identity = chain.first().and_then(|certificate| peer_identity(certificate));
         let client = ClientConfig::builder()
             .with_root_certificates(roots)
@@ -77,6 +82,7 @@ impl Credentials {
         Ok(Self {
             pem: Arc::new(pem),
             server: Arc::new(server),
+            open_server: Arc::new(open_server),
             client: Arc::new(client),
             identity,
         })
@@ -86,6 +92,12 @@ impl Credentials {
     /// protocol where there is one.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
+    }
+
+    /// For the accepting end, where clients have no certificate yet: they are asked for none. No ALPN:
+    /// add the protocol where there is one.
+    pub fn open_server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.open_server)
     }
 
     /// For the connecting end: the server must show a certificate of the authority with the name

@@ -7,11 +7,13 @@
 mod authority;
 mod credentials;
 mod identity;
+mod request;
 mod summary;
 
 pub use authority::{Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, IssuedCertificate};
 pub use credentials::{CredentialPaths, Credentials, install_crypto_provider};
 pub use identity::{Identity, IdentityError, Role, UnknownRole, peer_identity};
+pub use request::CertificateRequest;
 pub use summary::{CertificateSummary, summarize};
 
 use std::{io, path::PathBuf};
@@ -57,6 +59,9 @@ pub enum PkiError {
     /// A certificate could not be made, or the authority's is not usable.
     #[error("cannot make a certificate: {0}")]
     Issue(#[from] rcgen::Error),
+    /// It is no certificate signing request, or not signed by its own key.
+    #[error("not a certificate signing request in PEM format: {0}")]
+    Request(#[source] rcgen::Error),
     /// Certificate and key do not belong together, or TLS cannot use them.
     #[error("TLS cannot use certificate {certificate} with key {key}: {reason}")]
     Unusable {

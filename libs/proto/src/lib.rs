@@ -21,6 +21,7 @@ package!(sco, "l2sces.sco.v1");
 package!(fabric, "l2sces.fabric.v1");
 package!(switch, "l2sces.switch.v1");
 package!(attachment, "l2sces.attachment.v1");
+package!(issuer, "l2sces.issuer.v1");
 package!(dns, "l2sces.dns.v1");
 
 /// Descriptors of all packages, for gRPC reflection.

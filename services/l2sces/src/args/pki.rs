@@ -30,6 +30,17 @@ pub(crate) enum PkiCommand {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Make a key, and have the issuer at --endpoint certify it: own.key and own.pem. For agents that
+    /// a Kubernetes cluster starts; the issuer finds out by the token what they are. Of certificates
+    /// only --tls-ca is needed, to know the issuer by
+    Request {
+        /// File with a token of the pod's service account for the audience "l2sces"
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+        /// Directory to write to
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// Show what a certificate says
     Show {
         /// File with the certificate (PEM)

@@ -28,7 +28,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Port(command) => kinds::port(&mut session()?, command).await,
         Command::Apply(args) => apply::apply(&mut session()?, args).await,
         Command::Delete(args) => apply::delete(&mut session()?, args).await,
-        Command::Pki(command) => pki::run(command),
+        Command::Pki(command) => pki::run(&cli.connection, command).await,
         Command::Health => health::run(&cli.connection).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

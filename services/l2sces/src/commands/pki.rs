@@ -1,23 +1,33 @@
 use std::{fs, path::Path};
 
+use l2sces_grpc::Dialer;
 use l2sces_pki::{
-    Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, CertificateSummary, Identity, PkiError, summarize,
+    Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, CertificateRequest, CertificateSummary, Identity,
+    PkiError, summarize,
+};
+use l2sces_proto::issuer::v1::{
+    IssueCertificateRequest, issuer_service_client::IssuerServiceClient,
 };
 
 use crate::{
-    args::{Format, PkiCommand},
+    args::{ConnectionArgs, Format, PkiCommand},
     error::CliError,
     output::Output,
+    session,
 };
 
-/// Makes, signs and shows certificates; calls nobody.
-pub(super) fn run(command: PkiCommand) -> Result<(), CliError> {
+/// File names, without extension, of a certificate that was requested and its key.
+const OWN: &str = "own";
+
+/// Makes, signs, requests and shows certificates.
+pub(super) async fn run(connection: &ConnectionArgs, command: PkiCommand) -> Result<(), CliError> {
     let text = match command {
         PkiCommand::Init { dir } => init(&dir)?,
         PkiCommand::Issue { dir, role, name, sans, out } => {
             let identity = Identity::new(role, &name).map_err(PkiError::from)?;
             issue(&dir, &identity, &sans, out.as_deref())?
         }
+        PkiCommand::Request { token_file, dir } => request(connection, &token_file, &dir).await?,
         PkiCommand::Show { file } => show(&file)?,
     };
     Output::stdout(Format::Table).text(&text)
@@ -53,9 +63,39 @@ fn issue(
     Ok(format!("{}\n{}\n{}\n", written("pem").display(), written("key").display(), ca.display()))
 }
 
-fn show(file: &Path) -> Result<String, CliError> {
+async fn request(
+    connection: &ConnectionArgs,
+    token_file: &Path,
+    dir: &Path,
+) -> Result<String, CliError> {
+    let needed = |flag: &str| CliError::Usage(format!("{flag} is needed"));
+    let endpoint = connection.endpoint.as_ref().ok_or_else(|| needed("--endpoint"))?;
+    let ca = connection.tls.tls_ca.as_deref().ok_or_else(|| needed("--tls-ca"))?;
+    let dialer = Dialer::without_certificate(read(ca)?);
+    let channel = dialer.channel(endpoint).map_err(|error| CliError::Usage(error.to_string()))?;
+    let issuer = IssuerServiceClient::new(channel);
+
+    let token = read(token_file)?.trim().to_owned();
+    let request = CertificateRequest::create()?;
+    let message = IssueCertificateRequest { csr_pem: request.csr_pem.clone(), token };
+    let answer = session::call(async || issuer.clone().issue_certificate(message.clone()).await);
+    let answer = answer.await.map_err(|status| CliError::Call {
+        endpoint: endpoint.clone(),
+        status: Box::new(status),
+    })?;
+    let issued = request.answered(answer.into_inner().certificate_pem);
+    issued.save(dir, OWN)?;
+    let written = |extension: &str| dir.join(format!("{OWN}.{extension}"));
+    Ok(format!("{}\n{}\n", written("pem").display(), written("key").display()))
+}
+
+fn read(file: &Path) -> Result<String, PkiError> {
     let read = fs::read_to_string(file);
-    let pem = read.map_err(|source| PkiError::Read { path: file.to_owned(), source })?;
+    read.map_err(|source| PkiError::Read { path: file.to_owned(), source })
+}
+
+fn show(file: &Path) -> Result<String, CliError> {
+    let pem = read(file)?;
     let summary = summarize(&pem)
         .ok_or_else(|| PkiError::Pem { path: file.to_owned(), wanted: "certificate" })?;
     Ok(described(&summary))
