@@ -345,6 +345,7 @@ impl Lab {
             | Unit::KubeApiserver(_)
             | Unit::KubeControllerManager(_)
             | Unit::KubeScheduler(_)
+            | Unit::ClusterDns(_)
             | Unit::KubernetesNode(_) => Ok(()),
             Unit::Postgres => postgres::restarted(&layout.postgres, supervisor).await,
             _ => services::healthy(layout, supervisor, layout.service(unit)?).await,

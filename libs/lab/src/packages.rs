@@ -22,6 +22,7 @@ pub const KUBERNETES: &[&str] = &[
     "conntrack",
     "containerd",
     "containernetworking-plugins",
+    "dnsmasq-base",
     "ebtables",
     "etcd-server",
     "iptables",

@@ -33,6 +33,8 @@ pub enum Unit {
     KubeControllerManager(String),
     /// The scheduler of a Kubernetes cluster.
     KubeScheduler(String),
+    /// The DNS server of a Kubernetes cluster.
+    ClusterDns(String),
     /// A node of a Kubernetes cluster, with all that runs on it.
     KubernetesNode(String),
 }
@@ -54,6 +56,7 @@ impl Unit {
             Self::KubeApiserver(cluster) => ("kube-apiserver", Some(cluster)),
             Self::KubeControllerManager(cluster) => ("kube-controller-manager", Some(cluster)),
             Self::KubeScheduler(cluster) => ("kube-scheduler", Some(cluster)),
+            Self::ClusterDns(cluster) => ("cluster-dns", Some(cluster)),
             Self::KubernetesNode(node) => ("kubernetes-node", Some(node)),
         }
     }
@@ -111,6 +114,7 @@ impl FromStr for Unit {
             .or_else(|| of("kube-apiserver").map(Self::KubeApiserver))
             .or_else(|| of("kube-controller-manager").map(Self::KubeControllerManager))
             .or_else(|| of("kube-scheduler").map(Self::KubeScheduler))
+            .or_else(|| of("cluster-dns").map(Self::ClusterDns))
             .or_else(|| of("kubernetes-node").map(Self::KubernetesNode))
             .ok_or_else(|| format!("{text:?} names no process of a lab"))
     }
@@ -150,6 +154,7 @@ mod tests {
             Unit::KubeApiserver("a".to_owned()),
             Unit::KubeControllerManager("a".to_owned()),
             Unit::KubeScheduler("a".to_owned()),
+            Unit::ClusterDns("a".to_owned()),
             Unit::KubernetesNode("a1".to_owned()),
         ] {
             assert_eq!(unit.to_string().parse(), Ok(unit));

@@ -154,6 +154,7 @@ impl Places {
             | Unit::KubeApiserver(of)
             | Unit::KubeControllerManager(of)
             | Unit::KubeScheduler(of)
+            | Unit::ClusterDns(of)
             | Unit::KubernetesNode(of) => self.0.get(of).copied().unwrap_or_default(),
         }
     }

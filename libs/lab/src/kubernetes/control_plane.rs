@@ -1,6 +1,11 @@
-//! A control plane: etcd, API server, controllers and scheduler in a network namespace.
+//! A control plane: etcd, API server, controllers, scheduler and DNS in a network namespace.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{kubectl::Kubectl, layout::KubernetesCluster};
 use crate::{
@@ -13,6 +18,9 @@ use crate::{
 
 /// How long a component may take; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Answers for the names of services.
+const DNS_SCRIPT: &str = include_str!("dns.sh");
 
 /// Where etcd listens, in the control plane's own namespace.
 const ETCD_CLIENTS: &str = "http://127.0.0.1:2379";
@@ -39,7 +47,8 @@ pub(super) async fn up(
     })
     .await??;
     supervisor.add(kube_controller_manager(layout, cluster)).await?;
-    supervisor.add(kube_scheduler(layout, cluster)).await
+    supervisor.add(kube_scheduler(layout, cluster)).await?;
+    cluster_dns(layout, cluster, supervisor).await
 }
 
 /// Gives the nodes what an installer would, and waits until they are ready.
@@ -136,6 +145,29 @@ fn kube_scheduler(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
         "--leader-elect=false".to_owned(),
     ];
     component(layout, cluster, Unit::KubeScheduler(cluster.name.clone()), arguments)
+}
+
+/// Starts what stands for CoreDNS, which Debian does not have.
+async fn cluster_dns(
+    layout: &Layout,
+    cluster: &KubernetesCluster,
+    supervisor: &Supervisor,
+) -> Result<(), LabError> {
+    let directory = cluster.directory.join("dns");
+    fs::create_dir_all(&directory).context(|| format!("make {}", directory.display()))?;
+    let script = cluster.directory.join("dns.sh");
+    fs::write(&script, DNS_SCRIPT).context(|| format!("write {}", script.display()))?;
+    let path = |path: &Path| path.display().to_string();
+    let arguments = vec![
+        path(&script),
+        cluster.address.to_string(),
+        layout.control.address.to_string(),
+        path(&directory),
+        path(&layout.kubernetes.binaries.join("kubectl")),
+        path(&cluster.kubeconfig),
+    ];
+    let unit = Unit::ClusterDns(cluster.name.clone());
+    supervisor.add(process(layout, cluster, unit, PathBuf::from("/bin/sh"), arguments)).await
 }
 
 fn component(

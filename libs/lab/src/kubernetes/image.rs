@@ -189,8 +189,10 @@ fn layer(files: &[(PathBuf, PathBuf)], applets: &str) -> std::io::Result<Vec<u8>
         header.set_entry_type(EntryType::Directory);
         layer.append_data(&mut header, directory, std::io::empty())?;
     }
+    append_link(&mut layer, "var/run", "/run")?;
     let users = "root:x:0:0:root:/root:/bin/sh\nl2sces:x:65532:65532::/:/bin/false\n";
     append(&mut layer, "etc/passwd", 0o644, users.as_bytes())?;
+    append(&mut layer, "etc/nsswitch.conf", 0o644, b"hosts: files dns\n")?;
     append(&mut layer, "etc/group", 0o644, b"root:x:0:\nl2sces:x:65532:\n")?;
     append(&mut layer, "bin/busybox", 0o755, &fs::read(BUSYBOX)?)?;
     let taken: BTreeSet<_> = files.iter().filter_map(|(_, inside)| inside.file_name()).collect();
@@ -199,9 +201,7 @@ fn layer(files: &[(PathBuf, PathBuf)], applets: &str) -> std::io::Result<Vec<u8>
         if is_taken || applet == Path::new("bin/busybox") {
             continue;
         }
-        let mut header = header(0o777, 0);
-        header.set_entry_type(EntryType::Symlink);
-        layer.append_link(&mut header, applet, BUSYBOX)?;
+        append_link(&mut layer, applet, BUSYBOX)?;
     }
     for (from, inside) in files {
         // Libraries are found by links: what counts is what they lead to.
@@ -218,6 +218,16 @@ fn append(
 ) -> std::io::Result<()> {
     let size = u64::try_from(content.len()).map_err(std::io::Error::other)?;
     archive.append_data(&mut header(mode, size), path, content)
+}
+
+fn append_link(
+    archive: &mut Builder<impl Write>,
+    path: impl AsRef<Path>,
+    to: &str,
+) -> std::io::Result<()> {
+    let mut header = header(0o777, 0);
+    header.set_entry_type(EntryType::Symlink);
+    archive.append_link(&mut header, path, to)
 }
 
 /// Owner and time do not depend on who packs when.

@@ -1,6 +1,6 @@
 //! Real Kubernetes clusters in a lab: a control plane and nodes each, made of namespaces.
 //!
-//! A control plane is etcd and the three controllers of Kubernetes in a network namespace. A node is
+//! A control plane is etcd, the API server, controllers, scheduler and a DNS in a network namespace. A node is
 //! a process with namespaces of every kind and a tree of control groups: its own containerd, kubelet
 //! and kube-proxy take it for a machine. All of them, and the lab's control services, are on one
 //! management network, and each has routes to the pods of every node: anything reaches anything.
@@ -39,7 +39,8 @@ pub(crate) async fn up(layout: &Layout, supervisor: &Supervisor) -> Result<(), L
     }));
     try_join(images, control_planes).await?;
     try_join_all(kubernetes.clusters.iter().map(|cluster| async move {
-        try_join_all(cluster.nodes.iter().map(|node| node::up(layout, node, supervisor))).await?;
+        try_join_all(cluster.nodes.iter().map(|node| node::up(layout, cluster, node, supervisor)))
+            .await?;
         control_plane::admit_nodes(layout, cluster, supervisor).await
     }))
     .await?;

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
 use tokio::process::Command;
 
-use super::{cgroups, image::PAUSE, layout::KubernetesNode};
+use super::{
+    cgroups,
+    image::PAUSE,
+    layout::{KubernetesCluster, KubernetesNode},
+};
 use crate::{
     command,
     error::{Context, LabError},
@@ -19,6 +23,7 @@ const SCRIPT: &str = include_str!("node.sh");
 /// Starts a node. The images that it is to have must be packed.
 pub(super) async fn up(
     layout: &Layout,
+    cluster: &KubernetesCluster,
     node: &KubernetesNode,
     supervisor: &Supervisor,
 ) -> Result<(), LabError> {
@@ -28,7 +33,7 @@ pub(super) async fn up(
         ("address", node.address.to_string()),
         ("10-pods.conflist", pod_network(node)),
         ("containerd.toml", containerd()),
-        ("kubelet.yaml", kubelet(node)),
+        ("kubelet.yaml", kubelet(cluster, node)),
     ] {
         let path = node.directory.join(name);
         fs::write(&path, text).context(|| format!("write {}", path.display()))?;
@@ -115,13 +120,14 @@ state = "/run/containerd"
     )
 }
 
-fn kubelet(node: &KubernetesNode) -> String {
+fn kubelet(cluster: &KubernetesCluster, node: &KubernetesNode) -> String {
     format!(
         r#"kind: KubeletConfiguration
 apiVersion: kubelet.config.k8s.io/v1beta1
 address: {}
 authentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}
 authorization: {{mode: AlwaysAllow}}
+clusterDNS: [{}]
 cgroupDriver: cgroupfs
 failSwapOn: false
 clusterDomain: cluster.local
@@ -130,6 +136,6 @@ nodeStatusUpdateFrequency: 5s
 evictionHard: {{nodefs.available: "1%", imagefs.available: "1%"}}
 imageGCHighThresholdPercent: 100
 "#,
-        node.address
+        node.address, cluster.address
     )
 }
