@@ -33,6 +33,12 @@ pub enum CidrError {
     /// Its addresses cannot be endpoints'.
     #[error("must consist of unicast addresses other than loopback")]
     NotUnicast,
+    /// It is no part of the network's.
+    #[error("must be in {0}")]
+    NotInNetwork(IpNet),
+    /// Nothing in it is for endpoints.
+    #[error("has no address for ports")]
+    NothingAssignable,
 }
 
 /// Parses the CIDR of a network.
@@ -40,10 +46,7 @@ pub enum CidrError {
 /// # Errors
 /// The text is no CIDR, or no network can have it.
 pub fn parse_cidr(text: &str) -> Result<IpNet, CidrError> {
-    let cidr: IpNet = text.parse().map_err(|_| CidrError::Syntax)?;
-    if cidr.trunc() != cidr {
-        return Err(CidrError::HostBits(cidr.trunc()));
-    }
+    let cidr = parse(text)?;
     let (longest, shortest) = match cidr {
         IpNet::V4(_) => (30, 8),
         IpNet::V6(_) => (126, 32),
@@ -59,6 +62,23 @@ pub fn parse_cidr(text: &str) -> Result<IpNet, CidrError> {
         || first.is_multicast()
         || matches!(first, IpAddr::V4(address) if address.is_broadcast() || address.octets()[0] == 0);
     if unusable { Err(CidrError::NotUnicast) } else { Ok(cidr) }
+}
+
+/// Parses a part of a network's addresses.
+///
+/// # Errors
+/// The text is no CIDR, or none of a part of the network with addresses for endpoints.
+pub fn parse_range(cidr: IpNet, text: &str) -> Result<IpNet, CidrError> {
+    let range = parse(text)?;
+    if !cidr.contains(&range) {
+        return Err(CidrError::NotInNetwork(cidr));
+    }
+    if has_assignable(cidr, range) { Ok(range) } else { Err(CidrError::NothingAssignable) }
+}
+
+fn parse(text: &str) -> Result<IpNet, CidrError> {
+    let cidr: IpNet = text.parse().map_err(|_| CidrError::Syntax)?;
+    if cidr.trunc() == cidr { Ok(cidr) } else { Err(CidrError::HostBits(cidr.trunc())) }
 }
 
 /// Prefix length of a network's blocks. All blocks of a network have the same, so two of them are
@@ -210,6 +230,24 @@ mod tests {
             assert_eq!(parse_cidr(text), Err(error), "{text:?}");
         }
         assert_eq!(parse_cidr("10.1.0.0/24"), Ok(net("10.1.0.0/24")));
+    }
+
+    #[test]
+    fn a_range_is_a_part_of_its_network_that_ports_can_use() {
+        let cidr = net("10.1.0.0/24");
+        for (text, error) in [
+            ("10.1.0.0", CidrError::Syntax),
+            ("10.1.0.1/25", CidrError::HostBits(net("10.1.0.0/25"))),
+            ("10.1.0.0/16", CidrError::NotInNetwork(cidr)),
+            ("10.2.0.0/25", CidrError::NotInNetwork(cidr)),
+            ("fd00::/64", CidrError::NotInNetwork(cidr)),
+            ("10.1.0.255/32", CidrError::NothingAssignable),
+        ] {
+            assert_eq!(parse_range(cidr, text), Err(error), "{text:?}");
+        }
+        for text in ["10.1.0.0/24", "10.1.0.254/31", "10.1.0.9/32"] {
+            assert_eq!(parse_range(cidr, text), Ok(net(text)));
+        }
     }
 
     #[test]

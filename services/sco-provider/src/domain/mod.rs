@@ -3,12 +3,14 @@
 
 pub mod addressing;
 mod key;
+mod member;
 mod object;
 pub mod plan;
 mod topology;
 mod version;
 
 pub use key::{EndpointKey, GatewayKey, Key, Kind, NetworkKey, ObjectKey};
+pub use member::{NetworkMember, SliceMember, union};
 pub use object::{
     ClusterEnd, ClusterLink, Endpoint, Gateway, Identity, Leaving, Network, Slice, StoredEndpoint,
     StoredGateway, StoredNetwork, StoredSlice,

@@ -1,8 +1,5 @@
 use std::sync::Arc;
 
-use l2sces_grpc::peer;
-use l2sces_model::Name;
-use l2sces_pki::{Identity, Role};
 use l2sces_proto::sco::v1::{
     ApplyEndpointRequest, ApplyEndpointResponse, ConfirmHandoffsRequest, ConfirmHandoffsResponse,
     DeleteEndpointRequest, DeleteEndpointResponse, LeaseBlockRequest, LeaseBlockResponse,
@@ -12,7 +9,13 @@ use l2sces_proto::sco::v1::{
 use l2sces_trace::TraceContext;
 use tonic::{Request, Response, Status};
 
-use super::{Messages, parse, present, status::refusal, watch::watch};
+use super::{
+    Messages,
+    authority::{authorize, caller},
+    parse, present,
+    status::refusal,
+    watch::watch,
+};
 use crate::{
     confirmations::Confirmations,
     domain::Key,
@@ -129,40 +132,5 @@ impl ExchangeService for ExchangeApi {
             }
         }
         Ok(Response::new(ConfirmHandoffsResponse {}))
-    }
-}
-
-fn caller<T>(request: &Request<T>) -> Option<Identity> {
-    peer(request)?.identity().cloned()
-}
-
-/// An sdn-controller's identity is named after its cluster, and it speaks for no other. (Without
-/// TLS nobody has an identity, and everybody may do everything.)
-fn authorize(caller: Option<&Identity>, cluster: &Name) -> Result<(), Status> {
-    match caller {
-        Some(Identity { role: Role::SdnController, name }) if name != cluster.as_str() => {
-            Err(Status::permission_denied(format!(
-                "the sdn-controller of cluster {name} does not speak for cluster {cluster}"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tonic::Code;
-
-    use super::*;
-
-    #[test]
-    fn a_controller_speaks_for_its_own_cluster_only() {
-        let a: Name = "a".parse().unwrap();
-        let identity = |role, name: &str| Identity { role, name: name.to_owned() };
-        assert!(authorize(Some(&identity(Role::SdnController, "a")), &a).is_ok());
-        assert!(authorize(Some(&identity(Role::Admin, "root")), &a).is_ok());
-        assert!(authorize(None, &a).is_ok());
-        let refused = authorize(Some(&identity(Role::SdnController, "b")), &a).unwrap_err();
-        assert_eq!(refused.code(), Code::PermissionDenied);
     }
 }

@@ -1,7 +1,9 @@
 //! The APIs: requests are validated and become domain objects here, and errors become status codes.
 
+mod authority;
 mod exchange;
 mod parse;
+mod parse_member;
 mod present;
 mod sco;
 mod status;

@@ -36,7 +36,7 @@ pub(super) fn request<T>(parse: impl FnOnce(&mut Violations) -> Option<T>) -> Re
     }
 }
 
-fn present<'m, T>(
+pub(super) fn present<'m, T>(
     violations: &mut Violations,
     field: &str,
     message: Option<&'m T>,
@@ -51,7 +51,7 @@ pub(super) fn name(violations: &mut Violations, field: &str, text: &str) -> Opti
     violations.check(field, text.parse())
 }
 
-fn version(
+pub(super) fn version(
     violations: &mut Violations,
     field: &str,
     message: Option<&proto::Version>,
@@ -149,7 +149,7 @@ fn agent_endpoint(text: &str) -> Result<String, String> {
     if is_endpoint { Ok(text.to_owned()) } else { Err(wanted()) }
 }
 
-fn underlay_address(text: &str) -> Result<IpAddr, &'static str> {
+pub(super) fn underlay_address(text: &str) -> Result<IpAddr, &'static str> {
     let address: IpAddr = text.parse().map_err(|_| "must be an IPv4 or IPv6 address")?;
     let is_unicast = !address.is_unspecified() && !address.is_multicast();
     if is_unicast { Ok(address) } else { Err("must be a unicast address") }
@@ -185,13 +185,22 @@ fn clusters(violations: &mut Violations, field: &str, texts: &[String]) -> Optio
         violations.add(field, "must name at least one cluster");
         return None;
     }
+    names(violations, field, texts)
+}
+
+/// Each once.
+pub(super) fn names(
+    violations: &mut Violations,
+    field: &str,
+    texts: &[String],
+) -> Option<Vec<Name>> {
     let mut seen = BTreeSet::new();
     let mut names = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let field = format!("{field}[{index}]");
-        let Some(cluster) = name(violations, &field, text) else { continue };
-        if seen.insert(cluster.clone()) {
-            names.push(cluster);
+        let Some(parsed) = name(violations, &field, text) else { continue };
+        if seen.insert(parsed.clone()) {
+            names.push(parsed);
         } else {
             violations.add(field, "is listed twice");
         }
@@ -285,11 +294,16 @@ pub(super) fn network(
     let key = network_key(violations, "network.key", message.key.as_ref());
     let version = version(violations, "network.version", message.version.as_ref());
     let clusters = clusters(violations, "network.clusters", &message.clusters);
-    let cidr = match message.cidr.as_str() {
-        "" => Some(None),
-        text => violations.check("network.cidr", addressing::parse_cidr(text)).map(Some),
-    };
+    let cidr = cidr(violations, "network.cidr", &message.cidr);
     Some(Network { key: key?, version: version?, clusters: clusters?, cidr: cidr? })
+}
+
+/// A network's addresses or, with the empty text, none.
+pub(super) fn cidr(violations: &mut Violations, field: &str, text: &str) -> Option<Option<IpNet>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    violations.check(field, addressing::parse_cidr(text)).map(Some)
 }
 
 pub(super) fn lease(

@@ -62,6 +62,11 @@ pub(super) fn object_state(key: &ObjectKey, state: &ObjectState) -> proto::Objec
     }
 }
 
+/// The state of an object, as an answer to a member's description of its part.
+pub(super) fn member_state(state: proto::ObjectState, member: &Version) -> proto::ObjectState {
+    proto::ObjectState { version: Some(version(member)), ..state }
+}
+
 pub(super) fn state_put(key: &ObjectKey, state: &ObjectState) -> proto::WatchResponse {
     proto::WatchResponse {
         kind: ChangeKind::Put.into(),

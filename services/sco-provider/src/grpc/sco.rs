@@ -2,16 +2,25 @@ use std::sync::Arc;
 
 use l2sces_grpc::not_found;
 use l2sces_proto::sco::v1::{
-    ApplyGatewayRequest, ApplyGatewayResponse, ApplyNetworkRequest, ApplyNetworkResponse,
-    ApplySliceRequest, ApplySliceResponse, DeleteGatewayRequest, DeleteGatewayResponse,
-    DeleteNetworkRequest, DeleteNetworkResponse, DeleteSliceRequest, DeleteSliceResponse, Link,
-    ListLinksRequest, ListLinksResponse, ObjectState as StateMessage, WatchRequest, WatchResponse,
+    ApplyGatewayRequest, ApplyGatewayResponse, ApplyNetworkMemberRequest,
+    ApplyNetworkMemberResponse, ApplyNetworkRequest, ApplyNetworkResponse, ApplySliceMemberRequest,
+    ApplySliceMemberResponse, ApplySliceRequest, ApplySliceResponse, DeleteGatewayRequest,
+    DeleteGatewayResponse, DeleteNetworkMemberRequest, DeleteNetworkMemberResponse,
+    DeleteNetworkRequest, DeleteNetworkResponse, DeleteSliceMemberRequest,
+    DeleteSliceMemberResponse, DeleteSliceRequest, DeleteSliceResponse, Link, ListLinksRequest,
+    ListLinksResponse, ObjectState as StateMessage, WatchRequest, WatchResponse,
     sco_service_server::ScoService,
 };
 use l2sces_trace::{Caused, TraceContext};
 use tonic::{Request, Response, Status};
 
-use super::{Messages, parse, present, status::refusal, watch::watch};
+use super::{
+    Messages,
+    authority::{authorize, authorize_whole, caller},
+    parse, parse_member, present,
+    status::refusal,
+    watch::watch,
+};
 use crate::{
     board::Change,
     domain::{GatewayKey, GatewayLink, Identity, Key, ObjectKey, Topology, Version},
@@ -49,7 +58,7 @@ impl<F> ScoApi<F> {
         key: &ObjectKey,
         version: &Version,
         identity: Option<Identity>,
-    ) -> Option<StateMessage> {
+    ) -> StateMessage {
         let state = self.status.state(key, version).map_or_else(
             || ObjectState {
                 version: version.clone(),
@@ -58,7 +67,7 @@ impl<F> ScoApi<F> {
             },
             |state| ObjectState::clone(&state),
         );
-        Some(present::object_state(key, &state))
+        present::object_state(key, &state)
     }
 }
 
@@ -68,20 +77,29 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         &self,
         request: Request<ApplyGatewayRequest>,
     ) -> Result<Response<ApplyGatewayResponse>, Status> {
+        let caller = caller(&request);
         let message = request.into_inner().gateway;
         let gateway = parse::request(|found| parse::gateway(found, message.as_ref()))?;
+        authorize(caller.as_ref(), &gateway.key.cluster)?;
         self.store.apply_gateway(&gateway).await.map_err(|error| refusal("gateway.", error))?;
         self.queues.wake(Key::Gateway(gateway.key.clone()));
+        // Their members may have named its address, or its former one.
+        let slices = self.store.slices_by_members_of(&gateway.key).await;
+        for slice in slices.map_err(|error| refusal("", error))? {
+            self.queues.wake(Key::Slice(slice));
+        }
         let state = self.state(&ObjectKey::Gateway(gateway.key), &gateway.version, None);
-        Ok(Response::new(ApplyGatewayResponse { state }))
+        Ok(Response::new(ApplyGatewayResponse { state: Some(state) }))
     }
 
     async fn delete_gateway(
         &self,
         request: Request<DeleteGatewayRequest>,
     ) -> Result<Response<DeleteGatewayResponse>, Status> {
+        let caller = caller(&request);
         let DeleteGatewayRequest { key: message, force } = request.into_inner();
         let key = parse::request(|found| parse::gateway_key(found, "key", message.as_ref()))?;
+        authorize(caller.as_ref(), &key.cluster)?;
         let deletion = self.store.delete_gateway(&key).await.map_err(|error| refusal("", error))?;
         if force {
             self.store.force_gateway(&key).await.map_err(|error| refusal("", error))?;
@@ -94,18 +112,20 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         &self,
         request: Request<ApplySliceRequest>,
     ) -> Result<Response<ApplySliceResponse>, Status> {
+        authorize_whole(caller(&request).as_ref())?;
         let message = request.into_inner().slice;
         let slice = parse::request(|found| parse::slice(found, message.as_ref()))?;
         self.store.apply_slice(&slice).await.map_err(|error| refusal("slice.", error))?;
         self.queues.wake(Key::Slice(slice.name.clone()));
         let state = self.state(&ObjectKey::Slice(slice.name), &slice.version, None);
-        Ok(Response::new(ApplySliceResponse { state }))
+        Ok(Response::new(ApplySliceResponse { state: Some(state) }))
     }
 
     async fn delete_slice(
         &self,
         request: Request<DeleteSliceRequest>,
     ) -> Result<Response<DeleteSliceResponse>, Status> {
+        authorize_whole(caller(&request).as_ref())?;
         let message = request.into_inner();
         let name = parse::request(|found| parse::name(found, "name", &message.name))?;
         let deletion = self.store.delete_slice(&name).await.map_err(|error| refusal("", error))?;
@@ -117,6 +137,7 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         &self,
         request: Request<ApplyNetworkRequest>,
     ) -> Result<Response<ApplyNetworkResponse>, Status> {
+        authorize_whole(caller(&request).as_ref())?;
         let message = request.into_inner().network;
         let network = parse::request(|found| parse::network(found, message.as_ref()))?;
         let applied = self.store.apply_network(&network).await;
@@ -125,18 +146,86 @@ impl<F: Fabric> ScoService for ScoApi<F> {
         let (_, identity) = applied.map_err(|error| refusal("network.", error))?;
         let key = ObjectKey::Network(network.key);
         let state = self.state(&key, &network.version, Some(identity));
-        Ok(Response::new(ApplyNetworkResponse { state }))
+        Ok(Response::new(ApplyNetworkResponse { state: Some(state) }))
     }
 
     async fn delete_network(
         &self,
         request: Request<DeleteNetworkRequest>,
     ) -> Result<Response<DeleteNetworkResponse>, Status> {
+        authorize_whole(caller(&request).as_ref())?;
         let message = request.into_inner().key;
         let key = parse::request(|found| parse::network_key(found, "key", message.as_ref()))?;
         let deletion = self.store.delete_network(&key).await.map_err(|error| refusal("", error))?;
         self.queues.wake(Key::Network(key));
         Ok(Response::new(DeleteNetworkResponse { gone: deletion == Deletion::Gone }))
+    }
+
+    async fn apply_slice_member(
+        &self,
+        request: Request<ApplySliceMemberRequest>,
+    ) -> Result<Response<ApplySliceMemberResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner().member;
+        let member = parse::request(|found| parse_member::slice_member(found, message.as_ref()))?;
+        authorize(caller.as_ref(), &member.cluster)?;
+        let applied = self.store.apply_slice_member(&member).await;
+        let (_, version) = applied.map_err(|error| refusal("member.", error))?;
+        self.queues.wake(Key::Slice(member.slice.clone()));
+        let state = self.state(&ObjectKey::Slice(member.slice), &version, None);
+        let state = present::member_state(state, &member.version);
+        Ok(Response::new(ApplySliceMemberResponse { state: Some(state) }))
+    }
+
+    async fn delete_slice_member(
+        &self,
+        request: Request<DeleteSliceMemberRequest>,
+    ) -> Result<Response<DeleteSliceMemberResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let (slice, cluster) = parse::request(|found| {
+            let slice = parse::name(found, "slice", &message.slice);
+            let cluster = parse::name(found, "cluster", &message.cluster);
+            slice.zip(cluster)
+        })?;
+        authorize(caller.as_ref(), &cluster)?;
+        let deletion = self.store.delete_slice_member(&slice, &cluster).await;
+        let deletion = deletion.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Slice(slice));
+        Ok(Response::new(DeleteSliceMemberResponse { gone: deletion == Deletion::Gone }))
+    }
+
+    async fn apply_network_member(
+        &self,
+        request: Request<ApplyNetworkMemberRequest>,
+    ) -> Result<Response<ApplyNetworkMemberResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner().member;
+        let member = parse::request(|found| parse_member::network_member(found, message.as_ref()))?;
+        authorize(caller.as_ref(), &member.cluster)?;
+        let applied = self.store.apply_network_member(&member).await;
+        let (_, version, identity) = applied.map_err(|error| refusal("member.", error))?;
+        self.queues.wake(Key::Network(member.network.clone()));
+        let state = self.state(&ObjectKey::Network(member.network), &version, Some(identity));
+        let state = present::member_state(state, &member.version);
+        Ok(Response::new(ApplyNetworkMemberResponse { state: Some(state) }))
+    }
+
+    async fn delete_network_member(
+        &self,
+        request: Request<DeleteNetworkMemberRequest>,
+    ) -> Result<Response<DeleteNetworkMemberResponse>, Status> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        let (network, cluster) = parse::request(|found| {
+            let network = parse::network_key(found, "network", message.network.as_ref());
+            network.zip(parse::name(found, "cluster", &message.cluster))
+        })?;
+        authorize(caller.as_ref(), &cluster)?;
+        let deletion = self.store.delete_network_member(&network, &cluster).await;
+        let deletion = deletion.map_err(|error| refusal("", error))?;
+        self.queues.wake(Key::Network(network));
+        Ok(Response::new(DeleteNetworkMemberResponse { gone: deletion == Deletion::Gone }))
     }
 
     async fn list_links(

@@ -93,14 +93,26 @@ struct Locked {
     id: i64,
     cidr: IpNet,
     next_block: Option<IpNet>,
+    /// What is leased to the cluster when it asks for any; none: out of all.
+    address_range: Option<IpNet>,
+}
+
+impl Locked {
+    /// Where addresses for the cluster are chosen.
+    fn choice(&self) -> IpNet {
+        self.address_range.unwrap_or(self.cidr)
+    }
 }
 
 /// Lets one lease of a network be made at a time, so that each takes the highest block.
 async fn lock(tx: &mut PgConnection, request: &LeaseRequest) -> Result<Locked, StoreError> {
-    type Row = (i64, Option<IpNet>, Option<IpNet>, bool, bool);
+    type Row = (i64, Option<IpNet>, Option<IpNet>, Option<IpNet>, bool, bool);
     let key = &request.network;
     let row: Option<Row> = sqlx::query_as(
-        "SELECT network.id, cidr, next_block, network.deleting, $3 = ANY (network.clusters)
+        "SELECT network.id, cidr, next_block,
+                (SELECT address_range FROM network_member
+                 WHERE network_id = network.id AND cluster = $3),
+                network.deleting, $3 = ANY (network.clusters)
          FROM network JOIN slice ON slice.id = slice_id
          WHERE slice.name = $1 AND network.name = $2 FOR NO KEY UPDATE OF network",
     )
@@ -112,10 +124,12 @@ async fn lock(tx: &mut PgConnection, request: &LeaseRequest) -> Result<Locked, S
     let refused = |reason: &str| Err(StoreError::precondition(Kind::Network, key, reason));
     match row {
         None => Err(StoreError::not_found(Kind::Network, key)),
-        Some((_, _, _, true, _)) => refused("is being deleted"),
-        Some((_, _, _, _, false)) => refused("does not span the cluster"),
+        Some((.., true, _)) => refused("is being deleted"),
+        Some((.., false)) => refused("does not span the cluster"),
         Some((_, None, ..)) => refused("has no addresses"),
-        Some((id, Some(cidr), next_block, ..)) => Ok(Locked { id, cidr, next_block }),
+        Some((id, Some(cidr), next_block, address_range, ..)) => {
+            Ok(Locked { id, cidr, next_block, address_range })
+        }
     }
 }
 
@@ -198,47 +212,54 @@ async fn lease_any(
 ) -> Result<IpNet, StoreError> {
     let unknown: Option<IpNet> = sqlx::query_scalar(
         "SELECT block FROM block WHERE network_id = $1 AND cluster = $2 AND block <> ALL ($3)
+         AND block <<= $4
          ORDER BY block DESC LIMIT 1",
     )
     .bind(network.id)
     .bind(request.cluster.as_str())
     .bind(&request.known_blocks)
+    .bind(network.choice())
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(block) = unknown {
         return Ok(block);
     }
-    if let Some(from) = network.next_block
-        && let Some(block) = lease_last(tx, network, from, &request.cluster).await?
-    {
+    if let Some(block) = lease_last(tx, network, &request.cluster).await? {
         return Ok(block);
     }
     let unknown: Option<IpNet> = sqlx::query_scalar(
         "SELECT address FROM single_address
-         WHERE network_id = $1 AND cluster = $2 AND address <> ALL ($3)
+         WHERE network_id = $1 AND cluster = $2 AND address <> ALL ($3) AND address <<= $4
          ORDER BY address DESC LIMIT 1",
     )
     .bind(network.id)
     .bind(request.cluster.as_str())
     .bind(&request.known_blocks)
+    .bind(network.choice())
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(single) = unknown {
         return Ok(single);
     }
+    share_block_of_range(tx, network).await?;
     let (block, single) =
         last_single(tx, network).await?.ok_or(StoreError::Exhausted("address of the network"))?;
     insert_single(tx, network, block, single, &request.cluster).await
 }
 
-/// Leases the highest block at or below `from` that nobody has, if there is one.
+/// Leases the highest block that nobody has, if there is one, out of those for the cluster.
 async fn lease_last(
     tx: &mut PgConnection,
     network: &Locked,
-    from: IpNet,
     cluster: &Name,
 ) -> Result<Option<IpNet>, StoreError> {
-    // Few: addresses in blocks at or below this one were asked for.
+    let from = match network.address_range {
+        // Blocks above this one may be free, outside of the range.
+        Some(range) => addressing::block_of(network.cidr, range.broadcast()),
+        None => network.next_block,
+    };
+    let Some(from) = from else { return Ok(None) };
+    // Few: of a range, or blocks in which addresses were asked for.
     let recorded: Vec<IpNet> = sqlx::query_scalar(
         "SELECT block FROM block WHERE network_id = $1 AND block <= $2 ORDER BY block DESC",
     )
@@ -247,21 +268,40 @@ async fn lease_last(
     .fetch_all(&mut *tx)
     .await?;
     let block = addressing::last_free(network.cidr, from, recorded);
-    sqlx::query("UPDATE network SET next_block = $2 WHERE id = $1")
-        .bind(network.id)
-        .bind(block.and_then(|block| addressing::preceding(network.cidr, block)))
-        .execute(&mut *tx)
-        .await?;
+    let block = block.filter(|block| network.choice().contains(block));
+    if network.address_range.is_none() {
+        sqlx::query("UPDATE network SET next_block = $2 WHERE id = $1")
+            .bind(network.id)
+            .bind(block.and_then(|block| addressing::preceding(network.cidr, block)))
+            .execute(&mut *tx)
+            .await?;
+    }
     if let Some(block) = block {
         insert(tx, network, block, Some(cluster)).await?;
     }
     Ok(block)
 }
 
-/// The highest address in the network's shared blocks that nobody has, with its block.
+/// Has the addresses of a range that is smaller than a block leased one by one.
+async fn share_block_of_range(tx: &mut PgConnection, network: &Locked) -> Result<(), StoreError> {
+    let Some(range) = network.address_range else { return Ok(()) };
+    let block = addressing::block_of(network.cidr, range.network());
+    let Some(block) = block.filter(|block| !range.contains(block)) else { return Ok(()) };
+    let is_recorded: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM block WHERE network_id = $1 AND block = $2)",
+    )
+    .bind(network.id)
+    .bind(block)
+    .fetch_one(&mut *tx)
+    .await?;
+    if is_recorded { Ok(()) } else { insert(tx, network, block, None).await }
+}
+
+/// The highest address in the network's shared blocks, out of those for the cluster, that nobody
+/// has, with its block.
 ///
-/// It is the last of a block, or precedes one that is reserved or leased, so only these are looked
-/// at, whatever the size of the blocks.
+/// It is the last of a block or of the range, or precedes one that is reserved or leased, so only
+/// these are looked at, whatever the size of the blocks.
 async fn last_single(
     tx: &mut PgConnection,
     network: &Locked,
@@ -274,9 +314,11 @@ async fn last_single(
             SELECT address::inet - 1 FROM single_address WHERE network_id = $1
             UNION ALL
             SELECT $4::inet - 1
+            UNION ALL
+            SELECT set_masklen(broadcast($6), $3)
          ) AS possible (candidate)
          JOIN block ON network_id = $1 AND shared AND block = network(set_masklen(candidate, $2))
-         WHERE candidate <> ALL ($5::inet[])
+         WHERE candidate <> ALL ($5::inet[]) AND candidate <<= $6
            AND NOT EXISTS (SELECT FROM single_address
                            WHERE network_id = $1 AND address = candidate)
          ORDER BY candidate DESC LIMIT 1",
@@ -286,6 +328,7 @@ async fn last_single(
     .bind(i32::from(network.cidr.max_prefix_len()))
     .bind(network.cidr.broadcast())
     .bind(addressing::reserved(network.cidr))
+    .bind(network.choice())
     .fetch_optional(tx)
     .await?;
     Ok(pair)

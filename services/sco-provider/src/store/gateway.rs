@@ -6,8 +6,9 @@ use sqlx::{PgConnection, Row};
 use super::{
     Applied, Deletion, Store, StoreError,
     error::violated,
-    is_newer, one_at_a_time,
+    is_newer, one_at_a_time, one_member_at_a_time,
     row::{GatewayRow, gateway_keys, name, traceparent},
+    slice_member::readdress,
 };
 use crate::domain::{Gateway, GatewayKey, Kind, StoredGateway, Version};
 
@@ -39,6 +40,8 @@ impl Store {
     /// version to the other while a slice uses it; the database failed.
     pub async fn apply_gateway(&self, gateway: &Gateway) -> Result<Applied, StoreError> {
         let mut tx = self.pool.begin().await?;
+        // What members say of slices may hang on its address.
+        one_member_at_a_time(&mut tx).await?;
         let mut stored = lock(&mut tx, &gateway.key).await?;
         if stored.is_none() {
             one_at_a_time(&mut tx, Kind::Gateway).await?;
@@ -60,6 +63,9 @@ impl Store {
                     ));
                 }
                 update(&mut tx, stored.id, gateway).await?;
+                if stored.underlay_address != gateway.underlay_address {
+                    readdress(&mut tx, &gateway.key).await?;
+                }
             }
         }
         tx.commit().await?;
@@ -207,10 +213,18 @@ async fn lock(tx: &mut PgConnection, key: &GatewayKey) -> Result<Option<Locked>,
     }))
 }
 
+/// A slice that has the gateway, or whose members name it.
 async fn a_slice_of(tx: &mut PgConnection, gateway: i64) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT slice.name FROM slice JOIN slice_gateway ON slice_id = slice.id
-         WHERE gateway_id = $1 LIMIT 1",
+         WHERE gateway_id = $1
+         UNION ALL
+         SELECT slice.name FROM gateway
+         JOIN slice_member member
+            ON member.cluster = gateway.cluster AND gateway.node = ANY (member.gateways)
+         JOIN slice ON slice.id = slice_id
+         WHERE gateway.id = $1
+         LIMIT 1",
     )
     .bind(gateway)
     .fetch_optional(tx)

@@ -6,13 +6,18 @@ mod endpoint;
 mod error;
 mod gateway;
 mod network;
+mod network_member;
+mod plan;
 mod row;
 mod slice;
+mod slice_member;
+mod topology;
 
 use std::ops::RangeInclusive;
 
 use l2sces_model::Vni;
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
+use uuid::Uuid;
 
 pub use block::{LeaseRequest, ReleaseRequest};
 pub use endpoint::Claims;
@@ -20,7 +25,7 @@ pub use error::StoreError;
 pub use gateway::GatewayLinks;
 pub use network::NetworkRemoval;
 
-use crate::domain::{Kind, Precedence};
+use crate::domain::{Kind, Precedence, Version};
 
 /// The schema.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -40,6 +45,25 @@ pub enum Applied {
     Stored,
     /// It was stored already, or a newer version was.
     Unchanged,
+}
+
+/// Who describes an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Description {
+    /// One call describes the whole, and prevails over members.
+    Whole,
+    /// The clusters do, each its own part.
+    ByMembers,
+}
+
+impl Description {
+    fn stored(by_members: bool) -> Self {
+        if by_members { Self::ByMembers } else { Self::Whole }
+    }
+
+    fn is_by_members(self) -> bool {
+        self == Self::ByMembers
+    }
 }
 
 /// What became of a request to delete.
@@ -92,4 +116,23 @@ async fn one_at_a_time(tx: &mut PgConnection, kind: Kind) -> Result<(), StoreErr
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Lets one transaction at a time change what members describe, so that each sees all of the others.
+async fn one_member_at_a_time(tx: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('sco-provider members'))")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The version of what members describe together, after what is stored. Another life when it has been
+/// described whole.
+fn next_version(stored: Option<(&Version, Description)>) -> Version {
+    match stored {
+        Some((version, Description::ByMembers)) => {
+            Version { uid: version.uid.clone(), generation: version.generation + 1 }
+        }
+        _ => Version { uid: Uuid::new_v4().to_string(), generation: 1 },
+    }
 }

@@ -1,14 +1,13 @@
 use ipnet::IpNet;
-use l2sces_model::Vni;
 use sqlx::PgConnection;
 
 use super::{
-    Applied, Deletion, Store, StoreError, is_newer,
+    Applied, Deletion, Description, Store, StoreError, is_newer,
+    network_member::{check_cidr, has_members, leave_to_members},
     row::{NetworkRow, texts, traceparent, vni},
 };
 use crate::domain::{
     Identity, Kind, Network, NetworkKey, Precedence, StoredNetwork, Version, addressing,
-    plan::{Plan, Stage, Succession},
 };
 
 /// How often to ask for a VNI when other transactions are faster: each time, another network got
@@ -53,7 +52,8 @@ pub enum NetworkRemoval {
 }
 
 impl Store {
-    /// Stores a network, unless a newer version is known, and answers with its identity.
+    /// Stores a network, unless a newer version is known, and answers with its identity. Members that
+    /// describe it do so in vain from then on.
     ///
     /// # Errors
     /// Its slice is unknown or lacks a cluster of the network; its CIDR is not the one that it was
@@ -66,17 +66,33 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let slice = lock_slice(&mut tx, &network.key).await?;
         check_clusters(&slice.clusters, network)?;
+        let (stored, is_new) =
+            self.lock_or_insert(&mut tx, &slice, network, Description::Whole).await?;
+        let applied =
+            if is_new { Ok(Applied::Stored) } else { update(&mut tx, &stored, network).await? };
+        tx.commit().await?;
+        applied.map(|applied| (applied, stored.identity))
+    }
+
+    /// Locks the network or, if there is none, inserts it with a new VNI. True: it is new.
+    ///
+    /// # Errors
+    /// No VNI is left; the database failed.
+    pub(super) async fn lock_or_insert(
+        &self,
+        tx: &mut PgConnection,
+        slice: &LockedSlice,
+        network: &Network,
+        description: Description,
+    ) -> Result<(Locked, bool), StoreError> {
         let mut may_exist = slice.has_network;
         for _ in 0..VNI_ATTEMPTS {
-            if may_exist && let Some(stored) = lock(&mut tx, &network.key).await? {
-                let applied = update(&mut tx, &stored, network).await?;
-                tx.commit().await?;
-                return applied.map(|applied| (applied, stored.identity));
+            if may_exist && let Some(stored) = lock(&mut *tx, &network.key).await? {
+                return Ok((stored, false));
             }
             let mtu = addressing::network_mtu(self.underlay_mtu, slice.over_ipv6);
-            if let Some(identity) = self.insert(&mut tx, slice.id, network, mtu).await? {
-                tx.commit().await?;
-                return Ok((Applied::Stored, identity));
+            if let Some(made) = self.insert(&mut *tx, slice.id, network, description, mtu).await? {
+                return Ok((made, true));
             }
             may_exist = true;
         }
@@ -89,18 +105,20 @@ impl Store {
         tx: &mut PgConnection,
         slice: i64,
         network: &Network,
+        description: Description,
         mtu: u32,
-    ) -> Result<Option<Identity>, StoreError> {
+    ) -> Result<Option<Locked>, StoreError> {
         let bound = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let last_block = network.cidr.and_then(|cidr| addressing::block_of(cidr, cidr.broadcast()));
-        let (inserted, is_exhausted): (Option<i32>, bool) = sqlx::query_as(
+        let (id, number, is_exhausted): (Option<i64>, Option<i32>, bool) = sqlx::query_as(
             "WITH allocated AS MATERIALIZED (SELECT allocate_vni($10, $11) AS vni), inserted AS (
                 INSERT INTO network (slice_id, name, uid, generation, vni, mtu, clusters, cidr,
-                                     block_prefix, next_block, traceparent)
-                SELECT $1, $2, $3, $4, vni, $5, $6, $7, $8, $9, $12 FROM allocated
+                                     block_prefix, next_block, traceparent, by_members)
+                SELECT $1, $2, $3, $4, vni, $5, $6, $7, $8, $9, $12, $13 FROM allocated
                 WHERE vni IS NOT NULL
-                ON CONFLICT DO NOTHING RETURNING vni)
-             SELECT (SELECT vni FROM inserted), vni IS NULL FROM allocated",
+                ON CONFLICT DO NOTHING RETURNING id, vni)
+             SELECT (SELECT id FROM inserted), (SELECT vni FROM inserted), vni IS NULL
+             FROM allocated",
         )
         .bind(slice)
         .bind(network.key.name.as_str())
@@ -114,42 +132,45 @@ impl Store {
         .bind(bound(*self.vnis.start()))
         .bind(bound(*self.vnis.end()))
         .bind(traceparent())
+        .bind(description.is_by_members())
         .fetch_one(tx)
         .await?;
         if is_exhausted {
             return Err(StoreError::Exhausted("virtual network identifier"));
         }
-        inserted.map(|number| Ok(Identity { vni: vni(number)?, mtu })).transpose()
+        let made = |(id, number)| {
+            Ok(Locked {
+                id,
+                version: network.version.clone(),
+                identity: Identity { vni: vni(number)?, mtu },
+                cidr: network.cidr,
+                deleting: false,
+                description,
+            })
+        };
+        id.zip(number).map(made).transpose()
     }
 
-    /// Asks for the removal of a network.
+    /// Asks for the removal of a network that is described whole. One that has members is what they
+    /// describe then.
     ///
     /// # Errors
-    /// It has endpoints that are to stay; the database failed.
+    /// It has endpoints that it would leave behind; the database failed.
     pub async fn delete_network(&self, key: &NetworkKey) -> Result<Deletion, StoreError> {
         let mut tx = self.pool.begin().await?;
         let Some(stored) = lock(&mut tx, key).await? else { return Ok(Deletion::Gone) };
-        let endpoint: Option<(String, String)> = sqlx::query_as(
-            "SELECT cluster, port FROM endpoint WHERE network_id = $1 AND NOT deleting LIMIT 1",
-        )
-        .bind(stored.id)
-        .fetch_optional(&mut *tx)
-        .await?;
-        if !stored.deleting
-            && let Some((cluster, port)) = endpoint
-        {
-            let reason = format!("has endpoints, such as {port} in cluster {cluster}");
-            return Err(StoreError::precondition(Kind::Network, key, reason));
+        if stored.description == Description::ByMembers {
+            return Ok(Deletion::Gone);
         }
-        sqlx::query(
-            "UPDATE network SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
-        )
-        .bind(stored.id)
-        .bind(traceparent())
-        .execute(&mut *tx)
-        .await?;
+        let deletion = if !stored.deleting && has_members(&mut tx, stored.id).await? {
+            leave_to_members(&mut tx, &stored, key).await?;
+            Deletion::Gone
+        } else {
+            mark_deleted(&mut tx, &stored, key).await?;
+            Deletion::Underway
+        };
         tx.commit().await?;
-        Ok(Deletion::Underway)
+        Ok(deletion)
     }
 
     /// Forgets a network whose removal was asked for and is complete, unless endpoints of it are
@@ -170,50 +191,6 @@ impl Store {
         tx.commit().await?;
         let is_gone = done.rows_affected() > 0;
         Ok(if is_gone { NetworkRemoval::Gone } else { NetworkRemoval::HasEndpoints })
-    }
-
-    /// Stores how a network crosses clusters, and for which version of its slice's topology that
-    /// was planned. False: the network is on its way out, and needs no plan.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn store_plans(
-        &self,
-        vni: Vni,
-        plans: &Succession,
-        planned_for: Option<i64>,
-    ) -> Result<bool, StoreError> {
-        let (plan, former) = (plans.latest(), plans.former());
-        let mut tx = self.pool.begin().await?;
-        let id: Option<i64> = sqlx::query_scalar(
-            "UPDATE network SET epoch = $2, planned_for = $3, former_epoch = $4,
-                    former_is_current = $5
-             WHERE vni = $1 AND NOT deleting RETURNING id",
-        )
-        .bind(vni.get().cast_signed())
-        .bind(i16::from(plan.epoch().get()))
-        .bind(planned_for)
-        .bind(former.map(|former| i16::from(former.epoch().get())))
-        .bind(plans.stage() == Stage::Preparing)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(id) = id else { return Ok(false) };
-        sqlx::query("DELETE FROM gate WHERE network_id = $1").bind(id).execute(&mut *tx).await?;
-        let gateways: Vec<_> = plan.gateways().collect();
-        sqlx::query(
-            "INSERT INTO gate (network_id, cluster, node, segment, part)
-             SELECT $1, * FROM unnest($2, $3, $4, $5)",
-        )
-        .bind(id)
-        .bind(texts(gateways.iter().map(|(gateway, ..)| &gateway.cluster)))
-        .bind(texts(gateways.iter().map(|(gateway, ..)| &gateway.node)))
-        .bind(gateways.iter().map(|(_, segment, _)| segment.map(i32::from)).collect::<Vec<_>>())
-        .bind(gateways.iter().map(|(.., part)| i32::from(*part)).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await?;
-        replace_former_gates(&mut tx, id, former).await?;
-        tx.commit().await?;
-        Ok(true)
     }
 
     /// Reads a network.
@@ -241,41 +218,18 @@ impl Store {
     }
 }
 
-async fn replace_former_gates(
-    tx: &mut PgConnection,
-    network: i64,
-    former: Option<&Plan>,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM former_gate WHERE network_id = $1")
-        .bind(network)
-        .execute(&mut *tx)
-        .await?;
-    let gateways = former.into_iter().flat_map(Plan::gateways);
-    let gates: Vec<_> =
-        gateways.filter_map(|(gateway, segment, _)| Some((gateway, segment?))).collect();
-    sqlx::query(
-        "INSERT INTO former_gate (network_id, cluster, node, segment)
-         SELECT $1, * FROM unnest($2, $3, $4)",
-    )
-    .bind(network)
-    .bind(texts(gates.iter().map(|(gateway, _)| &gateway.cluster)))
-    .bind(texts(gates.iter().map(|(gateway, _)| &gateway.node)))
-    .bind(gates.iter().map(|(_, segment)| i32::from(*segment)).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-struct LockedSlice {
+/// The slice of a network.
+pub(super) struct LockedSlice {
     id: i64,
-    clusters: Vec<String>,
+    /// Its clusters.
+    pub(super) clusters: Vec<String>,
     over_ipv6: bool,
     /// Whether the network was there.
     has_network: bool,
 }
 
 /// Keeps a network's slice from being changed or deleted until the transaction ends.
-async fn lock_slice(
+pub(super) async fn lock_slice(
     tx: &mut PgConnection,
     network: &NetworkKey,
 ) -> Result<LockedSlice, StoreError> {
@@ -316,19 +270,25 @@ fn check_clusters(slice: &[String], network: &Network) -> Result<(), StoreError>
     }
 }
 
-struct Locked {
-    id: i64,
-    version: Version,
-    identity: Identity,
-    cidr: Option<IpNet>,
-    deleting: bool,
+/// A network that nobody else can change until the transaction ends.
+pub(super) struct Locked {
+    pub(super) id: i64,
+    pub(super) version: Version,
+    pub(super) identity: Identity,
+    pub(super) cidr: Option<IpNet>,
+    pub(super) deleting: bool,
+    pub(super) description: Description,
 }
 
 /// Keeps a network as it is until the transaction ends: nobody can give it an endpoint, or delete it.
-async fn lock(tx: &mut PgConnection, key: &NetworkKey) -> Result<Option<Locked>, StoreError> {
-    type Row = (i64, String, i64, i32, i32, Option<IpNet>, bool);
+pub(super) async fn lock(
+    tx: &mut PgConnection,
+    key: &NetworkKey,
+) -> Result<Option<Locked>, StoreError> {
+    type Row = (i64, String, i64, i32, i32, Option<IpNet>, bool, bool);
     let row: Option<Row> = sqlx::query_as(
-        "SELECT network.id, network.uid, network.generation, vni, mtu, cidr, network.deleting
+        "SELECT network.id, network.uid, network.generation, vni, mtu, cidr, network.deleting,
+                network.by_members
          FROM network JOIN slice ON slice.id = slice_id
          WHERE slice.name = $1 AND network.name = $2 FOR UPDATE OF network",
     )
@@ -336,7 +296,7 @@ async fn lock(tx: &mut PgConnection, key: &NetworkKey) -> Result<Option<Locked>,
     .bind(key.name.as_str())
     .fetch_optional(tx)
     .await?;
-    let Some((id, uid, generation, number, mtu, cidr, deleting)) = row else {
+    let Some((id, uid, generation, number, mtu, cidr, deleting, by_members)) = row else {
         return Ok(None);
     };
     Ok(Some(Locked {
@@ -345,6 +305,7 @@ async fn lock(tx: &mut PgConnection, key: &NetworkKey) -> Result<Option<Locked>,
         identity: Identity { vni: vni(number)?, mtu: mtu.unsigned_abs() },
         cidr,
         deleting,
+        description: Description::stored(by_members),
     }))
 }
 
@@ -354,19 +315,25 @@ async fn update(
     stored: &Locked,
     network: &Network,
 ) -> Result<Result<Applied, StoreError>, StoreError> {
-    let precedence = network.version.precedence(&stored.version);
-    if precedence == Precedence::Replaces {
-        // Its identity is not the new one's, and what its endpoints' clusters have installed is.
-        retire(tx, stored.id).await?;
-        let reason = "has a former life, which is being removed";
-        return Ok(Err(StoreError::precondition(Kind::Network, &network.key, reason)));
+    match (stored.description, network.version.precedence(&stored.version)) {
+        // A whole description prevails over those of members, whatever their versions.
+        (Description::ByMembers, _) if stored.deleting => {
+            return Err(StoreError::precondition(Kind::Network, &network.key, "is being deleted"));
+        }
+        (Description::ByMembers, _) => {}
+        (Description::Whole, Precedence::Replaces) => {
+            // Its identity is not the new one's, and what its endpoints' clusters have installed is.
+            retire(tx, stored.id).await?;
+            let reason = "has a former life, which is being removed";
+            return Ok(Err(StoreError::precondition(Kind::Network, &network.key, reason)));
+        }
+        (Description::Whole, precedence) => {
+            if !is_newer(precedence, stored.deleting) {
+                return Ok(Ok(Applied::Unchanged));
+            }
+        }
     }
-    if !is_newer(precedence, stored.deleting) {
-        return Ok(Ok(Applied::Unchanged));
-    }
-    if stored.cidr != network.cidr {
-        return Err(StoreError::invalid("cidr", "cannot be changed"));
-    }
+    check_cidr(tx, stored, &network.key, None, network.cidr).await?;
     let clusters = texts(&network.clusters);
     let stranded: Option<String> = sqlx::query_scalar(
         "SELECT cluster FROM endpoint
@@ -381,7 +348,8 @@ async fn update(
         return Err(StoreError::precondition(Kind::Network, &network.key, reason));
     }
     sqlx::query(
-        "UPDATE network SET uid = $2, generation = $3, clusters = $4, traceparent = $5
+        "UPDATE network SET uid = $2, generation = $3, clusters = $4, traceparent = $5,
+                by_members = false
          WHERE id = $1",
     )
     .bind(stored.id)
@@ -392,6 +360,37 @@ async fn update(
     .execute(tx)
     .await?;
     Ok(Ok(Applied::Stored))
+}
+
+/// Has a network removed.
+///
+/// # Errors
+/// It has endpoints that are to stay; the database failed.
+pub(super) async fn mark_deleted(
+    tx: &mut PgConnection,
+    stored: &Locked,
+    key: &NetworkKey,
+) -> Result<(), StoreError> {
+    let endpoint: Option<(String, String)> = sqlx::query_as(
+        "SELECT cluster, port FROM endpoint WHERE network_id = $1 AND NOT deleting LIMIT 1",
+    )
+    .bind(stored.id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if !stored.deleting
+        && let Some((cluster, port)) = endpoint
+    {
+        let reason = format!("has endpoints, such as {port} in cluster {cluster}");
+        return Err(StoreError::precondition(Kind::Network, key, reason));
+    }
+    sqlx::query(
+        "UPDATE network SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
+    )
+    .bind(stored.id)
+    .bind(traceparent())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn retire(tx: &mut PgConnection, network: i64) -> Result<(), StoreError> {

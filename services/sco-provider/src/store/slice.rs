@@ -1,16 +1,14 @@
-use std::net::IpAddr;
-
 use l2sces_measurement::Policy;
 use l2sces_model::Name;
 use sqlx::PgConnection;
 
 use super::{
-    Applied, Deletion, Store, StoreError, is_newer, one_at_a_time,
+    Applied, Deletion, Description, Store, StoreError, is_newer, one_at_a_time,
     row::{SliceRow, name, texts, traceparent},
+    slice_member::{members_of, put_union},
+    topology::{replace_gateways, replace_links},
 };
-use crate::domain::{
-    ClusterEnd, ClusterLink, GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Topology, Version,
-};
+use crate::domain::{GatewayKey, Kind, NetworkKey, Slice, StoredSlice, Topology, Version};
 
 macro_rules! select_slices {
     ($rest:literal) => {
@@ -44,61 +42,47 @@ macro_rules! select_slices {
 }
 
 impl Store {
-    /// Stores a slice, unless a newer version is known.
+    /// Stores a slice, unless a newer version is known. Members that describe it do so in vain from
+    /// then on.
     ///
     /// # Errors
     /// A gateway is unknown, or the tunnels would mix IP versions; a network spans a cluster that
     /// the slice is to lose; no ordinal is left; the database failed.
     pub async fn apply_slice(&self, slice: &Slice) -> Result<Applied, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let mut stored = lock(&mut tx, &slice.name).await?;
-        if stored.is_none() {
-            one_at_a_time(&mut tx, Kind::Slice).await?;
-            stored = lock(&mut tx, &slice.name).await?;
+        let stored = lock_or_reserve(&mut tx, &slice.name).await?;
+        if let Some(stored) = &stored
+            && stored.description == Description::Whole
+            && !is_newer(slice.version.precedence(&stored.version), stored.deleting)
+        {
+            return Ok(Applied::Unchanged);
         }
-        let id = match stored {
-            None => insert(&mut tx, slice).await?,
-            Some(stored) => {
-                if !is_newer(slice.version.precedence(&stored.version), stored.deleting) {
-                    return Ok(Applied::Unchanged);
-                }
-                refuse_to_strand_networks(&mut tx, stored.id, slice).await?;
-                let changes_topology = !has_topology_of(&mut tx, slice).await?;
-                update(&mut tx, stored.id, slice, changes_topology).await?;
-                stored.id
-            }
-        };
-        replace_gateways(&mut tx, id, &slice.gateways).await?;
-        replace_links(&mut tx, id, &slice.links).await?;
+        put(&mut tx, stored.as_ref(), slice, Description::Whole).await?;
         tx.commit().await?;
         Ok(Applied::Stored)
     }
 
-    /// Asks for the removal of a slice.
+    /// Asks for the removal of a slice that is described whole. One that has members is what they
+    /// describe then.
     ///
     /// # Errors
-    /// It has networks; the database failed.
+    /// It has networks that it would leave behind; the database failed.
     pub async fn delete_slice(&self, name: &Name) -> Result<Deletion, StoreError> {
         let mut tx = self.pool.begin().await?;
         let Some(stored) = lock(&mut tx, name).await? else { return Ok(Deletion::Gone) };
-        let network: Option<String> =
-            sqlx::query_scalar("SELECT name FROM network WHERE slice_id = $1 LIMIT 1")
-                .bind(stored.id)
-                .fetch_optional(&mut *tx)
-                .await?;
-        if let Some(network) = network {
-            let reason = format!("has networks, such as {network}");
-            return Err(StoreError::precondition(Kind::Slice, name, reason));
+        if stored.description == Description::ByMembers {
+            return Ok(Deletion::Gone);
         }
-        sqlx::query(
-            "UPDATE slice SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
-        )
-        .bind(stored.id)
-        .bind(traceparent())
-        .execute(&mut *tx)
-        .await?;
+        let members = members_of(&mut tx, name, stored.id).await?;
+        let deletion = if members.is_empty() {
+            mark_deleted(&mut tx, name, stored.id).await?;
+            Deletion::Underway
+        } else {
+            put_union(&mut tx, name, Some(&stored), members).await?;
+            Deletion::Gone
+        };
         tx.commit().await?;
-        Ok(Deletion::Underway)
+        Ok(deletion)
     }
 
     /// Forgets a slice whose removal was asked for and is complete. False: it is wanted again.
@@ -206,25 +190,93 @@ impl Store {
     }
 }
 
-struct Locked {
-    id: i64,
-    version: Version,
-    deleting: bool,
+/// A slice that nobody else can change until the transaction ends.
+pub(super) struct Locked {
+    pub(super) id: i64,
+    pub(super) version: Version,
+    pub(super) deleting: bool,
+    pub(super) description: Description,
 }
 
 /// Keeps a slice as it is until the transaction ends: nobody can give it a network, or delete it.
-async fn lock(tx: &mut PgConnection, name: &Name) -> Result<Option<Locked>, StoreError> {
-    let row: Option<(i64, String, i64, bool)> = sqlx::query_as(
-        "SELECT id, uid, generation, deleting FROM slice WHERE name = $1 FOR UPDATE",
+pub(super) async fn lock(tx: &mut PgConnection, name: &Name) -> Result<Option<Locked>, StoreError> {
+    let row: Option<(i64, String, i64, bool, bool)> = sqlx::query_as(
+        "SELECT id, uid, generation, deleting, by_members FROM slice WHERE name = $1 FOR UPDATE",
     )
     .bind(name.as_str())
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|(id, uid, generation, deleting)| Locked {
+    Ok(row.map(|(id, uid, generation, deleting, by_members)| Locked {
         id,
         version: Version { uid, generation },
         deleting,
+        description: Description::stored(by_members),
     }))
+}
+
+/// The same; if there is no such slice, nobody else can make one until the transaction ends.
+pub(super) async fn lock_or_reserve(
+    tx: &mut PgConnection,
+    name: &Name,
+) -> Result<Option<Locked>, StoreError> {
+    let stored = lock(&mut *tx, name).await?;
+    if stored.is_some() {
+        return Ok(stored);
+    }
+    one_at_a_time(&mut *tx, Kind::Slice).await?;
+    lock(tx, name).await
+}
+
+/// Makes a slice, or makes the stored one what `slice` says. Returns its id.
+///
+/// # Errors
+/// As of [`Store::apply_slice`].
+pub(super) async fn put(
+    tx: &mut PgConnection,
+    stored: Option<&Locked>,
+    slice: &Slice,
+    description: Description,
+) -> Result<i64, StoreError> {
+    let id = match stored {
+        None => insert(tx, slice, description).await?,
+        Some(stored) => {
+            refuse_to_strand_networks(tx, stored.id, slice).await?;
+            let changes_topology = !has_topology_of(tx, slice).await?;
+            update(tx, stored.id, slice, changes_topology, description).await?;
+            stored.id
+        }
+    };
+    replace_gateways(tx, id, &slice.gateways).await?;
+    replace_links(tx, id, &slice.links).await?;
+    Ok(id)
+}
+
+/// Has a slice removed.
+///
+/// # Errors
+/// It has networks; the database failed.
+pub(super) async fn mark_deleted(
+    tx: &mut PgConnection,
+    name: &Name,
+    id: i64,
+) -> Result<(), StoreError> {
+    let network: Option<String> =
+        sqlx::query_scalar("SELECT name FROM network WHERE slice_id = $1 LIMIT 1")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    if let Some(network) = network {
+        let reason = format!("has networks, such as {network}");
+        return Err(StoreError::precondition(Kind::Slice, name, reason));
+    }
+    sqlx::query(
+        "UPDATE slice SET deleting = true, traceparent = $2 WHERE id = $1 AND NOT deleting",
+    )
+    .bind(id)
+    .bind(traceparent())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Whether a slice is stored with these gateways and links.
@@ -259,10 +311,15 @@ async fn refuse_to_strand_networks(
     }
 }
 
-async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError> {
+async fn insert(
+    tx: &mut PgConnection,
+    slice: &Slice,
+    description: Description,
+) -> Result<i64, StoreError> {
     let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO slice (name, uid, generation, ordinal, clusters, measurement, traceparent)
-         SELECT $1, $2, $3, min(candidate), $4, $5, $6
+        "INSERT INTO slice (name, uid, generation, ordinal, clusters, measurement, traceparent,
+                            by_members)
+         SELECT $1, $2, $3, min(candidate), $4, $5, $6, $7
          FROM (SELECT 1 AS candidate UNION ALL SELECT ordinal + 1 FROM slice) AS candidates
          WHERE candidate <= 32767
          AND NOT EXISTS (SELECT FROM slice WHERE ordinal = candidate)
@@ -275,6 +332,7 @@ async fn insert(tx: &mut PgConnection, slice: &Slice) -> Result<i64, StoreError>
     .bind(texts(&slice.clusters))
     .bind(slice.measurement.as_ref().map(Policy::encode))
     .bind(traceparent())
+    .bind(description.is_by_members())
     .fetch_optional(tx)
     .await?;
     id.ok_or(StoreError::Exhausted("number for a slice"))
@@ -285,11 +343,12 @@ async fn update(
     id: i64,
     slice: &Slice,
     changes_topology: bool,
+    description: Description,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE slice SET uid = $2, generation = $3, clusters = $4,
                 topology_version = topology_version + $5::int, measurement = $6,
-                deleting = false, traceparent = $7
+                deleting = false, traceparent = $7, by_members = $8
          WHERE id = $1",
     )
     .bind(id)
@@ -299,116 +358,7 @@ async fn update(
     .bind(i32::from(changes_topology))
     .bind(slice.measurement.as_ref().map(Policy::encode))
     .bind(traceparent())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Locks the gateways against deletion in the order of their ids, so that two transactions that
-/// share some do not wait for each other.
-async fn replace_gateways(
-    tx: &mut PgConnection,
-    slice: i64,
-    gateways: &[GatewayKey],
-) -> Result<(), StoreError> {
-    let clusters: Vec<&str> = gateways.iter().map(|key| key.cluster.as_str()).collect();
-    let nodes: Vec<&str> = gateways.iter().map(|key| key.node.as_str()).collect();
-    let found: Vec<(i64, String, String, IpAddr)> = sqlx::query_as(
-        "SELECT id, cluster, node, underlay_address FROM gateway
-         WHERE (cluster, node) IN (SELECT * FROM unnest($1, $2)) AND NOT deleting
-         ORDER BY id FOR SHARE",
-    )
-    .bind(&clusters)
-    .bind(&nodes)
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut ids = Vec::with_capacity(gateways.len());
-    for key in gateways {
-        let gateway = found.iter().find(|(_, cluster, node, _)| {
-            cluster == key.cluster.as_str() && node == key.node.as_str()
-        });
-        let Some((id, ..)) = gateway else {
-            return Err(StoreError::precondition(Kind::Gateway, key, "is unknown"));
-        };
-        ids.push(*id);
-    }
-    let addresses = || found.iter().map(|(.., address)| address);
-    if addresses().any(IpAddr::is_ipv4)
-        && let Some((_, cluster, node, _)) = found.iter().find(|(.., address)| address.is_ipv6())
-    {
-        return Err(StoreError::precondition(
-            Kind::Gateway,
-            &format!("{cluster}/{node}"),
-            "has an IPv6 underlay address and others of the slice IPv4 ones",
-        ));
-    }
-    // Those by which networks may go, as gates or between them, are left first: see forget_leaving.
-    sqlx::query(
-        "DELETE FROM slice_gateway WHERE slice_id = $1 AND gateway_id <> ALL ($2)
-         AND NOT EXISTS (
-            SELECT FROM network JOIN gate ON network_id = network.id
-            WHERE network.slice_id = $1 AND NOT network.deleting)",
-    )
-    .bind(slice)
-    .bind(&ids)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "UPDATE slice_gateway SET leaving = true, position = position + cardinality($2)
-         WHERE slice_id = $1 AND gateway_id <> ALL ($2)",
-    )
-    .bind(slice)
-    .bind(&ids)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO slice_gateway (slice_id, gateway_id, position)
-         SELECT $1, id, position FROM unnest($2) WITH ORDINALITY AS listed (id, position)
-         ON CONFLICT (slice_id, gateway_id)
-         DO UPDATE SET position = excluded.position, leaving = false",
-    )
-    .bind(slice)
-    .bind(&ids)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn replace_links(
-    tx: &mut PgConnection,
-    slice: i64,
-    links: &[ClusterLink],
-) -> Result<(), StoreError> {
-    let clusters =
-        |end: fn(&ClusterLink) -> &ClusterEnd| texts(links.iter().map(|link| &end(link).cluster));
-    let nodes = |end: fn(&ClusterLink) -> &ClusterEnd| -> Vec<&str> {
-        links.iter().map(|link| end(link).node.as_ref().map_or("", Name::as_str)).collect()
-    };
-    // Those that networks may go by are left first: see forget_leaving.
-    sqlx::query(
-        "DELETE FROM slice_link WHERE slice_id = $1 AND NOT EXISTS (
-            SELECT FROM network JOIN gate ON network_id = network.id
-            WHERE network.slice_id = $1 AND NOT network.deleting)",
-    )
-    .bind(slice)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("UPDATE slice_link SET leaving = true WHERE slice_id = $1")
-        .bind(slice)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(
-        "INSERT INTO slice_link (slice_id, cluster_a, node_a, cluster_b, node_b, cost)
-         SELECT $1, * FROM unnest($2, $3, $4, $5, $6)
-         ON CONFLICT (slice_id, cluster_a, node_a, cluster_b, node_b)
-         DO UPDATE SET cost = excluded.cost, leaving = false",
-    )
-    .bind(slice)
-    .bind(clusters(ClusterLink::a))
-    .bind(nodes(ClusterLink::a))
-    .bind(clusters(ClusterLink::b))
-    .bind(nodes(ClusterLink::b))
-    .bind(links.iter().map(|link| i64::from(link.cost().get())).collect::<Vec<_>>())
+    .bind(description.is_by_members())
     .execute(tx)
     .await?;
     Ok(())

@@ -65,7 +65,7 @@ impl Server {
         let routes = Routes::new(ScoServiceServer::new(sco))
             .add_service(ExchangeServiceServer::new(exchange));
         let access = Access::new()
-            .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Admin])
+            .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Operator, Role::Admin])
             .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -598,30 +598,45 @@ async fn watchers_of_a_cluster_miss_nothing_under_concurrent_writes() {
     assert_eq!(own.message().await.unwrap().unwrap().kind(), ChangeKind::Synced);
 }
 
-#[tokio::test]
-async fn a_controller_speaks_for_no_other_cluster() {
-    let directory = tempfile::tempdir().unwrap();
-    let authority = Authority::create().unwrap();
-    authority.save(directory.path()).unwrap();
-    let args = |role, name: &str| {
+/// Certificates of one authority.
+struct Certificates {
+    authority: Authority,
+    directory: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let (authority, directory) = (Authority::create().unwrap(), tempfile::tempdir().unwrap());
+        authority.save(directory.path()).unwrap();
+        Self { authority, directory }
+    }
+
+    fn args(&self, role: Role, name: &str) -> TlsArgs {
         let identity = Identity::new(role, name).unwrap();
-        let issued = authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
-        let file = |suffix: &str| directory.path().join(format!("{role}-{name}.{suffix}"));
+        let issued = self.authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
+        let file = |suffix: &str| self.directory.path().join(format!("{role}-{name}.{suffix}"));
         std::fs::write(file("pem"), issued.cert_pem).unwrap();
         std::fs::write(file("key"), issued.key_pem).unwrap();
         TlsArgs {
-            tls_ca: Some(directory.path().join("ca.pem")),
+            tls_ca: Some(self.directory.path().join("ca.pem")),
             tls_cert: Some(file("pem")),
             tls_key: Some(file("key")),
             insecure_plaintext: false,
         }
-    };
-    let server = Server::start(args(Role::ScoProvider, "sco")).await;
-    server.furnish().await;
-    let channel = |role, name: &str| {
+    }
+
+    fn channel(&self, server: &Server, role: Role, name: &str) -> Channel {
         let endpoint = format!("https://{}", server.address);
-        Dialer::new(&args(role, name)).unwrap().channel(&endpoint).unwrap()
-    };
+        Dialer::new(&self.args(role, name)).unwrap().channel(&endpoint).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_controller_speaks_for_no_other_cluster() {
+    let certificates = Certificates::new();
+    let server = Server::start(certificates.args(Role::ScoProvider, "sco")).await;
+    server.furnish().await;
+    let channel = |role, name: &str| certificates.channel(&server, role, name);
     let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
     let mut manager = ScoServiceClient::new(channel(Role::SliceManager, "main"));
     manager.apply_network(request.clone()).await.unwrap();
@@ -656,4 +671,169 @@ async fn a_controller_speaks_for_no_other_cluster() {
     }
     assert!(server.process.store.endpoints().await.unwrap().is_empty());
     assert!(server.world.names.records.lock().unwrap().is_empty());
+}
+
+fn slice_member_message(slice: &str, cluster: &str) -> proto::SliceMember {
+    proto::SliceMember {
+        slice: slice.to_owned(),
+        cluster: cluster.to_owned(),
+        version: version(7),
+        gateways: vec![format!("{cluster}1")],
+        neighbors: Vec::new(),
+    }
+}
+
+fn network_member_message(slice: &str, cluster: &str) -> proto::NetworkMember {
+    proto::NetworkMember {
+        network: Some(proto::NetworkKey { slice: slice.to_owned(), name: "n".to_owned() }),
+        cluster: cluster.to_owned(),
+        version: version(7),
+        cidr: "10.1.0.0/24".to_owned(),
+        address_range: "10.1.0.0/25".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn members_are_told_of_the_whole_in_their_own_version() {
+    let server = Server::plaintext().await;
+    server.furnish().await;
+    let mut sco = server.sco();
+    for cluster in ["a", "b"] {
+        let member = Some(slice_member_message("t", cluster));
+        let request = proto::ApplySliceMemberRequest { member };
+        let state = sco.apply_slice_member(request).await.unwrap().into_inner().state.unwrap();
+        assert_eq!(state.version, version(7));
+    }
+    let apply = async |mut sco: ScoServiceClient<Channel>| {
+        let member = Some(network_member_message("t", "a"));
+        let request = proto::ApplyNetworkMemberRequest { member };
+        sco.apply_network_member(request).await.unwrap().into_inner().state.unwrap()
+    };
+    let state = apply(sco.clone()).await;
+    assert_eq!(state.version, version(7));
+    assert!(state.network.is_some_and(|network| network.vni > 0), "{:?}", state.network);
+    eventually("the network is ready", async || apply(sco.clone()).await.ready).await;
+
+    let network = Some(proto::NetworkKey { slice: "t".to_owned(), name: "n".to_owned() });
+    let cluster = "a".to_owned();
+    let request = proto::DeleteNetworkMemberRequest { network, cluster: cluster.clone() };
+    eventually("the network is gone", async || {
+        sco.clone().delete_network_member(request.clone()).await.unwrap().into_inner().gone
+    })
+    .await;
+    for cluster in ["a", "b"] {
+        let (slice, cluster) = ("t".to_owned(), cluster.to_owned());
+        let request = proto::DeleteSliceMemberRequest { slice, cluster };
+        eventually("the member is gone", async || {
+            sco.clone().delete_slice_member(request.clone()).await.unwrap().into_inner().gone
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn bad_members_are_refused_field_by_field() {
+    let server = Server::plaintext().await;
+    let member = proto::SliceMember {
+        slice: "T".to_owned(),
+        cluster: String::new(),
+        version: None,
+        gateways: vec!["a1".to_owned(), "a1".to_owned()],
+        neighbors: vec!["192.0.2.1".to_owned(), "b1".to_owned(), "0.0.0.0".to_owned()],
+    };
+    let request = proto::ApplySliceMemberRequest { member: Some(member) };
+    let refused = server.sco().apply_slice_member(request).await.unwrap_err();
+    let fields = [
+        "member.slice",
+        "member.cluster",
+        "member.version",
+        "member.gateways[1]",
+        "member.neighbors[1]",
+        "member.neighbors[2]",
+    ];
+    assert_eq!(violated(&refused), fields);
+
+    let ranged = |cidr: &str, range: &str| proto::NetworkMember {
+        cidr: cidr.to_owned(),
+        address_range: range.to_owned(),
+        ..network_member_message("s", "a")
+    };
+    for (cidr, range, field) in [
+        ("10.1.0.1/24", "10.1.0.0/25", "member.cidr"),
+        ("", "10.1.0.0/25", "member.address_range"),
+        ("10.1.0.0/24", "10.2.0.0/25", "member.address_range"),
+    ] {
+        let request = proto::ApplyNetworkMemberRequest { member: Some(ranged(cidr, range)) };
+        let refused = server.sco().apply_network_member(request).await.unwrap_err();
+        assert_eq!(violated(&refused), [field]);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_describes_its_own_clusters_part_only() {
+    let certificates = Certificates::new();
+    let server = Server::start(certificates.args(Role::ScoProvider, "sco")).await;
+    server.furnish().await;
+    let mut operator = ScoServiceClient::new(certificates.channel(&server, Role::Operator, "a"));
+    let gateway = |cluster: &str| {
+        let node = format!("{cluster}9");
+        let key = Some(proto::GatewayKey { cluster: cluster.to_owned(), node });
+        proto::Gateway { key, ..gateway_message() }
+    };
+    let slice_member = |cluster: &str| proto::ApplySliceMemberRequest {
+        member: Some(slice_member_message("t", cluster)),
+    };
+    let network_member = |cluster: &str| proto::ApplyNetworkMemberRequest {
+        member: Some(network_member_message("t", cluster)),
+    };
+    let network = network_member_message("t", "b").network;
+    operator
+        .apply_gateway(proto::ApplyGatewayRequest { gateway: Some(gateway("a")) })
+        .await
+        .unwrap();
+    operator.apply_slice_member(slice_member("a")).await.unwrap();
+    operator.apply_network_member(network_member("a")).await.unwrap();
+
+    let denied = [
+        operator
+            .apply_gateway(proto::ApplyGatewayRequest { gateway: Some(gateway("b")) })
+            .await
+            .unwrap_err(),
+        operator
+            .delete_gateway(proto::DeleteGatewayRequest { key: gateway("b").key, force: true })
+            .await
+            .unwrap_err(),
+        operator.apply_slice_member(slice_member("b")).await.unwrap_err(),
+        operator
+            .delete_slice_member(proto::DeleteSliceMemberRequest {
+                slice: "t".to_owned(),
+                cluster: "b".to_owned(),
+            })
+            .await
+            .unwrap_err(),
+        operator.apply_network_member(network_member("b")).await.unwrap_err(),
+        operator
+            .delete_network_member(proto::DeleteNetworkMemberRequest {
+                network: network.clone(),
+                cluster: "b".to_owned(),
+            })
+            .await
+            .unwrap_err(),
+        operator
+            .apply_slice(proto::ApplySliceRequest { slice: Some(slice_message()) })
+            .await
+            .unwrap_err(),
+        operator
+            .delete_slice(proto::DeleteSliceRequest { name: "t".to_owned() })
+            .await
+            .unwrap_err(),
+        operator
+            .apply_network(proto::ApplyNetworkRequest { network: Some(network_message("n")) })
+            .await
+            .unwrap_err(),
+        operator.delete_network(proto::DeleteNetworkRequest { key: network }).await.unwrap_err(),
+    ];
+    for status in denied {
+        assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+    }
 }

@@ -7,6 +7,7 @@ mod crash;
 mod identity;
 mod learned;
 mod measurements;
+mod members;
 mod objects;
 mod plans;
 mod succession;

@@ -148,6 +148,34 @@ impl ScoService for FakeSco {
         Ok(Response::new(sco::DeleteNetworkResponse { gone }))
     }
 
+    async fn apply_slice_member(
+        &self,
+        _: Request<sco::ApplySliceMemberRequest>,
+    ) -> Result<Response<sco::ApplySliceMemberResponse>, Status> {
+        Err(Status::unimplemented("operators describe members"))
+    }
+
+    async fn delete_slice_member(
+        &self,
+        _: Request<sco::DeleteSliceMemberRequest>,
+    ) -> Result<Response<sco::DeleteSliceMemberResponse>, Status> {
+        Err(Status::unimplemented("operators describe members"))
+    }
+
+    async fn apply_network_member(
+        &self,
+        _: Request<sco::ApplyNetworkMemberRequest>,
+    ) -> Result<Response<sco::ApplyNetworkMemberResponse>, Status> {
+        Err(Status::unimplemented("operators describe members"))
+    }
+
+    async fn delete_network_member(
+        &self,
+        _: Request<sco::DeleteNetworkMemberRequest>,
+    ) -> Result<Response<sco::DeleteNetworkMemberResponse>, Status> {
+        Err(Status::unimplemented("operators describe members"))
+    }
+
     async fn list_links(
         &self,
         request: Request<sco::ListLinksRequest>,
