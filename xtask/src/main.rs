@@ -6,6 +6,7 @@ mod base_images;
 mod bench;
 mod calls;
 mod cli;
+mod crds;
 mod demo;
 mod durations;
 mod lab;
@@ -47,6 +48,8 @@ enum Task {
     Paper(paper::Args),
     /// Make the images that those of docker-compose.yml are made from, where none can be pulled (root)
     BaseImages,
+    /// Write the manifests of the custom resources, k8s/crds, from their types
+    Crds,
 }
 
 #[tokio::main]
@@ -66,6 +69,7 @@ async fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args).await,
         Task::Paper(args) => paper::run(&args).await,
         Task::BaseImages => base_images::run().await,
+        Task::Crds => crds::run(),
     };
     match result {
         Ok(status) => status,
