@@ -2,6 +2,7 @@
 //! orchestrator would.
 
 pub mod dashboards;
+pub mod kubernetes;
 mod members;
 mod networks;
 pub mod prometheus;

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use l2sces_lab::{Lab, LabOptions, Topology, Unit, layout, wait};
+use l2sces_lab::{Lab, LabOptions, TableRows, Topology, Unit, layout, wait};
 use l2sces_proto::{
     resource::v1::{Condition, ConditionStatus, Metadata},
     slice::v1::{
@@ -216,14 +216,7 @@ impl World {
                 left.push(format!("interface {veth} on {}", node.name));
             }
         }
-        for table in self.lab.table_rows().await?.into_iter().filter(|table| table.rows > 0) {
-            // Of each cluster's sdn-controller, which has a schema for each.
-            let schema = if table.schema.starts_with("sdn_") { "sdn" } else { &table.schema };
-            if BOOKKEEPING.contains(&(schema, table.table.as_str())) {
-                continue;
-            }
-            left.push(format!("{} rows in {}.{}", table.rows, table.schema, table.table));
-        }
+        left.extend(rows_left(&self.lab).await?);
         Ok(left)
     }
 
@@ -266,6 +259,18 @@ impl World {
         }
         text
     }
+}
+
+/// Rows that tell of an object, one line for each table.
+pub(crate) async fn rows_left(lab: &Lab) -> Result<Vec<String>> {
+    let rows = lab.table_rows().await?.into_iter().filter(|table| {
+        // Of each cluster's sdn-controller, which has a schema for each.
+        let schema = if table.schema.starts_with("sdn_") { "sdn" } else { &table.schema };
+        table.rows > 0 && !BOOKKEEPING.contains(&(schema, table.table.as_str()))
+    });
+    let line =
+        |table: TableRows| format!("{} rows in {}.{}", table.rows, table.schema, table.table);
+    Ok(rows.map(line).collect())
 }
 
 /// A cluster of the lab, as it is registered.

@@ -1,12 +1,12 @@
-//! Labs have real Kubernetes clusters: pods run on every node, anything reaches anything, and nothing
-//! is left.
+//! Labs have real Kubernetes clusters: pods run on every node and anything reaches anything; the API
+//! server takes all of our manifests; service accounts may do what they need and nothing else; and
+//! nothing is left.
 
-use std::time::Duration;
+use std::fs;
 
-use anyhow::{Result, ensure};
-use l2sces_lab::{Lab, LabOptions, Topology, residue, wait};
-
-const PATIENCE: Duration = Duration::from_secs(120);
+use anyhow::{Context, Result, ensure};
+use integration_tests::kubernetes::{SYSTEM, manifests, manifests_of, shows};
+use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, residue};
 
 /// A pod on each node.
 const PODS: &str = "
@@ -23,37 +23,110 @@ spec:
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pods_run_on_every_node_and_nothing_is_left() -> Result<()> {
+async fn clusters_run_pods_and_take_our_manifests() -> Result<()> {
     let lab = Lab::up(&Topology::two_kubernetes_clusters(), LabOptions::default()).await?;
     let id = lab.layout().id.clone();
-    let mut addresses = Vec::new();
-    for cluster in ["a", "b"] {
-        lab.kubectl(cluster)?.apply(PODS).await?;
-    }
-    for cluster in ["a", "b"] {
-        let kubectl = lab.kubectl(cluster)?;
-        let rollout = ["rollout", "status", "daemonset/everywhere", "--timeout=120s"];
-        kubectl.run(rollout).await?;
-        let ips = ["get", "pods", "-o", "jsonpath={.items[*].status.podIP}"];
-        let ips = kubectl.run(ips).await?;
-        addresses.extend(ips.split_whitespace().map(str::to_owned));
-    }
-    ensure!(addresses.len() == 4, "pods have the addresses {addresses:?}");
-    for address in &addresses {
-        let ping = ["ping", "-c", "1", "-W", "5", address];
-        lab.control().run(ping).await?;
-        lab.kubectl("a")?.run(["exec", "daemonset/everywhere", "--"].iter().chain(&ping)).await?;
-    }
+    everything_reaches_everything(&lab).await?;
     let kubectl = lab.kubectl("a")?;
-    kubectl.delete(PODS).await?;
-    wait::holds("the pods are gone", PATIENCE, || async {
-        let pods = kubectl.run(["get", "pods", "-o", "name"]).await;
-        let pods = pods.map_err(|error| error.to_string())?;
-        if pods.is_empty() { Ok(()) } else { Err(pods) }
-    })
-    .await?;
+    every_manifest_is_taken(&kubectl).await?;
+    rights_are_what_is_needed(&kubectl).await?;
     lab.down().await?;
     let left = residue(&id);
     ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
+}
+
+async fn everything_reaches_everything(lab: &Lab) -> Result<()> {
+    for cluster in ["a", "b"] {
+        lab.kubectl(cluster)?.apply(PODS).await?;
+    }
+    let mut addresses = Vec::new();
+    for cluster in ["a", "b"] {
+        let kubectl = lab.kubectl(cluster)?;
+        let rollout = ["rollout", "status", "daemonset/everywhere", "--timeout=180s"];
+        kubectl.run(rollout).await?;
+        let ips = ["get", "pods", "--output", "jsonpath={.items[*].status.podIP}"];
+        let ips = kubectl.run(ips).await?;
+        addresses.extend(ips.split_whitespace().map(str::to_owned));
+    }
+    ensure!(addresses.len() == 4, "pods have the addresses {addresses:?}");
+    let kubectl = lab.kubectl("a")?;
+    for address in &addresses {
+        let ping = ["ping", "-c", "1", "-W", "5", address];
+        lab.control().run(ping).await?;
+        kubectl.run(["exec", "daemonset/everywhere", "--"].iter().chain(&ping)).await?;
+    }
+    kubectl.delete(PODS).await?;
+    shows(&kubectl, &["get", "pods", "--output", "name"], str::is_empty).await?;
+    Ok(())
+}
+
+/// All overlays are valid for this API server, which names each field that it does not know.
+async fn every_manifest_is_taken(kubectl: &Kubectl) -> Result<()> {
+    kubectl.apply(&fs::read_to_string(manifests().join("base/namespace/namespace.yaml"))?).await?;
+    for directory in ["crds", "overlays/managed", "overlays/control", "overlays/dev"] {
+        let text = kubectl.run(["kustomize", &manifests_of(directory)]).await?;
+        // The only version that this API server does not know yet; the fields are the same.
+        let text = text.replace("apiVersion: policy/v1\n", "apiVersion: policy/v1beta1\n");
+        let dry_run = ["apply", "--dry-run=server", "--validate=true", "--filename=-"];
+        kubectl.with_input(dry_run, &text).await.context(directory)?;
+    }
+    Ok(())
+}
+
+/// What service accounts may do, as the API server itself says when they try.
+async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
+    kubectl.run(["apply", "--kustomize", &manifests_of("overlays/dev")]).await?;
+    let operator = token(kubectl, "operator").await?;
+    for allowed in
+        ["get nodes", "get pods --all-namespaces", "label node a1 l2sces.l2sm.io/sps=true"]
+    {
+        let output = try_as(kubectl, &operator, allowed).await?;
+        ensure!(output.status.success(), "the operator may not {allowed}: {}", output.stderr);
+    }
+    for forbidden in [
+        "get secrets --all-namespaces",
+        "get secret l2sces-issuer --namespace l2sces-system",
+        "delete node a1",
+        "delete pod any --namespace default",
+        "run any --image=any --namespace default",
+        "get configmap any --namespace kube-system",
+        "label namespace default any=any",
+    ] {
+        is_forbidden(kubectl, "operator", &operator, forbidden).await?;
+    }
+    for agent in ["sps-agent", "ned-agent", "openvswitch", "cni", "sdn-controller"] {
+        let token = token(kubectl, agent).await?;
+        for forbidden in ["get nodes", "get pods --namespace l2sces-system"] {
+            is_forbidden(kubectl, agent, &token, forbidden).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_forbidden(kubectl: &Kubectl, who: &str, token: &str, line: &str) -> Result<()> {
+    let output = try_as(kubectl, token, line).await?;
+    ensure!(
+        !output.status.success() && output.stderr.contains("Forbidden"),
+        "{who}: kubectl {line}: {output:?}"
+    );
+    Ok(())
+}
+
+async fn try_as(kubectl: &Kubectl, token: &str, line: &str) -> Result<l2sces_lab::command::Output> {
+    let token = format!("--token={token}");
+    Ok(kubectl.output(std::iter::once(token.as_str()).chain(line.split_whitespace())).await?)
+}
+
+/// A token of a service account.
+async fn token(kubectl: &Kubectl, account: &str) -> Result<String> {
+    let of_account = format!(
+        "eq (index .metadata.annotations \"kubernetes.io/service-account.name\") \"{account}\""
+    );
+    let template = format!(
+        "go-template={{{{range .items}}}}{{{{if and (eq .type \"kubernetes.io/service-account-token\") \
+         ({of_account})}}}}{{{{.data.token | base64decode}}}}{{{{end}}}}{{{{end}}}}"
+    );
+    let ask = ["get", "secrets", "--namespace", SYSTEM, "--output", &template];
+    shows(kubectl, &ask, |token| !token.is_empty()).await
 }
