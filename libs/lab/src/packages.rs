@@ -31,7 +31,8 @@ pub const KUBERNETES: &[&str] = &[
 ];
 
 /// What building Kubernetes needs.
-pub const KUBERNETES_BUILD: &[&str] = &["dpkg-dev", "golang-go"];
+pub const KUBERNETES_BUILD: &[&str] =
+    &["dpkg-dev", "golang-github-modern-go-reflect2-dev", "golang-go"];
 
 /// What the experiments of the paper need besides: iperf 2, which knows multicast.
 pub const PAPER: &[&str] = &["iperf"];

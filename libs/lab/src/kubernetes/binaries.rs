@@ -28,6 +28,8 @@ const VARIABLES: [&str; 2] = ["L2SCES_KUBERNETES_BINARIES", "KUBEBUILDER_ASSETS"
 const VERSION: &str = "1.20.2";
 /// Debian's source package of it.
 const SOURCE: &str = "kubernetes=1.20.5+really1.20.2-1.1+deb12u1";
+/// A Go library; see [`replace_reflect2`].
+const REFLECT2: &str = "github.com/modern-go/reflect2";
 /// Where the source package is.
 const REPOSITORY: &str = "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n";
 
@@ -79,7 +81,7 @@ fn has_all(directory: &Path) -> bool {
 async fn build(target: &Path) -> Result<(), LabError> {
     packages::ensure(packages::KUBERNETES_BUILD).await?;
     let result = built(target);
-    let directory = result.with_extension("build");
+    let directory = target.join("kubernetes").join(format!("{VERSION}.build"));
     // What an interrupted build left.
     remove(&directory)?;
     let tree = directory.join("go/src/k8s.io/kubernetes");
@@ -133,7 +135,29 @@ async fn unpack(directory: &Path, tree: &Path) -> Result<(), LabError> {
     // apt-get has checked that it is Debian's.
     unpack.args(["--no-check", "--extract"]).arg(description).arg(tree);
     command::run(&mut unpack).await?;
-    Ok(())
+    replace_reflect2(tree)
+}
+
+/// Puts Debian's own version of a library in the place of the one that the source package has: that one
+/// relies on what Go was before 1.18 inside, and API servers with it crash now and then.
+fn replace_reflect2(tree: &Path) -> Result<(), LabError> {
+    let old = tree.join("vendor").join(REFLECT2);
+    let new = Path::new("/usr/share/gocode/src").join(REFLECT2);
+    remove(&old)?;
+    let copy = || {
+        fs::create_dir(&old)?;
+        for entry in fs::read_dir(&new)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_test = name.to_string_lossy().ends_with("_test.go");
+            if entry.file_type()?.is_file() && !is_test {
+                fs::copy(entry.path(), old.join(name))?;
+            }
+        }
+        Ok(())
+    };
+    let copied: std::io::Result<()> = copy();
+    copied.context(|| format!("copy {}", new.display()))
 }
 
 /// A command of Go, in the tree.

@@ -3,7 +3,8 @@
 set -eu
 address=$1 inter_domain_dns=$2 directory=$3 kubectl=$4 kubeconfig=$5
 
-dnsmasq --keep-in-foreground --user=root --pid-file= --conf-file=/dev/null --no-hosts --no-resolv \
+# It would outlive this script if that is killed.
+setpriv --pdeathsig KILL dnsmasq --keep-in-foreground --user=root --pid-file= --conf-file=/dev/null --no-hosts --no-resolv \
     --bind-interfaces --listen-address="$address" --local=/cluster.local/ --hostsdir="$directory" \
     --server="/inter.l2sces/$inter_domain_dns" --server="/inter.l2sm/$inter_domain_dns" &
 
