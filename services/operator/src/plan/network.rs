@@ -1,0 +1,92 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use ipnet::IpNet;
+use l2sces_custom_resources::L2Network;
+use l2sces_model::Name;
+
+use super::{Claim, NetworkKey, Plan, Problem, Reference, device::check_provider};
+
+/// The part of a network that lies in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedNetwork {
+    /// The resource that it is made of, and that resource's uid.
+    pub(crate) resource: Reference,
+    pub(crate) uid: String,
+    /// Its addresses, and those of them that the cluster's ports get; or what is wrong with what the
+    /// resource says: the network stays as it is until that is right.
+    pub(crate) addresses: Result<Addresses, Problem>,
+}
+
+/// Addresses of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) cidr: Option<IpNet>,
+    pub(crate) range: Option<IpNet>,
+}
+
+/// The networks that resources are to be, the oldest resource first. Of several that are to be one,
+/// the oldest is it.
+pub(super) fn claims(cluster: &Name, networks: &[&Arc<L2Network>]) -> BTreeMap<Reference, Claim> {
+    let mut owners: BTreeMap<NetworkKey, Reference> = BTreeMap::new();
+    let mut claims = BTreeMap::new();
+    for network in networks {
+        let reference = Reference::to(&***network);
+        let key = NetworkKey { slice: network.slice_name(cluster), name: network.network_name() };
+        let refused = network.spec.provider.as_ref().map(check_provider);
+        let problem = match refused {
+            Some(Err(problem)) => Some(problem),
+            _ => {
+                let owner = owners.entry(key.clone()).or_insert_with(|| reference.clone());
+                (*owner != reference).then(|| {
+                    let message =
+                        format!("network {} of slice {} is L2Network {owner}", key.name, key.slice);
+                    Problem::new("NameTaken", message)
+                })
+            }
+        };
+        claims.insert(reference, Claim { key, problem });
+    }
+    claims
+}
+
+/// The networks of the cluster.
+pub(super) fn plan(
+    networks: &[&Arc<L2Network>],
+    plan: &Plan,
+) -> BTreeMap<NetworkKey, PlannedNetwork> {
+    networks
+        .iter()
+        .filter_map(|network| {
+            let resource = Reference::to(&***network);
+            let claim = plan.claims.get(&resource).filter(|claim| claim.problem.is_none())?;
+            let planned = PlannedNetwork {
+                resource,
+                uid: network.metadata.uid.clone().unwrap_or_default(),
+                addresses: addresses(network),
+            };
+            Some((claim.key.clone(), planned))
+        })
+        .collect()
+}
+
+fn addresses(network: &L2Network) -> Result<Addresses, Problem> {
+    let parse = |field: &str, text: &Option<String>| -> Result<Option<IpNet>, Problem> {
+        let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        text.parse().map(|net: IpNet| Some(net.trunc())).map_err(|_| {
+            Problem::new("InvalidAddresses", format!("spec.{field}: {text:?} is no CIDR"))
+        })
+    };
+    let cidr = parse("networkCIDR", &network.spec.network_cidr)?;
+    let range = parse("podAddressRange", &network.spec.pod_address_range)?;
+    match (cidr, range) {
+        (None, Some(range)) => Err(Problem::new(
+            "InvalidAddresses",
+            format!("spec.podAddressRange: {range} is part of no spec.networkCIDR"),
+        )),
+        (Some(cidr), Some(range)) if !cidr.contains(&range) => Err(Problem::new(
+            "InvalidAddresses",
+            format!("spec.podAddressRange: {range} is not part of spec.networkCIDR {cidr}"),
+        )),
+        _ => Ok(Addresses { cidr, range }),
+    }
+}

@@ -1,0 +1,89 @@
+//! The conditions in the statuses of resources.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+use crate::plan::Problem;
+
+/// Type of the condition that says whether a resource is as it is to be.
+pub(super) const READY: &str = "Ready";
+/// Type of the condition that says what of a resource is not carried out.
+const IGNORED: &str = "FieldsIgnored";
+
+/// The condition that a resource is as it is to be, or why it is not.
+pub(super) fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
+    match problem {
+        None => condition(READY, true, "Ready", "", generation),
+        Some(problem) => condition(READY, false, problem.reason, &problem.message, generation),
+    }
+}
+
+/// The condition that fields of a resource are not carried out, if there are such.
+pub(super) fn ignored(fields: &[String], generation: Option<i64>) -> Option<Condition> {
+    let message = format!("not carried out: {}", fields.join(", "));
+    (!fields.is_empty()).then(|| condition(IGNORED, true, "NotSupported", &message, generation))
+}
+
+/// The conditions with the times of those before whose status is the same.
+pub(super) fn with_times(mut conditions: Vec<Condition>, before: &[Condition]) -> Vec<Condition> {
+    for condition in &mut conditions {
+        let former = before
+            .iter()
+            .find(|former| former.type_ == condition.type_ && former.status == condition.status);
+        if let Some(former) = former {
+            condition.last_transition_time = former.last_transition_time.clone();
+        }
+    }
+    conditions
+}
+
+fn condition(
+    type_: &str,
+    holds: bool,
+    reason: &str,
+    message: &str,
+    observed_generation: Option<i64>,
+) -> Condition {
+    Condition {
+        type_: type_.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation,
+        last_transition_time: Time(now()),
+    }
+}
+
+/// The time, in the whole seconds that an API server keeps.
+fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_time_while_its_status_is_the_same() {
+        let mut before = ready(Some(&Problem::new("NodeNotReady", "node a1")), Some(1));
+        before.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        let problem = Problem::new("Unreachable", "the sdn-controller");
+        let still = with_times(vec![ready(Some(&problem), Some(2))], &[before.clone()]);
+        assert_eq!(still[0].last_transition_time, before.last_transition_time);
+        assert_eq!(
+            (still[0].reason.as_str(), still[0].observed_generation),
+            ("Unreachable", Some(2))
+        );
+        let now = with_times(vec![ready(None, Some(2))], &[before.clone()]);
+        assert_ne!(now[0].last_transition_time, before.last_transition_time);
+    }
+
+    #[test]
+    fn nothing_is_said_of_fields_when_all_are_carried_out() {
+        assert_eq!(ignored(&[], Some(1)), None);
+        let condition = ignored(&["spec.ids".to_owned(), "spec.config".to_owned()], Some(1));
+        assert_eq!(condition.unwrap().message, "not carried out: spec.ids, spec.config");
+    }
+}

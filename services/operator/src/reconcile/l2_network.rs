@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    runtime::reflector::ObjectRef,
+};
+use l2sces_custom_resources::{ConnectivityStatus, L2Network, L2NetworkStatus};
+use l2sces_reconcile::Outcome;
+use serde_json::json;
+
+use super::{Failure, Key, LOOK_AGAIN, Reconciler, conditions, finalizer};
+use crate::{
+    plan::{Claim, NetworkKey, Plan, Problem, Reference},
+    services::{Board, ObjectKey, ObjectState},
+};
+
+impl Reconciler {
+    pub(super) async fn l2_network(
+        &self,
+        plan: &Plan,
+        reference: &Reference,
+    ) -> Result<Outcome, Failure> {
+        let Some(network) = self.cached_network(reference) else { return Ok(Outcome::Done) };
+        if network.metadata.deletion_timestamp.is_some() {
+            return self.let_network_go(plan, &network).await;
+        }
+        if !finalizer::has_finalizer(&*network) {
+            finalizer::add(&self.client, &*network).await?;
+            return Ok(Outcome::Done);
+        }
+        let Some(claim) = plan.claims.get(reference) else { return Ok(Outcome::Done) };
+        if let Some(former) = recorded(&network, claim).filter(|former| former != &claim.key) {
+            if let Err(failure) = self.leave(plan, &former).await {
+                self.publish_former(&network, &failure).await?;
+                return Ok(Outcome::After(LOOK_AGAIN));
+            }
+            // The next is recorded before it is made.
+            self.write_slice(&network, None).await?;
+            self.queue.wake(Key::Network(claim.key.clone()));
+            return Ok(Outcome::Done);
+        }
+        let after = self.network_status(plan, &network, claim);
+        let before = network.status.clone().unwrap_or_default();
+        self.publish(&*network, network.status.as_ref(), &after).await?;
+        self.announce(&*network, &before.conditions, &after.conditions).await;
+        Ok(Outcome::Done)
+    }
+
+    /// Lets a network go when nothing is left of it.
+    async fn let_network_go(&self, plan: &Plan, network: &L2Network) -> Result<Outcome, Failure> {
+        if !finalizer::has_finalizer(network) {
+            return Ok(Outcome::Done);
+        }
+        let status = network.status.clone().unwrap_or_default();
+        let slice = status.slice.and_then(|slice| slice.parse().ok());
+        if let Some(slice) = slice {
+            let key = NetworkKey { slice, name: network.network_name() };
+            if let Err(failure) = self.leave(plan, &key).await {
+                self.publish_former(network, &failure).await?;
+                return Ok(Outcome::After(LOOK_AGAIN));
+            }
+            // It may have been the last of its slice.
+            self.queue.wake(Key::Slice(key.slice));
+        }
+        finalizer::remove(&self.client, network).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Removes a network, unless another resource is it now.
+    async fn leave(&self, plan: &Plan, key: &NetworkKey) -> Result<(), Failure> {
+        if plan.networks.contains_key(key) {
+            return Ok(());
+        }
+        self.remove_network(key).await
+    }
+
+    /// Notes in a network's status which slice it is made in, unless that stands there.
+    pub(super) async fn record_slice(
+        &self,
+        reference: &Reference,
+        key: &NetworkKey,
+    ) -> Result<(), Failure> {
+        let Some(network) = self.cached_network(reference) else { return Ok(()) };
+        let recorded = network.status.as_ref().and_then(|status| status.slice.as_deref());
+        match recorded {
+            Some(slice) if slice == key.slice.as_str() => Ok(()),
+            // It is still being removed from there.
+            Some(slice) => {
+                let message = format!("network {} is still in slice {slice}", key.name);
+                Err(crate::services::Trouble::waiting(message).into())
+            }
+            None => self.write_slice(&network, Some(key)).await,
+        }
+    }
+
+    async fn write_slice(
+        &self,
+        network: &L2Network,
+        key: Option<&NetworkKey>,
+    ) -> Result<(), Failure> {
+        let namespace = network.metadata.namespace.clone().unwrap_or_default();
+        let name = network.metadata.name.clone().unwrap_or_default();
+        let api: Api<L2Network> = Api::namespaced(self.client.clone(), &namespace);
+        // Required by upstream's schema, and set for good by the next look at the status.
+        let connectivity = network.status.clone().unwrap_or_default().internal_connectivity;
+        let status = json!({
+            "slice": key.map(|key| key.slice.to_string()),
+            "internalConnectivity": connectivity,
+        });
+        let patch = json!({ "metadata": { "uid": network.metadata.uid }, "status": status });
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    fn network_status(&self, plan: &Plan, network: &L2Network, claim: &Claim) -> L2NetworkStatus {
+        let before = network.status.clone().unwrap_or_default();
+        let generation = network.metadata.generation;
+        let object = ObjectKey::Network(claim.key.clone());
+        let here = self.fabric.board.state(&object);
+        let between = self.sco.board.state(&object);
+        let is_own = claim.problem.is_none();
+        let problem = claim
+            .problem
+            .clone()
+            .or_else(|| self.network_problem(plan, claim, here.as_ref(), between.as_ref()));
+        let ports = if is_own { self.fabric.board.ports_of(&claim.key) } else { BTreeMap::new() };
+        let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
+        let assigned_ips = addresses.map(|(name, state)| {
+            let address = state.address.split('/').next().unwrap_or_default();
+            (address.to_owned(), name.to_string())
+        });
+        let identity = |number: u32| i32::try_from(number).ok().filter(|number| *number > 0);
+        let of_own = |board: &Board, state: &Option<ObjectState>| match is_own {
+            true => connectivity(board, state.as_ref()),
+            false => ConnectivityStatus::Unavailable,
+        };
+        let mut conditions = vec![conditions::ready(problem.as_ref(), generation)];
+        conditions.extend(conditions::ignored(&ignored_fields(network), generation));
+        L2NetworkStatus {
+            connected_pod_count: i32::try_from(ports.len()).unwrap_or(i32::MAX),
+            last_assigned_ip: None,
+            assigned_ips: assigned_ips.collect(),
+            internal_connectivity: of_own(&self.fabric.board, &here),
+            provider_connectivity: network
+                .spec
+                .provider
+                .as_ref()
+                .map(|_| of_own(&self.sco.board, &between)),
+            observed_generation: generation,
+            conditions: conditions::with_times(conditions, &before.conditions),
+            slice: before.slice,
+            vni: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.vni)),
+            mtu: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.mtu)),
+        }
+    }
+
+    /// Why a network is not as it is to be.
+    fn network_problem(
+        &self,
+        plan: &Plan,
+        claim: &Claim,
+        here: Option<&ObjectState>,
+        between: Option<&ObjectState>,
+    ) -> Option<Problem> {
+        if let Some(Err(problem)) = plan.networks.get(&claim.key).map(|network| &network.addresses)
+        {
+            return Some(problem.clone());
+        }
+        let slice = plan.slices.get(&claim.key.slice);
+        if slice.is_none_or(|slice| slice.overlay.is_none()) {
+            let message = format!(
+                "no Overlay is that of slice {}: none names it as its provider, there is none in \
+                 this namespace, and not exactly one in the cluster",
+                claim.key.slice
+            );
+            return Some(Problem::new("NoOverlay", message));
+        }
+        if let Some(fault) = self.fabric.board.fault().or_else(|| self.sco.board.fault()) {
+            return Some(Problem::new("Unreachable", fault));
+        }
+        let troubles = [Key::Network(claim.key.clone()), Key::Slice(claim.key.slice.clone())];
+        if let Some(trouble) = troubles.iter().find_map(|key| self.trouble(key)) {
+            return Some(Problem::new(trouble.reason, trouble.message));
+        }
+        for (state, place) in [(here, "in this cluster"), (between, "between clusters")] {
+            match state {
+                Some(state) if state.ready => {}
+                Some(state) => {
+                    return Some(Problem::new("NotReady", format!("{place}: {}", state.message)));
+                }
+                None => return Some(Problem::new("Waiting", format!("not made {place} yet"))),
+            }
+        }
+        None
+    }
+
+    /// Says in a network's status why it is still where it is no longer to be.
+    async fn publish_former(&self, network: &L2Network, failure: &Failure) -> Result<(), Failure> {
+        let before = network.status.clone().unwrap_or_default();
+        let problem = Problem::new("Deleting", format!("being removed: {failure}"));
+        let condition = conditions::ready(Some(&problem), network.metadata.generation);
+        let after = L2NetworkStatus {
+            internal_connectivity: ConnectivityStatus::Unavailable,
+            conditions: conditions::with_times(vec![condition], &before.conditions),
+            ..before
+        };
+        self.publish(network, network.status.as_ref(), &after).await
+    }
+
+    fn cached_network(&self, reference: &Reference) -> Option<std::sync::Arc<L2Network>> {
+        let cached = ObjectRef::<L2Network>::new(&reference.name).within(&reference.namespace);
+        self.caches.networks.get(&cached)
+    }
+}
+
+/// The network that a resource was made as, by its status.
+fn recorded(network: &L2Network, claim: &Claim) -> Option<NetworkKey> {
+    let slice = network.status.as_ref()?.slice.as_ref()?.parse().ok()?;
+    Some(NetworkKey { slice, name: claim.key.name.clone() })
+}
+
+fn connectivity(board: &Board, state: Option<&ObjectState>) -> ConnectivityStatus {
+    match state {
+        _ if board.fault().is_some() => ConnectivityStatus::Unknown,
+        Some(state) if state.ready => ConnectivityStatus::Available,
+        _ => ConnectivityStatus::Unavailable,
+    }
+}
+
+/// The fields that a network has and that are not carried out.
+fn ignored_fields(network: &L2Network) -> Vec<String> {
+    let mut fields = Vec::new();
+    if network.spec.ids.is_some() {
+        fields.push("spec.ids".to_owned());
+    }
+    if network.spec.config.is_some() {
+        fields.push("spec.config".to_owned());
+    }
+    fields
+}

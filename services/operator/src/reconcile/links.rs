@@ -1,0 +1,108 @@
+//! What is of links, in the words of resources.
+
+use std::time::Duration;
+
+use l2sces_custom_resources::{LinkStatus, MetricValue, Monitor};
+use l2sces_proto::measurement::v1::{LinkMeasurement, MeasurementPolicy};
+use l2sces_reconcile::Outcome;
+
+/// Least time between looks at what is measured.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// When to look again at links that are measured: nobody tells of what is measured.
+pub(super) fn look_again(policy: Option<&MeasurementPolicy>) -> Outcome {
+    policy.map_or(Outcome::Done, |policy| {
+        let interval = Duration::from_millis(policy.interval_ms.into());
+        Outcome::After(interval.max(SHORTEST_PAUSE))
+    })
+}
+
+/// The status of a link.
+pub(super) fn status(
+    source: &str,
+    target: &str,
+    up: bool,
+    measurement: Option<&LinkMeasurement>,
+) -> LinkStatus {
+    LinkStatus {
+        source_node: source.to_owned(),
+        target_node: target.to_owned(),
+        status: if up { "Up" } else { "Down" }.to_owned(),
+        metrics: measurement.map(metrics).unwrap_or_default(),
+    }
+}
+
+fn metrics(measurement: &LinkMeasurement) -> Vec<MetricValue> {
+    let milliseconds = |duration: &prost_types::Duration| {
+        let nanoseconds = f64::from(duration.nanos);
+        // Durations of links are far from where a double is not exact.
+        Duration::from_secs(duration.seconds.try_into().unwrap_or_default()).as_secs_f64() * 1e3
+            + nanoseconds / 1e6
+    };
+    let value = |name: &str, value: String| MetricValue { name: name.to_owned(), value };
+    let rtt = measurement.round_trip_time.as_ref().map(milliseconds);
+    let jitter = measurement.jitter.as_ref().map(milliseconds);
+    let kilobits = measurement.throughput_bits_per_second.map(|bits| bits / 1_000);
+    [
+        rtt.map(|rtt| value("rtt", format!("{rtt:.3}"))),
+        jitter.map(|jitter| value("jitter", format!("{jitter:.3}"))),
+        measurement.loss.map(|loss| value("loss", format!("{loss:.4}"))),
+        kilobits.map(|kilobits| value("throughput", kilobits.to_string())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What of a monitor is not carried out.
+pub(super) fn ignored_of_monitor(monitor: &Monitor, unknown_metrics: &[&str]) -> Vec<String> {
+    let mut fields = Vec::new();
+    if monitor.export_metric.is_some() {
+        fields.push("spec.monitor.exportMetric".to_owned());
+    }
+    if monitor.network_cidr.is_some() {
+        fields.push("spec.monitor.networkCIDR".to_owned());
+    }
+    if monitor.ip_cidr.is_some() {
+        fields.push("spec.monitor.ipCIDR".to_owned());
+    }
+    if monitor.metrics.iter().any(|metric| metric.script_source.is_some()) {
+        fields.push("spec.monitor.metrics[].scriptSource".to_owned());
+    }
+    let unknown = unknown_metrics.iter().map(|name| format!("spec.monitor.metrics: {name}"));
+    fields.extend(unknown);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_are_numbers_in_the_units_of_upstream() {
+        let measurement = LinkMeasurement {
+            round_trip_time: Some(prost_types::Duration { seconds: 1, nanos: 2_345_678 }),
+            jitter: Some(prost_types::Duration { seconds: 0, nanos: 1_500 }),
+            loss: Some(0.25),
+            throughput_bits_per_second: Some(12_345_678),
+            ..LinkMeasurement::default()
+        };
+        let status = status("a1", "a2", true, Some(&measurement));
+        let metrics: Vec<_> =
+            status.metrics.iter().map(|metric| (&*metric.name, &*metric.value)).collect();
+        assert_eq!(
+            metrics,
+            [("rtt", "1002.346"), ("jitter", "0.002"), ("loss", "0.2500"), ("throughput", "12345")]
+        );
+        assert_eq!(status.status, "Up");
+    }
+
+    #[test]
+    fn what_is_not_measured_is_not_looked_at_again() {
+        assert_eq!(look_again(None), Outcome::Done);
+        let policy = MeasurementPolicy { interval_ms: 60_000, ..MeasurementPolicy::default() };
+        assert_eq!(look_again(Some(&policy)), Outcome::After(Duration::from_secs(60)));
+        let policy = MeasurementPolicy::default();
+        assert_eq!(look_again(Some(&policy)), Outcome::After(SHORTEST_PAUSE));
+    }
+}

@@ -1,0 +1,333 @@
+//! From the plan to the services, and from them to the statuses of resources.
+//!
+//! Two kinds of keys: nodes, slices and networks, as the services have them, are brought to what is
+//! planned, or removed; resources get their finalizer, their status, and are let go when nothing
+//! is left of them.
+
+mod conditions;
+mod device;
+mod finalizer;
+mod l2_network;
+mod links;
+mod network;
+mod node;
+mod overlay;
+mod publish;
+mod slice;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::{Client, runtime::events::Recorder};
+use l2sces_model::Name;
+use l2sces_reconcile::{Outcome, Queue};
+
+use crate::{
+    caches::{Caches, Changed},
+    plan::{NetworkKey, Plan, Reference},
+    services::{Fabric, News, ObjectKey, Sco, Trouble},
+};
+
+/// How many keys are reconciled at once. They mostly wait, for services.
+const WORKERS: usize = 16;
+
+/// When to look again at what a service is busy with: whoever can tell earlier wakes the key.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What is reconciled.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Key {
+    /// The plan: what all resources come to.
+    Plan,
+    /// A node, and a gateway on it.
+    Node(Name),
+    Slice(Name),
+    Network(NetworkKey),
+    Overlay(Reference),
+    Device(Reference),
+    L2Network(Reference),
+}
+
+/// What reconciling needs.
+pub(crate) struct Parts {
+    pub(crate) cluster: Name,
+    pub(crate) agents: AgentEndpoints,
+    pub(crate) client: Client,
+    pub(crate) recorder: Recorder,
+    pub(crate) caches: Caches,
+    pub(crate) fabric: Fabric,
+    pub(crate) sco: Sco,
+    pub(crate) queue: Queue<Key>,
+}
+
+/// Reconciles.
+pub(crate) struct Reconciler {
+    cluster: Name,
+    agents: AgentEndpoints,
+    client: Client,
+    recorder: Recorder,
+    caches: Caches,
+    pub(crate) fabric: Fabric,
+    pub(crate) sco: Sco,
+    queue: Queue<Key>,
+    /// None until all resources are known.
+    plan: Mutex<Option<Arc<Plan>>>,
+    /// What went wrong with nodes, slices and networks when they were reconciled last.
+    troubles: Mutex<HashMap<Key, Trouble>>,
+}
+
+/// How agents are reached on the addresses of their nodes: their ports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgentEndpoints {
+    pub(crate) sps_agent: u16,
+    pub(crate) ned_agent: u16,
+    /// Whether they are called without TLS.
+    pub(crate) plaintext: bool,
+}
+
+/// What failed while a key was reconciled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A service does not do what it is asked for.
+    #[error(transparent)]
+    Service(#[from] Trouble),
+    /// The API server does not.
+    #[error("the API server: {0}")]
+    Kubernetes(#[from] kube::Error),
+    /// A status or patch cannot be written as JSON.
+    #[error("cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Reconciler {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { cluster, agents, client, recorder, caches, fabric, sco, queue } = parts;
+        Self {
+            cluster,
+            agents,
+            client,
+            recorder,
+            caches,
+            fabric,
+            sco,
+            queue,
+            plan: Mutex::new(None),
+            troubles: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Reconciles what is woken, for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let reconcile = |key: Key| {
+            let reconciler = Arc::clone(&self);
+            async move { reconciler.reconcile(key).await }
+        };
+        l2sces_reconcile::run(self.queue.clone(), WORKERS, reconcile).await;
+    }
+
+    async fn reconcile(&self, key: Key) -> Result<Outcome, Failure> {
+        if key == Key::Plan {
+            self.make_plan();
+            return Ok(Outcome::Done);
+        }
+        // Before that everything would look unwanted.
+        let Some(plan) = self.plan() else { return Ok(Outcome::Done) };
+        let result = match &key {
+            Key::Plan => return Ok(Outcome::Done),
+            Key::Node(name) => self.node(&plan, name).await,
+            Key::Slice(name) => self.slice(&plan, name).await,
+            Key::Network(network) => self.network(&plan, network).await,
+            Key::Overlay(reference) => return self.overlay(&plan, reference).await,
+            Key::Device(reference) => return self.device(&plan, reference).await,
+            Key::L2Network(reference) => return self.l2_network(&plan, reference).await,
+        };
+        self.note(&plan, &key, result.as_ref().err());
+        match result {
+            Ok(()) => Ok(Outcome::Done),
+            // Nothing is wrong: it only takes its time.
+            Err(Failure::Service(trouble)) if trouble.is_waiting => {
+                tracing::debug!(%trouble, "waiting");
+                Ok(Outcome::After(LOOK_AGAIN))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The plan; nothing: not everything is known yet.
+    fn plan(&self) -> Option<Arc<Plan>> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the plan anew, when all resources are known, and wakes everything that is planned
+    /// otherwise than before.
+    fn make_plan(&self) {
+        if !self.caches.are_ready() {
+            return;
+        }
+        let plan = Arc::new(Plan::of(&self.cluster, &self.caches.snapshot()));
+        let before =
+            self.plan.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&plan));
+        match before {
+            Some(before) => self.wake(differences(&before, &plan)),
+            None => {
+                self.wake(differences(&Plan::default(), &plan));
+                // What is there and unwanted.
+                self.wake(self.fabric.board.keys().iter().filter_map(object));
+                self.wake(self.sco.board.keys().iter().filter_map(object));
+                self.wake(self.resources());
+            }
+        }
+    }
+
+    /// Takes note of news about a service's objects.
+    pub(crate) fn take_note(&self, news: News) {
+        match news {
+            News::Lost => self.wake(self.resources()),
+            News::Synced(changed) => {
+                self.wake(changed.iter().filter_map(object));
+                // What failed for want of the service.
+                let failed: Vec<Key> = self.troubles().keys().cloned().collect();
+                self.wake(failed);
+                self.wake(self.resources());
+            }
+            News::Changed(key) => {
+                // A node or slice that others have waited for, or that is gone behind our back.
+                if !matches!(key, ObjectKey::Port(..)) {
+                    self.wake(object(&key));
+                }
+                if let Some(plan) = self.plan() {
+                    self.wake(dependents(&plan, &key));
+                }
+            }
+        }
+    }
+
+    /// What went wrong with a node, slice or network when it was reconciled last.
+    fn trouble(&self, key: &Key) -> Option<Trouble> {
+        self.troubles().get(key).cloned()
+    }
+
+    fn troubles(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Trouble>> {
+        // No code that holds the lock can leave it half changed.
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how reconciling ended, for the statuses of the resources concerned.
+    fn note(&self, plan: &Plan, key: &Key, failure: Option<&Failure>) {
+        let trouble = match failure {
+            None => None,
+            Some(Failure::Service(trouble)) => Some(trouble.clone()),
+            Some(other) => {
+                Some(Trouble { reason: "Failed", message: other.to_string(), is_waiting: false })
+            }
+        };
+        let before = match &trouble {
+            Some(trouble) => self.troubles().insert(key.clone(), trouble.clone()),
+            None => self.troubles().remove(key),
+        };
+        if before != trouble {
+            self.wake(resources_of(plan, key));
+        }
+    }
+
+    fn wake(&self, keys: impl IntoIterator<Item = Key>) {
+        keys.into_iter().for_each(|key| self.queue.wake(key));
+    }
+
+    /// The keys of all resources.
+    fn resources(&self) -> Vec<Key> {
+        let snapshot = self.caches.snapshot();
+        let overlays = snapshot.overlays.iter().map(|it| Key::Overlay(Reference::to(&**it)));
+        let devices = snapshot.devices.iter().map(|it| Key::Device(Reference::to(&**it)));
+        let networks = snapshot.networks.iter().map(|it| Key::L2Network(Reference::to(&**it)));
+        overlays.chain(devices).chain(networks).collect()
+    }
+}
+
+/// What is to be reconciled when a resource has changed.
+pub(crate) fn keys_of(changed: Changed) -> impl Iterator<Item = Key> {
+    let own = match changed {
+        Changed::Listed | Changed::Node => None,
+        Changed::Overlay(reference) => Some(Key::Overlay(reference)),
+        Changed::Device(reference) => Some(Key::Device(reference)),
+        Changed::Network(reference) => Some(Key::L2Network(reference)),
+    };
+    own.into_iter().chain([Key::Plan])
+}
+
+/// The key by which an object of a service is reconciled.
+fn object(key: &ObjectKey) -> Option<Key> {
+    match key {
+        ObjectKey::Node(name) | ObjectKey::Gateway(name) => Some(Key::Node(name.clone())),
+        ObjectKey::Slice(name) => Some(Key::Slice(name.clone())),
+        ObjectKey::Network(network) => Some(Key::Network(network.clone())),
+        ObjectKey::Port(..) => None,
+    }
+}
+
+/// The resources whose statuses tell of an object of a service.
+fn dependents(plan: &Plan, key: &ObjectKey) -> Vec<Key> {
+    match key {
+        ObjectKey::Port(network, _) => resources_of(plan, &Key::Network(network.clone())),
+        key => object(key).map(|key| resources_of(plan, &key)).unwrap_or_default(),
+    }
+}
+
+/// The resources whose statuses tell of a node, slice or network.
+fn resources_of(plan: &Plan, key: &Key) -> Vec<Key> {
+    let claims = |wanted: &dyn Fn(&NetworkKey) -> bool| {
+        let claims = plan.claims.iter().filter(|(_, claim)| wanted(&claim.key));
+        claims.map(|(reference, _)| Key::L2Network(reference.clone())).collect::<Vec<_>>()
+    };
+    match key {
+        // What is being deleted is in no plan any more, but waits for this.
+        Key::Node(_) => {
+            let overlays = plan.overlays.keys().cloned().map(Key::Overlay);
+            overlays.chain(plan.devices.keys().cloned().map(Key::Device)).collect()
+        }
+        Key::Slice(name) => {
+            let mut keys = claims(&|key| key.slice == *name);
+            keys.extend(plan.devices.keys().cloned().map(Key::Device));
+            keys
+        }
+        Key::Network(network) => claims(&|key| key == network),
+        Key::Plan | Key::Overlay(_) | Key::Device(_) | Key::L2Network(_) => Vec::new(),
+    }
+}
+
+/// What is planned otherwise than before.
+fn differences(before: &Plan, after: &Plan) -> BTreeSet<Key> {
+    let mut keys = BTreeSet::new();
+    keys.extend(differing(&before.nodes, &after.nodes).map(Key::Node));
+    keys.extend(differing(&before.slices, &after.slices).map(Key::Slice));
+    keys.extend(differing(&before.networks, &after.networks).map(Key::Network));
+    keys.extend(differing(&before.overlays, &after.overlays).map(Key::Overlay));
+    keys.extend(differing(&before.devices, &after.devices).map(Key::Device));
+    keys.extend(differing(&before.claims, &after.claims).map(Key::L2Network));
+    // A network waits for its slice, and its status tells of it.
+    let slices: Vec<&Name> = keys
+        .iter()
+        .filter_map(|key| match key {
+            Key::Slice(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let networks = after.networks.iter().filter(|(key, _)| slices.contains(&&key.slice));
+    let networks: Vec<Key> = networks
+        .flat_map(|(key, network)| {
+            [Key::Network(key.clone()), Key::L2Network(network.resource.clone())]
+        })
+        .collect();
+    keys.extend(networks);
+    keys
+}
+
+fn differing<'a, K: Ord + Clone, V: PartialEq>(
+    before: &'a BTreeMap<K, V>,
+    after: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = K> + 'a {
+    before.keys().chain(after.keys()).filter(|key| before.get(*key) != after.get(*key)).cloned()
+}
