@@ -30,7 +30,8 @@ configure() {
 }
 
 # The bridge has the address too, or Open vSwitch would not look for others from it, but is not heard of:
-# the host answers ARP for both. Whatever is not of a tunnel (UDP ports 7000 and 7001) is the host's.
+# the host answers ARP for both. What Open vSwitch itself sends comes in by the port that it is to leave by.
+# Whatever is not of a tunnel (UDP ports 7000 and 7001) is the host's.
 share() {
     bridge=$1 address=$2
     interface=$(ip -oneline -4 address show to "$address" | awk -v bridge="$bridge" '$2 != bridge { print $2 }')
@@ -40,6 +41,7 @@ share() {
     ip link set "$bridge" arp off up
     ovs-ofctl replace-flows "unix:/run/openvswitch/$bridge.mgmt" - <<FLOWS
 priority=2,in_port=1,ip,nw_src=$address actions=in_port
+priority=2,in_port=1,arp,arp_op=1,arp_spa=$address actions=in_port
 priority=1,in_port=1,udp,nw_dst=$address,tp_dst=7000 actions=local
 priority=1,in_port=1,udp,nw_dst=$address,tp_dst=7001 actions=local
 priority=1,in_port=1,arp,arp_op=2,arp_tpa=$address actions=local

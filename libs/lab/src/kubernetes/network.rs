@@ -47,9 +47,15 @@ pub(super) async fn up(layout: &Layout) -> Result<(), LabError> {
             .await
     }))
     .await?;
-    for node in kubernetes.nodes() {
-        Namespace::named(&node.namespace).set_parameter("ipv4/ip_forward", "1")?;
-    }
+    let router = layout.control.address;
+    try_join_all(kubernetes.nodes().map(|node| async move {
+        let namespace = Namespace::named(&node.namespace);
+        namespace.set_parameter("ipv4/ip_forward", "1")?;
+        // Addresses of services lead nowhere, but the kernel wants a route before kube-proxy's rules
+        // say where they are.
+        namespace.ip_batch(&format!("route add default via {router}\n")).await
+    }))
+    .await?;
     let everywhere = namespaces(layout).chain([&layout.control.namespace]);
     try_join_all(everywhere.map(|namespace| async move {
         let mut lines = String::new();

@@ -15,7 +15,8 @@ const IGNORED: &str = "FieldsIgnored";
 /// The condition that a resource is as it is to be, or why it is not.
 pub(super) fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
     match problem {
-        None => condition(READY, true, "Ready", "", generation),
+        // Not empty: an API server of version 1.20 takes an empty string for none when it is applied.
+        None => condition(READY, true, "Ready", "in place", generation),
         Some(problem) => condition(READY, false, problem.reason, &problem.message, generation),
     }
 }
