@@ -14,6 +14,9 @@ pub mod reconcile;
 pub mod signals;
 pub mod store;
 pub mod validate;
+pub mod vault;
+
+use std::sync::Arc;
 
 use anyhow::Context;
 pub use config::Config;
@@ -38,10 +41,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let store = Store::new(pool.clone());
     let signals = Signals::default();
     let rules = Rules { plaintext: config.server.tls.insecure_plaintext };
-    let intents = Intents::new(store.clone(), signals.clone(), rules);
+    let vault = Arc::new(config.vault().context("--encryption-key-file")?);
+    let intents = Intents::new(store.clone(), signals.clone(), rules, Arc::clone(&vault));
 
     let notifications = l2sces_postgres::notifications(pool, CHANNEL);
-    let downstream = Downstream { dialer, sco_provider };
+    let downstream = Downstream { dialer, sco_provider, vault };
     let routes = grpc::routes(intents, &downstream);
     let served = l2sces_grpc::serve(&config.server, routes, grpc::access(), shutdown);
     tokio::select! {

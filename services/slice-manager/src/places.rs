@@ -1,13 +1,17 @@
 //! Which objects of which services a resource is made of.
 
 use crate::{
-    domain::{Cluster, Key, Network, Slice, SliceSpec, Stored},
+    domain::{Cluster, Driver, Key, Network, Slice, SliceSpec, Stored},
     downstream::{ObjectKey, Target},
     store::Placement,
 };
 
 /// A node in its cluster's controller for each node, a gateway in the sco-provider for each gateway.
+/// Those of a Kubernetes cluster are its operator's.
 pub fn of_cluster(cluster: &Stored<Cluster>) -> Vec<Placement> {
+    if matches!(cluster.spec.driver, Driver::Kubernetes(_)) {
+        return Vec::new();
+    }
     let name = cluster.meta.key.name();
     let target = Target::Cluster(name.clone());
     let nodes = cluster.spec.nodes.iter();

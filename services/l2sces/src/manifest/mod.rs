@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub(crate) use cluster::ClusterManifest;
+pub(crate) use cluster::{ClusterManifest, DriftPolicy};
 pub(crate) use envelope::status_text;
 pub(crate) use network::NetworkManifest;
 pub(crate) use port::PortManifest;
@@ -37,6 +37,18 @@ spec:
       agent_endpoint: https://10.1.0.1:50054
       underlay_address: 10.9.0.1
     labels: {size: large}          # slices choose by them who carries the frames of others
+---
+kind: Cluster
+metadata: {name: b}
+spec:
+  kubernetes:                      # in place of direct
+    api_endpoint: https://10.0.0.2:6443
+    ca_pem: "-----BEGIN CERTIFICATE-----..."
+    bearer_token: eyJhbGciOi...    # never shown again; or kubeconfig in place of these three
+    namespace: default             # of the custom resources and the pods
+    drift_policy: mend             # or report
+  nodes:                           # without endpoints: the cluster's operator knows its agents
+  - {name: b1, underlay_address: 10.2.0.1, gateway: {underlay_address: 10.9.0.2}}
 ---
 kind: Slice
 metadata: {name: s1}

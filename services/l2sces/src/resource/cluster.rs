@@ -2,7 +2,7 @@ use l2sces_proto::{
     resource::v1::{Condition, Metadata},
     slice::v1::{
         Cluster, CreateClusterRequest, DeleteClusterRequest, GetClusterRequest,
-        ListClustersRequest, UpdateClusterRequest, WatchClustersRequest,
+        ListClustersRequest, UpdateClusterRequest, WatchClustersRequest, cluster_spec::Driver,
     },
 };
 use tokio_stream::StreamExt;
@@ -41,7 +41,12 @@ impl Resource for Cluster {
     fn cells(&self) -> Vec<String> {
         let ready = self.status.iter().flat_map(|status| &status.nodes).filter(|node| node.ready);
         let all = self.spec.as_ref().map_or(0, |spec| spec.nodes.len());
-        vec![format!("{}/{all}", ready.count())]
+        let driver = self.spec.as_ref().and_then(|spec| spec.driver.as_ref());
+        match driver {
+            // How its nodes fare its Overlays tell.
+            Some(Driver::Kubernetes(_)) => vec![all.to_string()],
+            _ => vec![format!("{}/{all}", ready.count())],
+        }
     }
 
     fn manifest(&self) -> Manifest {

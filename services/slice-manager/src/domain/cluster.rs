@@ -4,6 +4,7 @@ use l2sces_model::Name;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Kind, Resource};
+use crate::vault::Sealed;
 
 /// A managed domain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,10 +19,55 @@ impl Resource for Cluster {
 /// What is wanted of a cluster.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClusterSpec {
-    /// Where its sdn-controller listens.
-    pub controller: Endpoint,
+    /// How it is reached.
+    #[serde(flatten)]
+    pub driver: Driver,
     /// Its hosts; names are unique.
     pub nodes: Vec<Node>,
+}
+
+/// How a cluster is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// By calls of its sdn-controller, which listens here.
+    #[serde(rename = "controller")]
+    Direct(Endpoint),
+    /// By custom resources in its API server.
+    Kubernetes(KubernetesDriver),
+}
+
+/// How the API server of a cluster is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KubernetesDriver {
+    /// What is no secret.
+    #[serde(flatten)]
+    pub server: KubernetesServer,
+    /// As whom.
+    pub credentials: Sealed,
+}
+
+/// An API server, and what is done there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KubernetesServer {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The authorities that may have issued its certificate, PEM.
+    pub ca_pem: String,
+    /// Namespace of the custom resources.
+    pub namespace: Name,
+    /// What is done about changes by others.
+    pub drift: DriftPolicy,
+}
+
+/// What is done about custom resources that others have changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftPolicy {
+    /// They are made as they should be again.
+    Mend,
+    /// The condition says so.
+    Report,
 }
 
 /// A host with one Open vSwitch and one sps-agent.
@@ -31,8 +77,9 @@ pub struct Node {
     pub name: Name,
     /// Where the tunnels of its cluster end.
     pub underlay: IpAddr,
-    /// Where its sps-agent listens.
-    pub agent: Endpoint,
+    /// Where its sps-agent listens; none: an operator knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Endpoint>,
     /// What makes it a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<Gateway>,
@@ -47,8 +94,9 @@ pub struct Node {
 /// The part of a gateway node that faces other clusters.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Gateway {
-    /// Where its ned-agent listens.
-    pub agent: Endpoint,
+    /// Where its ned-agent listens; none: an operator knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Endpoint>,
     /// Where the tunnels between clusters end.
     pub underlay: IpAddr,
 }
@@ -105,7 +153,7 @@ mod tests {
         Node {
             name: name.parse().unwrap(),
             underlay: address.parse().unwrap(),
-            agent: "https://a:1".parse().unwrap(),
+            agent: "https://a:1".parse().ok(),
             gateway: None,
             labels: BTreeMap::new(),
             generation: 0,
@@ -114,18 +162,38 @@ mod tests {
 
     #[test]
     fn only_changed_nodes_get_the_new_generation() {
-        let controller: Endpoint = "https://c:1".parse().unwrap();
+        let driver = Driver::Direct("https://c:1".parse().unwrap());
         let nodes = vec![node("n1", "10.0.0.1"), node("n2", "10.0.0.2")];
-        let mut first = ClusterSpec { controller: controller.clone(), nodes };
+        let mut first = ClusterSpec { driver: driver.clone(), nodes };
         first.number_nodes(None, 1);
         let mut relabelled = node("n2", "10.0.0.2");
         relabelled.labels = [("size".to_owned(), "large".to_owned())].into();
         let nodes = vec![node("n3", "10.0.0.3"), relabelled.clone(), node("n1", "10.0.0.9")];
-        let mut second = ClusterSpec { controller, nodes };
+        let mut second = ClusterSpec { driver, nodes };
         second.number_nodes(Some(&first), 2);
         let generations: Vec<_> =
             second.nodes.iter().map(|node| (node.name.as_str(), node.generation)).collect();
         assert_eq!(generations, [("n3", 2), ("n2", 1), ("n1", 2)]);
         assert_eq!(second.nodes[1].labels, relabelled.labels);
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_drivers_is_read() {
+        let stored = r#"{"controller": "https://c:1", "nodes": [
+            {"name": "n1", "underlay": "10.0.0.1", "agent": "https://a:1", "generation": 3}]}"#;
+        let spec: ClusterSpec = serde_json::from_str(stored).unwrap();
+        assert_eq!(spec.driver, Driver::Direct("https://c:1".parse().unwrap()));
+        assert_eq!(spec.nodes[0].agent, "https://a:1".parse().ok());
+        let again = serde_json::to_value(&spec).unwrap();
+        assert_eq!(again, serde_json::from_str::<serde_json::Value>(stored).unwrap());
+    }
+
+    #[test]
+    fn a_driver_is_read_as_it_was_stored() {
+        let stored = serde_json::json!({"nodes": [], "kubernetes": {
+            "endpoint": "https://k:6443", "ca_pem": "-", "namespace": "default", "drift": "report",
+            "credentials": {"key": "k1", "box": "AAAA"}}});
+        let spec: ClusterSpec = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&spec).unwrap(), stored);
     }
 }

@@ -11,7 +11,10 @@ mod port;
 mod resource;
 mod slice;
 
-pub use cluster::{Cluster, ClusterDetail, ClusterSpec, Gateway, Node, NodeStatus};
+pub use cluster::{
+    Cluster, ClusterDetail, ClusterSpec, DriftPolicy, Driver, Gateway, KubernetesDriver,
+    KubernetesServer, Node, NodeStatus,
+};
 pub use condition::{Condition, Finding, Truth};
 pub use endpoint::{Endpoint, EndpointError};
 pub use key::{BadKey, Key, Kind};

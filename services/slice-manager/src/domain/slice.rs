@@ -89,6 +89,13 @@ impl SliceSpec {
         };
     }
 
+    /// Whether a link joins two clusters.
+    pub fn joins(&self, one: &Name, other: &Name) -> bool {
+        let is_it =
+            |link: &Link| (&link.a, &link.b) == (one, other) || (&link.b, &link.a) == (one, other);
+        self.links.is_empty() || self.links.iter().any(is_it)
+    }
+
     /// Whether there is something to reach beyond a single cluster.
     pub fn spans_clusters(&self) -> bool {
         self.clusters.len() > 1
@@ -121,6 +128,7 @@ impl SliceCluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Driver;
 
     fn spec(clusters: &[&str]) -> SliceSpec {
         let part = |cluster: &&str| SliceCluster {
@@ -155,13 +163,13 @@ mod tests {
         let node = |name: &str, labels: &[(&str, &str)]| Node {
             name: name.parse().unwrap(),
             underlay: "10.0.0.1".parse().unwrap(),
-            agent: "https://a:1".parse().unwrap(),
+            agent: "https://a:1".parse().ok(),
             gateway: None,
             labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             generation: 1,
         };
         let cluster = ClusterSpec {
-            controller: "https://c:1".parse().unwrap(),
+            driver: Driver::Direct("https://c:1".parse().unwrap()),
             nodes: vec![
                 node("n1", &[("size", "large"), ("zone", "x")]),
                 node("n2", &[("size", "small"), ("zone", "x")]),

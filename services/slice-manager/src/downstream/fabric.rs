@@ -8,8 +8,8 @@ use l2sces_trace::{Caused, TraceContext};
 use tonic::Status;
 
 use super::{
-    Given, ObjectKey, ObjectState, Version,
-    remote::{Service, StateChange, StateStream},
+    ClusterBody, Given, ObjectKey, ObjectState, Version,
+    remote::{StateChange, StateStream},
 };
 
 /// An sdn-controller's API.
@@ -18,45 +18,32 @@ pub struct FabricClient {
     client: FabricServiceClient<Channel>,
 }
 
-/// An object of an sdn-controller.
-#[derive(Clone, Debug)]
-pub enum FabricBody {
-    /// A node.
-    Node(fabric::Node),
-    /// The part of a slice in the cluster.
-    Slice(fabric::Slice),
-    /// The part of a network in the cluster.
-    Network(fabric::Network),
-    /// A port.
-    Port(fabric::Port),
-}
-
 impl FabricClient {
     /// The API behind a channel.
     pub fn new(channel: Channel) -> Self {
         Self { client: FabricServiceClient::new(channel) }
     }
-}
 
-impl Service for FabricClient {
-    type Body = FabricBody;
-
-    async fn apply(&self, body: FabricBody) -> Result<ObjectState, Status> {
+    /// Stores an object; how it fares.
+    ///
+    /// # Errors
+    /// The controller refuses, or does not answer.
+    pub(super) async fn apply(&self, body: ClusterBody) -> Result<ObjectState, Status> {
         let mut client = self.client.clone();
         let state = match body {
-            FabricBody::Node(node) => {
+            ClusterBody::Node(node) => {
                 let request = fabric::ApplyNodeRequest { node: Some(node) };
                 client.apply_node(request).await?.into_inner().state
             }
-            FabricBody::Slice(slice) => {
-                let request = fabric::ApplySliceRequest { slice: Some(slice) };
+            ClusterBody::Slice(part) => {
+                let request = fabric::ApplySliceRequest { slice: Some(part.within) };
                 client.apply_slice(request).await?.into_inner().state
             }
-            FabricBody::Network(network) => {
+            ClusterBody::Network(network) => {
                 let request = fabric::ApplyNetworkRequest { network: Some(network) };
                 client.apply_network(request).await?.into_inner().state
             }
-            FabricBody::Port(port) => {
+            ClusterBody::Port(port) => {
                 let request = fabric::ApplyPortRequest { port: Some(port) };
                 client.apply_port(request).await?.into_inner().state
             }
@@ -64,7 +51,11 @@ impl Service for FabricClient {
         Ok(read(state.unwrap_or_default()))
     }
 
-    async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Status> {
+    /// Removes an object; whether nothing of it is left.
+    ///
+    /// # Errors
+    /// The controller refuses, or does not answer.
+    pub(super) async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Status> {
         let mut client = self.client.clone();
         match key {
             ObjectKey::Node(name) => {
@@ -94,7 +85,11 @@ impl Service for FabricClient {
         }
     }
 
-    async fn watch(&self) -> Result<StateStream, Status> {
+    /// Begins to tell how objects fare.
+    ///
+    /// # Errors
+    /// The controller refuses, or does not answer.
+    pub(super) async fn watch(&self) -> Result<StateStream, Status> {
         let stream = self.client.clone().watch(fabric::WatchRequest {}).await?.into_inner();
         let changes = stream.filter_map(async |change| match change {
             Err(status) => Some(Err(status)),

@@ -1,7 +1,9 @@
-//! The services that carry out what is desired: the sco-provider, and the sdn-controller of each
-//! cluster. Of each, this replica knows by a watch how its objects fare.
+//! The services that carry out what is desired: the sco-provider, and the sdn-controller, or the API
+//! server, of each cluster. Of each, this replica knows by a watch how its objects fare.
 
+mod cluster;
 mod fabric;
+mod kubernetes;
 mod object;
 mod observed;
 mod remote;
@@ -10,7 +12,10 @@ mod sco;
 mod trouble;
 mod watch;
 
-pub use fabric::{FabricBody, FabricClient};
+pub use cluster::{ClusterBody, ClusterClient, GatewayPlace, SlicePart};
+pub use fabric::FabricClient;
+pub use kubernetes::KubernetesClient;
+pub(crate) use kubernetes::authorities;
 pub use object::{Given, ObjectKey, ObjectState, Target, Version};
 pub use remote::{Applied, Remote, Service, StateChange, StateStream};
 pub use remotes::Remotes;

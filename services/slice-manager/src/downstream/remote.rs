@@ -48,6 +48,11 @@ pub trait Service: Clone + Debug + Send + Sync + 'static {
 
     /// Begins to tell how objects fare.
     fn watch(&self) -> impl Future<Output = Result<StateStream, Status>> + Send;
+
+    /// The service for people, such as "the sco-provider".
+    fn describe(&self, target: &Target) -> String {
+        target.service()
+    }
 }
 
 /// A service, and what is known of its objects. Cheap to clone; with the last clone the watch ends.
@@ -144,7 +149,8 @@ impl<S: Service> Remote<S> {
             Health::Synced => Ok(()),
             Health::Connecting(_) => Err(Trouble::Connecting),
             Health::Unreachable(why) => {
-                Err(Trouble::Unreachable { service: self.shared.target.service(), why })
+                let service = self.shared.service.describe(&self.shared.target);
+                Err(Trouble::Unreachable { service, why })
             }
         }
     }

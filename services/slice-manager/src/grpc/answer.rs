@@ -6,8 +6,8 @@ use l2sces_proto::{resource::v1 as resource, slice::v1 as api};
 use prost_types::Timestamp;
 
 use crate::domain::{
-    Attachment, Cluster, Condition, Link, Meta, Network, NetworkType, Port, Resource, Slice,
-    Stored, Truth,
+    Attachment, Cluster, Condition, DriftPolicy, Driver, Endpoint, KubernetesDriver, Link, Meta,
+    Network, NetworkType, Port, Resource, Slice, Stored, Truth,
 };
 
 /// A resource's message.
@@ -32,9 +32,9 @@ impl Shown for Cluster {
         let node = |node: &crate::domain::Node| api::Node {
             name: node.name.to_string(),
             underlay_address: node.underlay.to_string(),
-            agent_endpoint: node.agent.to_string(),
+            agent_endpoint: endpoint(node.agent.as_ref()),
             gateway: node.gateway.as_ref().map(|gateway| api::Gateway {
-                agent_endpoint: gateway.agent.to_string(),
+                agent_endpoint: endpoint(gateway.agent.as_ref()),
                 underlay_address: gateway.underlay.to_string(),
             }),
             labels: node.labels.clone(),
@@ -47,9 +47,7 @@ impl Shown for Cluster {
         api::Cluster {
             metadata: Some(metadata(&stored.meta)),
             spec: Some(api::ClusterSpec {
-                driver: Some(api::cluster_spec::Driver::Direct(api::DirectDriver {
-                    controller_endpoint: spec.controller.to_string(),
-                })),
+                driver: Some(driver(&spec.driver)),
                 nodes: spec.nodes.iter().map(node).collect(),
             }),
             status: Some(api::ClusterStatus {
@@ -171,6 +169,32 @@ impl Shown for Port {
             ..api::Port::default()
         }
     }
+}
+
+/// A driver without its credentials, which nobody is shown.
+fn driver(driver: &Driver) -> api::cluster_spec::Driver {
+    match driver {
+        Driver::Direct(endpoint) => api::cluster_spec::Driver::Direct(api::DirectDriver {
+            controller_endpoint: endpoint.to_string(),
+        }),
+        Driver::Kubernetes(KubernetesDriver { server, .. }) => {
+            let drift_policy = match server.drift {
+                DriftPolicy::Mend => api::DriftPolicy::Mend,
+                DriftPolicy::Report => api::DriftPolicy::Report,
+            };
+            api::cluster_spec::Driver::Kubernetes(api::KubernetesDriver {
+                api_endpoint: server.endpoint.to_string(),
+                ca_pem: server.ca_pem.clone(),
+                namespace: server.namespace.to_string(),
+                drift_policy: drift_policy.into(),
+                ..api::KubernetesDriver::default()
+            })
+        }
+    }
+}
+
+fn endpoint(endpoint: Option<&Endpoint>) -> String {
+    endpoint.map(ToString::to_string).unwrap_or_default()
 }
 
 fn links(links: &[Link]) -> Vec<api::Link> {

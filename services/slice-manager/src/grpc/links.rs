@@ -13,7 +13,7 @@ use l2sces_proto::{
 use tonic::{Code, Request, Status};
 
 use crate::{
-    domain::{Cluster, Endpoint, Key, Slice, Stored},
+    domain::{Cluster, Driver, Endpoint, Key, Slice, Stored},
     downstream::Target,
     store::{Store, StoreError},
 };
@@ -67,8 +67,10 @@ impl Links {
         let mut controllers = Vec::new();
         for key in &keys {
             let cluster: Option<Stored<Cluster>> = stored.get(key)?;
-            let controller = cluster.map(|cluster| cluster.spec.controller);
-            controllers.extend(controller.map(|controller| (key.name().clone(), controller)));
+            // The controller of a Kubernetes cluster is its operator's business.
+            if let Some(Driver::Direct(controller)) = cluster.map(|cluster| cluster.spec.driver) {
+                controllers.push((key.name().clone(), controller));
+            }
         }
         let inside = stream::iter(controllers)
             .map(async |(cluster, controller)| {

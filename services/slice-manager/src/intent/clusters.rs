@@ -5,11 +5,11 @@ use super::{
     write::{Begun, check_etag, check_lasting, found},
 };
 use crate::{
-    domain::{Cluster, ClusterSpec, Key, Stored},
+    domain::{Cluster, ClusterSpec, Driver, Key, KubernetesDriver, Stored},
     places,
     signals::Changed,
     store::{Lock, Scope, Transaction},
-    validate::{self, Described},
+    validate::{self, ClusterDescription, Described, DriverDescription, Report},
 };
 
 impl Intents {
@@ -19,14 +19,15 @@ impl Intents {
     /// See [`Refusal`].
     pub async fn create_cluster(
         &self,
-        described: Described<ClusterSpec>,
+        described: Described<ClusterDescription>,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
-        let Described { key, mut spec, .. } = described;
+        let Described { key, spec: ClusterDescription { driver, nodes }, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
         };
+        let mut spec = ClusterSpec { driver: self.seal(&key, driver, None)?, nodes };
         spec.number_nodes(None, 1);
         let inserted = write.transaction.insert::<Cluster>(&key, None, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
@@ -42,11 +43,11 @@ impl Intents {
     /// See [`Refusal`].
     pub async fn update_cluster(
         &self,
-        described: Described<ClusterSpec>,
+        described: Described<ClusterDescription>,
         force: bool,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
-        let Described { key, mut spec, etag } = described;
+        let Described { key, spec: ClusterDescription { driver, nodes }, etag } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -55,6 +56,8 @@ impl Intents {
         let before = found(transaction.lock::<Cluster>(&key, Lock::Exclusive).await?, &key)?;
         check_etag(&before.meta, &etag)?;
         check_lasting(&before.meta)?;
+        let driver = self.seal(&key, driver, Some(&before.spec.driver))?;
+        let mut spec = ClusterSpec { driver, nodes };
         spec.number_nodes(Some(&before.spec), before.meta.generation + 1);
         if spec == before.spec {
             if !force {
@@ -101,6 +104,61 @@ impl Intents {
         let stored = transaction.mark_deleting(&stored.meta).await?;
         let changed = [Changed::from(&stored.meta)];
         write.finish(stored, &changed).await
+    }
+}
+
+impl Intents {
+    /// The driver as it is stored, in the place of another. Credentials that are left out stay as
+    /// they are, but are never sent to a server that they were not given for.
+    fn seal(
+        &self,
+        key: &Key,
+        described: DriverDescription,
+        before: Option<&Driver>,
+    ) -> Result<Driver, Refusal> {
+        let (server, given) = match (described, before) {
+            (DriverDescription::Direct(_), Some(Driver::Kubernetes(_))) => {
+                let wanted = "cannot take the place of kubernetes: delete the cluster first";
+                return Err(Report::of("cluster.spec.direct", wanted).into());
+            }
+            (DriverDescription::Kubernetes { .. }, Some(Driver::Direct(_))) => {
+                let wanted = "cannot take the place of direct: delete the cluster first";
+                return Err(Report::of("cluster.spec.kubernetes", wanted).into());
+            }
+            (DriverDescription::Direct(endpoint), _) => return Ok(Driver::Direct(endpoint)),
+            (DriverDescription::Kubernetes { server, credentials }, _) => (server, credentials),
+        };
+        let before = match before {
+            Some(Driver::Kubernetes(before)) => Some(before),
+            _ => None,
+        };
+        let kept = before.filter(|before| {
+            (&before.server.endpoint, &before.server.ca_pem) == (&server.endpoint, &server.ca_pem)
+        });
+        let credentials = match (given, kept) {
+            (Some(given), kept) => {
+                // Those that are given again are not new ones.
+                let same = kept.filter(|kept| {
+                    self.vault.is_current(&kept.credentials)
+                        && self.vault.open(key.name(), &kept.credentials).as_ref() == Ok(&given)
+                });
+                match same {
+                    Some(same) => same.credentials.clone(),
+                    None => self.vault.seal(key.name(), &given).map_err(|error| {
+                        Report::of("cluster.spec.kubernetes", format!("cannot be used: {error}"))
+                    })?,
+                }
+            }
+            (None, Some(kept)) => kept.credentials.clone(),
+            (None, None) => {
+                let wanted = match before {
+                    Some(_) => "must be given again: api_endpoint or ca_pem is another",
+                    None => "must be set, or kubeconfig",
+                };
+                return Err(Report::of("cluster.spec.kubernetes.bearer_token", wanted).into());
+            }
+        };
+        Ok(Driver::Kubernetes(KubernetesDriver { server, credentials }))
     }
 }
 

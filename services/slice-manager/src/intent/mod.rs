@@ -11,11 +11,14 @@ mod write;
 pub use refusal::{InUse, Refusal};
 pub use write::Options;
 
+use std::sync::Arc;
+
 use crate::{
     domain::{Key, Resource, Stored},
     signals::Signals,
     store::{Page, Scope, Store},
     validate::Rules,
+    vault::Vault,
 };
 
 /// Desired state, as the API changes and reads it. Cheap to clone.
@@ -24,12 +27,13 @@ pub struct Intents {
     store: Store,
     signals: Signals,
     rules: Rules,
+    vault: Arc<Vault>,
 }
 
 impl Intents {
-    /// Desired state in these tables.
-    pub const fn new(store: Store, signals: Signals, rules: Rules) -> Self {
-        Self { store, signals, rules }
+    /// Desired state in these tables, secrets sealed by this vault.
+    pub const fn new(store: Store, signals: Signals, rules: Rules, vault: Arc<Vault>) -> Self {
+        Self { store, signals, rules, vault }
     }
 
     /// The tables.

@@ -1,9 +1,11 @@
+use l2sces_custom_resources::{LABEL_ATTACHED, NETWORKS_ANNOTATION};
+
 use super::{
     Intents, Options, Refusal,
     write::{Begun, check_etag, check_lasting, found},
 };
 use crate::{
-    domain::{Cluster, Key, Network, Port, PortSpec, Slice, Stored},
+    domain::{Cluster, Driver, Key, Network, Port, PortSpec, Slice, Stored},
     places,
     signals::Changed,
     store::Lock,
@@ -37,6 +39,13 @@ impl Intents {
         let cluster = parents.get::<Cluster>(&cluster_key)?;
         let cluster = cluster.as_ref().map(|cluster| &cluster.spec);
         validate::port_references(&spec, &slice.spec, &network.spec, cluster)?;
+        if cluster.is_some_and(|cluster| matches!(cluster.driver, Driver::Kubernetes(_))) {
+            let reason = format!(
+                "is a Kubernetes cluster: label a pod '{LABEL_ATTACHED}: \"true\"' and name the \
+                 network in its annotation {NETWORKS_ANNOTATION}"
+            );
+            return Err(Refusal::in_use(&cluster_key, reason));
+        }
         check_lasting(&slice.meta)?;
         check_lasting(&network.meta)?;
         let inserted = transaction.insert::<Port>(&key, Some(network.meta.uid), &spec).await;

@@ -10,9 +10,9 @@ use super::{
     parts::{Wanted, obsolete},
 };
 use crate::{
-    domain::{Cluster, ClusterDetail, Key, Node, NodeStatus, Stored},
+    domain::{Cluster, ClusterDetail, Driver, Endpoint, Key, Node, NodeStatus, Stored},
     downstream::{
-        FabricBody, FabricClient, ObjectKey, Remote, ScoBody, ScoClient, Target, Trouble, Version,
+        ClusterBody, ClusterClient, ObjectKey, Remote, ScoBody, ScoClient, Target, Trouble, Version,
     },
     places,
     store::Placement,
@@ -33,25 +33,42 @@ impl Worker {
         self.remember(cluster.meta.uid, &known, &wanted).await?;
         let obsolete = obsolete(&known, &wanted);
 
-        let fabric = self.remotes.cluster(name, &cluster.spec.controller);
-        let nodes = cluster.spec.nodes.iter();
-        let nodes = nodes.map(|node| wanted_node(&cluster, node, fabric.clone())).collect();
-        let gateways = cluster.spec.nodes.iter();
-        let gateways = gateways
-            .filter_map(|node| wanted_gateway(&cluster, name, node, self.remotes.sco().clone()))
-            .collect();
-        let (nodes, gateways) = tokio::join!(self.apply(nodes), self.apply(gateways));
-        let detail = detail(&cluster, &nodes);
-        let mut parts = nodes;
-        parts.extend(gateways);
+        let remote = self.remotes.cluster(name, &cluster.spec.driver);
+        let is_kubernetes = matches!(cluster.spec.driver, Driver::Kubernetes(_));
+        let (mut parts, detail) = if is_kubernetes {
+            (server(remote), ClusterDetail::default())
+        } else {
+            self.nodes_and_gateways(&cluster, name, &remote).await
+        };
 
         // Slices take up new nodes and labels, and let go of old nodes, which then can be removed.
-        if finding::any_sent(&parts) || !obsolete.is_empty() || cluster.has_changed() {
+        // An operator makes gateways when it sees fit, and slices wait for them.
+        let has_sent = finding::any_sent(&parts);
+        if is_kubernetes || has_sent || !obsolete.is_empty() || cluster.has_changed() {
             self.signals.wake(self.store.slices_of_cluster(name).await?);
         }
         parts.extend(self.clear(cluster.meta.uid, obsolete).await?);
         self.report(&cluster, finding::of_parts(&parts), detail).await?;
         finding::refusal(&parts).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+    }
+
+    async fn nodes_and_gateways(
+        &self,
+        cluster: &Stored<Cluster>,
+        name: &Name,
+        remote: &Result<Remote<ClusterClient>, Trouble>,
+    ) -> (Vec<Part>, ClusterDetail) {
+        let nodes = cluster.spec.nodes.iter();
+        let nodes = nodes.map(|node| wanted_node(cluster, node, remote.clone())).collect();
+        let gateways = cluster.spec.nodes.iter();
+        let gateways = gateways
+            .filter_map(|node| wanted_gateway(cluster, name, node, self.remotes.sco().clone()))
+            .collect();
+        let (nodes, gateways) = tokio::join!(self.apply(nodes), self.apply(gateways));
+        let detail = detail(cluster, &nodes);
+        let mut parts = nodes;
+        parts.extend(gateways);
+        (parts, detail)
     }
 
     async fn remove_cluster(
@@ -78,21 +95,27 @@ impl Worker {
     }
 }
 
+/// What is wrong with an API server, if anything is.
+fn server(remote: Result<Remote<ClusterClient>, Trouble>) -> Vec<Part> {
+    let trouble = remote.and_then(|remote| remote.check_health()).err();
+    trouble.map(|trouble| Part { place: String::new(), result: Err(trouble) }).into_iter().collect()
+}
+
 fn wanted_node(
     cluster: &Stored<Cluster>,
     node: &Node,
-    remote: Result<Remote<FabricClient>, Trouble>,
-) -> Wanted<FabricClient> {
+    remote: Result<Remote<ClusterClient>, Trouble>,
+) -> Wanted<ClusterClient> {
     let version = Version { uid: cluster.meta.uid, generation: node.generation };
     Wanted {
         place: format!("node {}", node.name),
         remote,
         key: ObjectKey::Node(node.name.clone()),
-        body: FabricBody::Node(fabric::Node {
+        body: ClusterBody::Node(fabric::Node {
             name: node.name.to_string(),
             version: Some((&version).into()),
             underlay_address: node.underlay.to_string(),
-            agent_endpoint: node.agent.to_string(),
+            agent_endpoint: text(node.agent.as_ref()),
             gateway: node.gateway.is_some(),
         }),
         version,
@@ -115,12 +138,16 @@ fn wanted_gateway(
         body: ScoBody::Gateway(sco::Gateway {
             key: Some(sco::GatewayKey { cluster: name.to_string(), node: node.name.to_string() }),
             version: Some((&version).into()),
-            agent_endpoint: gateway.agent.to_string(),
+            agent_endpoint: text(gateway.agent.as_ref()),
             underlay_address: gateway.underlay.to_string(),
         }),
         version,
         needs: Vec::new(),
     })
+}
+
+fn text(endpoint: Option<&Endpoint>) -> String {
+    endpoint.map(ToString::to_string).unwrap_or_default()
 }
 
 /// State of each node; of those that nobody can tell of now, what was known before.

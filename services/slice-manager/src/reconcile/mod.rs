@@ -23,10 +23,13 @@ use tokio::time::sleep;
 
 use self::finding::Part;
 use crate::{
-    domain::{Condition, Finding, Key, Kind, Meta, Resource, Status, Stored, Truth},
+    domain::{
+        Cluster, Condition, Driver, Finding, Key, Kind, Meta, Resource, Status, Stored, Truth,
+    },
     downstream::Remotes,
     signals::{Aspect, Changed, Signals},
     store::{Leadership, Store, StoreError},
+    vault::Vault,
 };
 
 /// Resources that are worked on at a time. Most of the time they wait for a service.
@@ -63,6 +66,8 @@ pub struct Downstream {
     pub dialer: Dialer,
     /// Leads to the sco-provider.
     pub sco_provider: Channel,
+    /// Opens the credentials of Kubernetes clusters.
+    pub vault: Arc<Vault>,
 }
 
 /// Leads whenever no other replica does, for ever.
@@ -85,9 +90,10 @@ async fn serve_term(
     downstream: &Downstream,
 ) {
     tracing::info!("this replica carries out what is desired");
-    let Downstream { dialer, sco_provider } = downstream.clone();
-    let remotes = Remotes::new(dialer, sco_provider, signals.clone(), store.clone());
-    let worker = Arc::new(Worker { store: store.clone(), signals: signals.clone(), remotes });
+    let Downstream { dialer, sco_provider, vault } = downstream.clone();
+    let remotes = Remotes::new(dialer, vault.clone(), sco_provider, signals.clone(), store.clone());
+    let (store, signals) = (store.clone(), signals.clone());
+    let worker = Arc::new(Worker { store, signals: signals.clone(), remotes, vault });
     let queue = Queue::new("objects");
     signals.set_queue(Some(queue.clone()));
     let work = l2sces_reconcile::run(queue, WORKERS, |key| {
@@ -111,6 +117,7 @@ struct Worker {
     store: Store,
     signals: Signals,
     remotes: Remotes,
+    vault: Arc<Vault>,
 }
 
 impl Worker {
@@ -135,6 +142,10 @@ impl Worker {
             tracing::warn!(%error, "cannot look for what is left to do");
             sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
         }
+        while let Err(error) = self.reseal().await {
+            tracing::warn!(%error, "cannot seal credentials by the latest key");
+            sleep(PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
         let mut changes = Kind::ALL.map(|kind| self.signals.subscribe(kind));
         loop {
             if let Err(error) = self.store.prune().await {
@@ -153,6 +164,28 @@ impl Worker {
     async fn wake_all(&self) -> Result<(), StoreError> {
         self.signals.wake(self.store.keys(&[Kind::Cluster]).await?);
         self.signals.wake(self.store.unsettled().await?);
+        Ok(())
+    }
+
+    /// Seals by the latest key what another has sealed, so that the other can be taken away.
+    async fn reseal(&self) -> Result<(), StoreError> {
+        for key in self.store.keys(&[Kind::Cluster]).await? {
+            let Some(cluster) = self.store.get::<Cluster>(&key).await? else { continue };
+            let Driver::Kubernetes(driver) = &cluster.spec.driver else { continue };
+            if self.vault.is_current(&driver.credentials) {
+                continue;
+            }
+            let opened = self.vault.open(key.name(), &driver.credentials);
+            match opened.and_then(|opened| self.vault.seal(key.name(), &opened)) {
+                Ok(sealed) => {
+                    self.store.reseal(cluster.meta.uid, &driver.credentials, &sealed).await?;
+                    tracing::info!(cluster = %key.name(), "sealed credentials by the latest key");
+                }
+                Err(error) => {
+                    tracing::error!(cluster = %key.name(), %error, "cannot open credentials");
+                }
+            }
+        }
         Ok(())
     }
 

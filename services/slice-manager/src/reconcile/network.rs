@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     domain::{Key, Kind, Network, NetworkDetail, Slice, Stored},
-    downstream::{FabricBody, FabricClient, Given, ObjectKey, ScoBody, ScoClient, Target, Version},
+    downstream::{
+        ClusterBody, ClusterClient, Given, ObjectKey, ScoBody, ScoClient, Target, Version,
+    },
     places,
     store::{Placement, Scope},
 };
@@ -127,8 +129,8 @@ impl Worker {
         network: &Stored<Network>,
         detail: &NetworkDetail,
         cluster: &Name,
-    ) -> Result<Wanted<FabricClient>, Failure> {
-        let remote = self.controller(cluster).await?;
+    ) -> Result<Wanted<ClusterClient>, Failure> {
+        let remote = self.carrier(cluster).await?;
         let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
         // Nothing of this object can ever change.
         let version = Version { uid: network.meta.uid, generation: 1 };
@@ -136,7 +138,7 @@ impl Worker {
             place: Target::Cluster(cluster.clone()).describe(),
             remote,
             key: ObjectKey::Network { slice: slice_name.clone(), name: name.clone() },
-            body: FabricBody::Network(fabric::Network {
+            body: ClusterBody::Network(fabric::Network {
                 slice: slice_name.to_string(),
                 name: name.to_string(),
                 version: Some((&version).into()),

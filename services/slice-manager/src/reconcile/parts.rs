@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Failure, Worker, finding::Part};
 use crate::{
     domain::{Cluster, Key, Stored},
-    downstream::{FabricClient, ObjectKey, Remote, Service, Target, Trouble, Version},
+    downstream::{ClusterClient, ObjectKey, Remote, Service, Target, Trouble, Version},
     store::Placement,
 };
 
@@ -92,7 +92,7 @@ impl Worker {
         };
         let result = match &target {
             Target::Sco => self.remotes.sco().delete(&object, force).await,
-            Target::Cluster(name) => match self.controller(name).await? {
+            Target::Cluster(name) => match self.carrier(name).await? {
                 // With its cluster everything in it is gone.
                 None => Ok(true),
                 Some(Err(trouble)) => Err(trouble),
@@ -107,16 +107,16 @@ impl Worker {
         Ok(Some(Part { place: target.describe(), result: Err(trouble) }))
     }
 
-    /// The controller of a cluster; nothing: there is no such cluster.
-    pub(super) async fn controller(
+    /// Who carries out what is wanted in a cluster; nothing: there is no such cluster.
+    pub(super) async fn carrier(
         &self,
         name: &Name,
-    ) -> Result<Option<Result<Remote<FabricClient>, Trouble>>, Failure> {
+    ) -> Result<Option<Result<Remote<ClusterClient>, Trouble>>, Failure> {
         if let Some(remote) = self.remotes.known(name) {
             return Ok(Some(Ok(remote)));
         }
         let cluster: Option<Stored<Cluster>> = self.store.get(&Key::Cluster(name.clone())).await?;
-        Ok(cluster.map(|cluster| self.remotes.cluster(name, &cluster.spec.controller)))
+        Ok(cluster.map(|cluster| self.remotes.cluster(name, &cluster.spec.driver)))
     }
 
     /// Makes sure that every place is remembered before anything is made there. The transaction

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{Attachment, Condition, Finding, Key, Port, PortDetail, PortSpec, Stored, Truth},
-    downstream::{FabricBody, Given, ObjectKey, Target, Trouble, Version},
+    downstream::{ClusterBody, Given, ObjectKey, Target, Trouble, Version},
 };
 
 impl Worker {
@@ -24,7 +24,7 @@ impl Worker {
         let Some(port) = self.store.get::<Port>(key).await? else { return Ok(Outcome::Done) };
         TraceContext::link_current(port.meta.origin);
         let cluster = &port.spec.cluster;
-        let remote = self.controller(cluster).await?;
+        let remote = self.carrier(cluster).await?;
         let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
         let place = Target::Cluster(cluster.clone()).describe();
         let object =
@@ -45,7 +45,7 @@ impl Worker {
             place,
             remote,
             key: object,
-            body: FabricBody::Port(body(key, &port.spec, &version)),
+            body: ClusterBody::Port(body(key, &port.spec, &version)),
             version,
             needs: vec![ObjectKey::Network { slice: slice.clone(), name: network.clone() }],
         };

@@ -9,9 +9,10 @@ use super::{
     parts::{Wanted, obsolete},
 };
 use crate::{
-    domain::{Cluster, Key, Slice, SliceCluster, SliceDetail, Stored},
+    domain::{Cluster, Driver, Key, Node, Slice, SliceCluster, SliceDetail, Stored},
     downstream::{
-        FabricBody, FabricClient, ObjectKey, Remote, ScoBody, ScoClient, Target, Trouble, Version,
+        ClusterBody, ClusterClient, GatewayPlace, ObjectKey, Remote, ScoBody, ScoClient, SlicePart,
+        Target, Trouble, Version,
     },
     places,
     store::Placement,
@@ -32,8 +33,8 @@ impl Worker {
 
         let within = slice.spec.clusters.iter().filter_map(|part| {
             let cluster = clusters.get(&part.cluster)?;
-            let remote = self.remotes.cluster(&part.cluster, &cluster.spec.controller);
-            Some(within(name, &slice, part, cluster, remote))
+            let remote = self.remotes.cluster(&part.cluster, &cluster.spec.driver);
+            Some(within(name, &slice, part, &clusters, cluster, remote))
         });
         let between = between(name, &slice, &clusters, self.remotes.sco().clone());
         let (within, between) =
@@ -116,34 +117,64 @@ fn within(
     name: &Name,
     slice: &Stored<Slice>,
     part: &SliceCluster,
+    clusters: &BTreeMap<Name, Stored<Cluster>>,
     cluster: &Stored<Cluster>,
-    remote: Result<Remote<FabricClient>, Trouble>,
-) -> Wanted<FabricClient> {
-    let version = version(slice, [cluster]);
+    remote: Result<Remote<ClusterClient>, Trouble>,
+) -> Wanted<ClusterClient> {
+    // A custom resource says where the gateways of other clusters are; a controller need not know.
+    let is_kubernetes = matches!(cluster.spec.driver, Driver::Kubernetes(_));
+    let version =
+        if is_kubernetes { version(slice, clusters.values()) } else { version(slice, [cluster]) };
     let members = part.members(&cluster.spec);
     let avoided = part.avoids_transit(&cluster.spec).into_iter();
     let links = part.links.iter();
+    let is_neighbor = |other: &&SliceCluster| {
+        other.cluster != part.cluster && slice.spec.joins(&part.cluster, &other.cluster)
+    };
+    let neighbors = slice.spec.clusters.iter().filter(is_neighbor);
+    let nodes = members.iter().map(|node| ObjectKey::Node(node.name.clone()));
+    let needs = if is_kubernetes { Vec::new() } else { nodes.collect() };
     Wanted {
         place: Target::Cluster(part.cluster.clone()).describe(),
         remote,
         key: ObjectKey::Slice(name.clone()),
-        body: FabricBody::Slice(fabric::Slice {
-            name: name.to_string(),
-            version: Some((&version).into()),
-            nodes: members.iter().map(|node| node.name.to_string()).collect(),
-            links: links
-                .map(|link| fabric::NodeLink {
-                    node_a: link.a.to_string(),
-                    node_b: link.b.to_string(),
-                    cost: link.cost.into(),
-                })
-                .collect(),
-            avoid_transit: avoided.map(|node| node.name.to_string()).collect(),
-            measurement: slice.spec.measurement.as_ref().map(Into::into),
-        }),
+        body: ClusterBody::Slice(Box::new(SlicePart {
+            within: fabric::Slice {
+                name: name.to_string(),
+                version: Some((&version).into()),
+                nodes: members.iter().map(|node| node.name.to_string()).collect(),
+                links: links
+                    .map(|link| fabric::NodeLink {
+                        node_a: link.a.to_string(),
+                        node_b: link.b.to_string(),
+                        cost: link.cost.into(),
+                    })
+                    .collect(),
+                avoid_transit: avoided.map(|node| node.name.to_string()).collect(),
+                measurement: slice.spec.measurement.as_ref().map(Into::into),
+            },
+            gateways: gateway_places(part, clusters),
+            neighbors: neighbors.flat_map(|other| gateway_places(other, clusters)).collect(),
+        })),
         version,
-        needs: members.iter().map(|node| ObjectKey::Node(node.name.clone())).collect(),
+        needs,
     }
+}
+
+/// The gateways of a cluster in a slice.
+fn gateway_places(
+    part: &SliceCluster,
+    clusters: &BTreeMap<Name, Stored<Cluster>>,
+) -> Vec<GatewayPlace> {
+    let members = clusters.get(&part.cluster).map(|cluster| part.members(&cluster.spec));
+    let place = |node: &Node| {
+        node.gateway.as_ref().map(|gateway| GatewayPlace {
+            cluster: part.cluster.to_string(),
+            node: node.name.to_string(),
+            address: gateway.underlay.to_string(),
+        })
+    };
+    members.into_iter().flatten().filter_map(place).collect()
 }
 
 fn between(

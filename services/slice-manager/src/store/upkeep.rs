@@ -1,5 +1,10 @@
+use uuid::Uuid;
+
 use super::{Store, StoreError};
-use crate::domain::{Meta, Resource, Stored};
+use crate::{
+    domain::{Meta, Resource, Stored},
+    vault::Sealed,
+};
 
 impl Store {
     /// Writes what is known of a resource, unless it is gone; the revision. Only whoever leads does
@@ -25,6 +30,29 @@ impl Store {
         .fetch_optional(self.pool())
         .await?;
         Ok(revision)
+    }
+
+    /// Puts credentials that have been sealed anew in the place of a cluster's, unless those are others
+    /// by now. What is wanted stays the same, and so does the generation.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn reseal(
+        &self,
+        cluster: Uuid,
+        former: &Sealed,
+        latest: &Sealed,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "update resource set spec = jsonb_set(spec, '{kubernetes,credentials}', $3::jsonb) \
+             where uid = $1 and spec #> '{kubernetes,credentials}' = $2::jsonb",
+        )
+        .bind(cluster)
+        .bind(serde_json::to_string(former)?)
+        .bind(serde_json::to_string(latest)?)
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 
     /// Removes a resource of which nothing is left anywhere. Watches learn of it from its tombstone.

@@ -3,8 +3,34 @@ use std::{collections::BTreeMap, net::IpAddr};
 use l2sces_model::Name;
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, Rules, address, label};
-use crate::domain::{ClusterSpec, Endpoint, Gateway, Key, Node};
+use super::{Described, Report, Rules, address, kubernetes::kubernetes, label};
+use crate::{
+    domain::{Endpoint, Gateway, Key, KubernetesServer, Node},
+    vault::Credentials,
+};
+
+/// A cluster as a client describes it: credentials are not sealed yet, and may be left out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterDescription {
+    /// How it is reached.
+    pub driver: DriverDescription,
+    /// Its hosts; names are unique.
+    pub nodes: Vec<Node>,
+}
+
+/// How a client says that a cluster is reached.
+#[derive(Clone, PartialEq, Debug)]
+pub enum DriverDescription {
+    /// By calls of its sdn-controller, which listens here.
+    Direct(Endpoint),
+    /// By custom resources in its API server.
+    Kubernetes {
+        /// The server, and what is done there.
+        server: KubernetesServer,
+        /// As whom; none: as before.
+        credentials: Option<Credentials>,
+    },
+}
 
 /// Most nodes of a cluster.
 const MAX_NODES: usize = 10_000;
@@ -16,7 +42,7 @@ const MAX_NODES: usize = 10_000;
 pub fn cluster(
     message: Option<&api::Cluster>,
     rules: Rules,
-) -> Result<Described<ClusterSpec>, Report> {
+) -> Result<Described<ClusterDescription>, Report> {
     let mut report = Report::default();
     let Some(message) = message else {
         return Err(Report::of("cluster", "must be set"));
@@ -28,32 +54,64 @@ pub fn cluster(
         report.add("cluster.spec", "must be set");
         &empty
     });
-    let controller = match &spec.driver {
+    let driver = match &spec.driver {
         Some(api::cluster_spec::Driver::Direct(direct)) => endpoint(
             &mut report,
             "cluster.spec.direct.controller_endpoint",
             &direct.controller_endpoint,
             rules,
-        ),
+        )
+        .map(DriverDescription::Direct),
+        Some(api::cluster_spec::Driver::Kubernetes(driver)) => {
+            let described = kubernetes(&mut report, driver);
+            described
+                .map(|(server, credentials)| DriverDescription::Kubernetes { server, credentials })
+        }
         None => {
             if message.spec.is_some() {
-                report.add("cluster.spec.direct", "must be set: it is the only driver");
+                report.add("cluster.spec.direct", "must be set, or kubernetes");
             }
             None
         }
     };
+    let has_operator = matches!(spec.driver, Some(api::cluster_spec::Driver::Kubernetes(_)));
+    let agents = if has_operator { Agents::Operators } else { Agents::Named(rules) };
     report.limit("cluster.spec.nodes", spec.nodes.len(), MAX_NODES);
     let mut owners = Owners::default();
     let nodes = spec.nodes.iter().take(MAX_NODES).enumerate().filter_map(|(index, message)| {
-        node(&mut report, &mut owners, &format!("cluster.spec.nodes[{index}]"), message, rules)
+        node(&mut report, &mut owners, &format!("cluster.spec.nodes[{index}]"), message, agents)
     });
     let nodes: Vec<Node> = nodes.collect();
-    let described = name.zip(controller).map(|(name, controller)| Described {
+    let described = name.zip(driver).map(|(name, driver)| Described {
         key: Key::Cluster(name),
-        spec: ClusterSpec { controller, nodes },
+        spec: ClusterDescription { driver, nodes },
         etag: metadata.etag,
     });
     report.finish(described)
+}
+
+/// Who knows where the agents of a cluster are.
+#[derive(Clone, Copy)]
+enum Agents {
+    /// Whoever describes the cluster.
+    Named(Rules),
+    /// The cluster's operator.
+    Operators,
+}
+
+impl Agents {
+    /// The endpoint that a node is described with, which there must be, or not.
+    fn read(self, report: &mut Report, field: &str, text: &str) -> Option<Option<Endpoint>> {
+        match self {
+            Self::Named(rules) => endpoint(report, field, text, rules).map(Some),
+            Self::Operators => {
+                if !text.is_empty() {
+                    report.add(field, "must be empty: the cluster's operator knows its agents");
+                }
+                Some(None)
+            }
+        }
+    }
 }
 
 /// What only one node of a cluster can have.
@@ -71,7 +129,7 @@ fn node(
     owners: &mut Owners,
     field: &str,
     message: &api::Node,
-    rules: Rules,
+    agents: Agents,
 ) -> Option<Node> {
     let name = report.check(&format!("{field}.name"), message.name.parse::<Name>());
     if let Some(name) = &name {
@@ -83,24 +141,24 @@ fn node(
     let underlay_field = format!("{field}.underlay_address");
     let underlay = report.check(&underlay_field, address::underlay(&message.underlay_address));
     let agent_field = format!("{field}.agent_endpoint");
-    let agent = endpoint(report, &agent_field, &message.agent_endpoint, rules);
+    let agent = agents.read(report, &agent_field, &message.agent_endpoint);
     let gateway = message.gateway.as_ref().map(|message| {
         let underlay_field = format!("{field}.gateway.underlay_address");
         let gateway_underlay =
             report.check(&underlay_field, address::underlay(&message.underlay_address));
         let agent_field = format!("{field}.gateway.agent_endpoint");
-        let gateway_agent = endpoint(report, &agent_field, &message.agent_endpoint, rules);
+        let gateway_agent = agents.read(report, &agent_field, &message.agent_endpoint);
         if let (Some(name), Some(address)) = (&name, gateway_underlay) {
             owners.take_address(report, underlay_field, address, name, "gateway");
         }
-        owners.take_agent(report, agent_field, gateway_agent.as_ref());
+        owners.take_agent(report, agent_field, gateway_agent.iter().flatten().next());
         gateway_underlay.zip(gateway_agent)
     });
     if let (Some(name), Some(address)) = (&name, underlay) {
         owners.take_family(report, &underlay_field, address);
         owners.take_address(report, underlay_field, address, name, "node");
     }
-    owners.take_agent(report, agent_field, agent.as_ref());
+    owners.take_agent(report, agent_field, agent.iter().flatten().next());
     let labels = label::labels(report, &format!("{field}.labels"), &message.labels);
     let gateway = match gateway {
         None => None,
@@ -219,6 +277,16 @@ mod tests {
             ),
             (|_, s| s.nodes[1].name = "n1".to_owned(), &["cluster.spec.nodes[1].name"]),
             (|_, s| s.nodes[0].name = "N".to_owned(), &["cluster.spec.nodes[0].name"]),
+            (
+                |_, s| s.driver = Some(api::cluster_spec::Driver::Kubernetes(Default::default())),
+                &[
+                    "cluster.spec.kubernetes.api_endpoint",
+                    "cluster.spec.kubernetes.ca_pem",
+                    "cluster.spec.nodes[0].agent_endpoint",
+                    "cluster.spec.nodes[1].agent_endpoint",
+                    "cluster.spec.nodes[1].gateway.agent_endpoint",
+                ],
+            ),
             (
                 |_, s| s.nodes[1].labels = [("a b".to_owned(), String::new())].into(),
                 &["cluster.spec.nodes[1].labels[\"a b\"]"],

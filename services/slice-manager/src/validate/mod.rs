@@ -4,6 +4,7 @@
 mod address;
 mod cluster;
 mod graph;
+mod kubernetes;
 mod label;
 mod name;
 mod network;
@@ -11,7 +12,7 @@ mod port;
 mod report;
 mod slice;
 
-pub use cluster::cluster;
+pub use cluster::{ClusterDescription, DriverDescription, cluster};
 pub use name::{named, names, optional_names};
 pub use network::{network, network_changes, network_references};
 pub use port::{port, port_references};

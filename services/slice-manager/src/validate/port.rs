@@ -159,6 +159,7 @@ mod tests {
     use l2sces_proto::resource::v1::Metadata;
 
     use super::*;
+    use crate::domain::Driver;
     use crate::domain::{NetworkType, Node, SliceCluster};
 
     fn good() -> api::Port {
@@ -269,13 +270,15 @@ mod tests {
         let node = |name: &str| Node {
             name: name.parse().unwrap(),
             underlay: "10.0.0.1".parse().unwrap(),
-            agent: "https://a:1".parse().unwrap(),
+            agent: "https://a:1".parse().ok(),
             gateway: None,
             labels: BTreeMap::new(),
             generation: 1,
         };
-        let cluster =
-            ClusterSpec { controller: "https://c:1".parse().unwrap(), nodes: vec![node("n1")] };
+        let cluster = ClusterSpec {
+            driver: Driver::Direct("https://c:1".parse().unwrap()),
+            nodes: vec![node("n1")],
+        };
         let check = |cluster: Option<&ClusterSpec>, name: &str, node: &str, only_b, cidr: &str| {
             let mut message = good();
             let spec = message.spec.as_mut().unwrap();

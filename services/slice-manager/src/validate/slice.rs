@@ -187,6 +187,7 @@ mod tests {
     use l2sces_proto::resource::v1::Metadata;
 
     use super::*;
+    use crate::domain::Driver;
     use crate::domain::{Gateway, Node};
 
     fn link(a: &str, b: &str) -> api::Link {
@@ -236,16 +237,16 @@ mod tests {
         let node = |(index, (name, gateway)): (usize, &(&str, bool))| Node {
             name: name.parse().unwrap(),
             underlay: format!("10.0.0.{}", index + 1).parse().unwrap(),
-            agent: format!("https://10.0.0.{}:1", index + 1).parse().unwrap(),
+            agent: format!("https://10.0.0.{}:1", index + 1).parse().ok(),
             gateway: gateway.then(|| Gateway {
-                agent: "https://g:1".parse().unwrap(),
+                agent: "https://g:1".parse().ok(),
                 underlay: "10.0.0.1".parse().unwrap(),
             }),
             labels: BTreeMap::new(),
             generation: 1,
         };
         ClusterSpec {
-            controller: "https://c:1".parse().unwrap(),
+            driver: Driver::Direct("https://c:1".parse().unwrap()),
             nodes: nodes.iter().enumerate().map(node).collect(),
         }
     }

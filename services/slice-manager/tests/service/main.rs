@@ -12,6 +12,7 @@ mod deletion;
 mod fabric;
 mod fake;
 mod idempotency;
+mod kubernetes;
 mod links;
 mod lists;
 mod living;

@@ -23,6 +23,15 @@ pub(crate) struct Manager {
 impl Manager {
     /// Starts the process and waits until it answers.
     pub(crate) async fn start(database: &str, sco_provider: &str) -> Self {
+        Self::start_with(database, sco_provider, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub(crate) async fn start_with(
+        database: &str,
+        sco_provider: &str,
+        arguments: &[String],
+    ) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         let filter = std::env::var("TEST_LOG").unwrap_or_else(|_| "error".to_owned());
@@ -30,6 +39,7 @@ impl Manager {
             .args(["--listen", &listen, "--insecure-plaintext"])
             .args(["--database-url", database, "--sco-provider", sco_provider])
             .args(["--log-filter", &filter])
+            .args(arguments)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
