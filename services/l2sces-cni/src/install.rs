@@ -183,11 +183,18 @@ fn first_other(conf_dir: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Writes a file as a whole: whoever watches the directory never sees half of it, and sees it at once,
-/// because it is made in the same directory.
+/// Writes a file as a whole, unless it is so already: whoever watches the directory never sees half of
+/// it, and sees it at once, because it is made in the same directory.
 fn write(directory: &Path, name: &str, content: &[u8], mode: u32) -> Result<()> {
     let path = directory.join(name);
+    let is_there = || -> io::Result<bool> {
+        let found = fs::metadata(&path)?.permissions().mode() & 0o777;
+        Ok(found == mode && fs::read(&path)? == content)
+    };
     let written = || -> io::Result<()> {
+        if is_there().unwrap_or(false) {
+            return Ok(());
+        }
         fs::create_dir_all(directory)?;
         let mut file = NamedTempFile::new_in(directory)?;
         file.write_all(content)?;
