@@ -48,6 +48,20 @@ pub struct Config {
         default_values = ["inter.l2sces", "inter.l2sm"]
     )]
     pub zones: Vec<String>,
+    /// Address and port that admission reviews of pods are served on, with the certificate of the
+    /// API, which needs the name of the operator's service (such as operator.l2sces-system.svc)
+    /// [default: none are]
+    #[arg(long, env = "L2SCES_WEBHOOK_LISTEN", value_name = "ADDRESS:PORT")]
+    pub webhook_listen: Option<SocketAddr>,
+    /// Name of the MutatingWebhookConfiguration that has the API server ask for reviews: --tls-ca is
+    /// written into it
+    #[arg(
+        long,
+        env = "L2SCES_WEBHOOK_CONFIGURATION",
+        value_name = "NAME",
+        default_value = "l2sces"
+    )]
+    pub webhook_configuration: String,
     /// How the API is served.
     #[command(flatten)]
     pub server: ServerArgs,

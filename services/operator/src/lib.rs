@@ -7,15 +7,20 @@
 //! ```
 //!
 //! Everything is derived from the resources and from what the services say: nothing is kept here.
+//! Beside that, every replica attaches pods ([`attachment`]) and reviews them when they are made
+//! (`webhook`).
 
+pub mod attachment;
 mod caches;
 mod config;
 mod leader;
 mod measurement;
+mod multus;
 mod plan;
 mod reconcile;
 mod services;
 mod stub_zone;
+mod webhook;
 
 use std::{future::pending, sync::Arc};
 
@@ -25,15 +30,19 @@ use kube::{
     runtime::events::{Recorder, Reporter},
 };
 use l2sces_grpc::{Access, Channel, Dialer, shutdown_signal};
+use l2sces_pki::Credentials;
+use l2sces_proto::attachment::v1::attachment_service_server::AttachmentServiceServer;
 use l2sces_reconcile::Queue;
 use tonic::service::Routes;
 
 use crate::{
+    attachment::{Attacher, AttachmentApi, CALLERS, Directory, KubernetesDirectory, Ports},
     caches::Caches,
     leader::Candidate,
     reconcile::{AgentEndpoints, Parts, Reconciler, keys_of},
     services::{Fabric, Sco, follow},
     stub_zone::StubZones,
+    webhook::Webhook,
 };
 
 pub use config::Config;
@@ -48,17 +57,65 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let sco = dialer.channel(&config.sco_provider).context("--sco-provider")?;
     let client = Client::try_default().await.context("find the API server")?;
     let candidate = Candidate::new(client.clone(), &config.namespace, &config.replica);
-    let leading =
-        candidate.lead(async || Box::pin(reconcile(&config, &client, &fabric, &sco)).await);
-    let serving =
-        l2sces_grpc::serve(&config.server, Routes::default(), Access::new(), shutdown_signal());
+    let credentials = config.server.tls.credentials()?;
+    let has_multus = multus::is_installed(&client).await;
+    let ports = Ports::new(fabric.clone());
+    let directory: Arc<dyn Directory> = Arc::new(KubernetesDirectory::new(client.clone()));
+    let leading = candidate.lead(async || {
+        // None of these ends by itself.
+        tokio::select! {
+            ended = Box::pin(reconcile(&config, &client, &fabric, &sco)) => ended,
+            () = Box::pin(attachment::sweep(client.clone(), ports.clone())) => Ok(()),
+            () = Box::pin(define(has_multus, &client)) => Ok(()),
+            () = trust(&config, credentials.as_ref(), &client) => Ok(()),
+        }
+    });
+    let attacher = Attacher::new(config.cluster.clone(), Arc::clone(&directory), ports.clone());
+    let routes = Routes::new(AttachmentServiceServer::new(AttachmentApi::new(attacher)));
+    let access = Access::new().allow::<AttachmentServiceServer<AttachmentApi>>(&CALLERS);
+    let serving = l2sces_grpc::serve(&config.server, routes, access, shutdown_signal());
+    let webhook = Webhook::new(directory, has_multus);
+    let reviewing = Box::pin(review(&config, credentials.as_ref(), webhook));
     tokio::select! {
         served = serving => {
             candidate.release().await;
             served.context("serving the API")
         }
+        reviewed = reviewing => reviewed.context("serving admission reviews"),
         ended = leading => ended.context("reconciling"),
     }
+}
+
+/// Reviews pods, if there is an address for it, for ever.
+///
+/// # Errors
+/// The address cannot be listened on, or there is no certificate for it.
+async fn review(
+    config: &Config,
+    credentials: Option<&Credentials>,
+    webhook: Webhook,
+) -> anyhow::Result<()> {
+    let Some(address) = config.webhook_listen else { return pending().await };
+    let credentials = credentials.context("--webhook-listen needs --tls-cert")?;
+    Ok(webhook::serve(address, credentials, webhook).await?)
+}
+
+/// Has the API server trust the webhook's certificate, if there is one.
+async fn trust(config: &Config, credentials: Option<&Credentials>, client: &Client) {
+    let (Some(_), Some(credentials)) = (config.webhook_listen, credentials) else {
+        return pending().await;
+    };
+    let (authority, ..) = credentials.pem();
+    let configuration = config.webhook_configuration.clone();
+    webhook::trust(client.clone(), configuration, authority.to_owned()).await;
+}
+
+/// Keeps the definitions of Multus, where it is.
+async fn define(has_multus: bool, client: &Client) {
+    if !has_multus {
+        return pending().await;
+    }
+    multus::define(client.clone()).await;
 }
 
 /// Brings the services to what the resources ask for, for ever: the work of the leader.

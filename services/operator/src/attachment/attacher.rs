@@ -1,0 +1,331 @@
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use kube::ResourceExt;
+use l2sces_grpc::{failed_precondition, not_found};
+use l2sces_model::Name;
+use l2sces_proto::{
+    attachment::v1::AttachedInterface,
+    fabric::v1::{NamespaceAttachment, ObjectState, Port, PortKey, port},
+};
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
+
+use super::{
+    directory::Directory,
+    ports::{Ports, SandboxPort, version},
+    request::{Attachment, Collection, Detachment},
+    sandboxes::{Sandboxes, Turn},
+    wish::{self, Wish},
+};
+
+/// How long an attachment may take. Less than the sps-agent waits for it.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How long what is refused is asked for again: a port of the same name may have to go first, or a
+/// network be put in place.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
+/// The first pause before another look.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Word by which the sdn-controller says that a port is being deleted.
+const DELETING: &str = "Deleting";
+
+/// Attaches sandboxes, by ports of the cluster's sdn-controller.
+pub struct Attacher {
+    cluster: Name,
+    directory: Arc<dyn Directory>,
+    ports: Ports,
+    sandboxes: Sandboxes,
+}
+
+impl Attacher {
+    /// What attaches the sandboxes of a cluster.
+    pub fn new(cluster: Name, directory: Arc<dyn Directory>, ports: Ports) -> Self {
+        Self { cluster, directory, ports, sandboxes: Sandboxes::default() }
+    }
+
+    /// Attaches a sandbox, and waits until its frames are delivered. What was made is removed when that
+    /// fails.
+    pub(super) async fn attach(
+        &self,
+        attachment: &Attachment,
+    ) -> Result<Vec<AttachedInterface>, Status> {
+        let pod = wish::find_pod(&*self.directory, attachment).await?;
+        let wishes = wish::wishes(&self.cluster, &*self.directory, attachment, &pod).await?;
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let uid = pod.uid().unwrap_or_default();
+        let turn = self.sandboxes.attach(&attachment.sandbox_id).await;
+        let deadline = Instant::now() + PATIENCE;
+        let making = wishes.iter().map(|wish| {
+            let port = port(attachment, &uid, wish);
+            self.make(attachment, port, &turn, deadline)
+        });
+        // All of them come to an end: one that was given up half-way could still be carried out when
+        // the others have been undone.
+        let made: Result<Vec<ObjectState>, Status> = join_all(making).await.into_iter().collect();
+        match made {
+            Ok(states) => {
+                let made = wishes.iter().zip(&states);
+                Ok(made
+                    .map(|(wish, state)| described(&wish.resource, wish.interface.as_str(), state))
+                    .collect())
+            }
+            Err(status) => {
+                self.undo(attachment, &wishes).await;
+                Err(status)
+            }
+        }
+    }
+
+    /// Makes a port and waits until it is ready.
+    async fn make(
+        &self,
+        attachment: &Attachment,
+        port: Port,
+        turn: &Turn,
+        deadline: Instant,
+    ) -> Result<ObjectState, Status> {
+        let key = key_of(&port);
+        let state = self.apply(port, turn, deadline).await?;
+        self.wait_until_ready(attachment, &key, state, turn, deadline).await
+    }
+
+    /// Makes a port, again where that may help.
+    async fn apply(
+        &self,
+        port: Port,
+        turn: &Turn,
+        deadline: Instant,
+    ) -> Result<ObjectState, Status> {
+        let refusals = Instant::now() + REFUSAL_PATIENCE;
+        let mut pauses = Pauses::new();
+        loop {
+            let (until, status) = match self.ports.apply(port.clone()).await {
+                Ok(state) if state.reason != DELETING => return Ok(state),
+                Ok(state) => (deadline, Status::unavailable(state.message)),
+                Err(status) => match status.code() {
+                    Code::Unavailable | Code::Aborted | Code::DeadlineExceeded => {
+                        (deadline, status)
+                    }
+                    Code::FailedPrecondition => (refusals, status),
+                    _ => return Err(status),
+                },
+            };
+            pauses.pause(turn, until).await.map_err(|end| end.explain(status))?;
+        }
+    }
+
+    async fn wait_until_ready(
+        &self,
+        attachment: &Attachment,
+        key: &PortKey,
+        mut state: ObjectState,
+        turn: &Turn,
+        deadline: Instant,
+    ) -> Result<ObjectState, Status> {
+        let node = Name::standing_for(&attachment.node);
+        let mut pauses = Pauses::new();
+        while !state.ready {
+            let late = || {
+                Status::deadline_exceeded(format!(
+                    "port {} of network {} is not ready: {}",
+                    key.name, key.network, state.message
+                ))
+            };
+            pauses.pause(turn, deadline).await.map_err(|end| end.explain(late()))?;
+            match self.ports.of(&node, &attachment.sandbox_id).await {
+                Ok(ports) => {
+                    let port = ports.into_iter().find(|port| port.key == *key);
+                    let port = port.filter(|port| port.state.reason != DELETING);
+                    state = port.ok_or_else(detached)?.state;
+                }
+                Err(status) if status.code() == Code::Unavailable => {}
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(state)
+    }
+
+    /// Removes what was made for an attachment that failed. What cannot be removed now is removed with
+    /// the sandbox, or when its pod is gone.
+    async fn undo(&self, attachment: &Attachment, wishes: &[Wish]) {
+        let removals = wishes.iter().map(|wish| {
+            let key = PortKey {
+                slice: wish.slice.to_string(),
+                network: wish.network.to_string(),
+                name: Name::standing_for(&attachment.pod.name).to_string(),
+            };
+            self.ports.delete(key, &attachment.sandbox_id)
+        });
+        for status in join_all(removals).await.into_iter().filter_map(Result::err) {
+            tracing::warn!(%status, sandbox = attachment.sandbox_id, "a failed attachment is left");
+        }
+    }
+
+    /// Detaches a sandbox. Its ports are gone for others at once, and for good in a while.
+    pub(super) async fn detach(&self, detachment: &Detachment) -> Result<(), Status> {
+        let Detachment { node, sandbox_id, network, interface } = detachment;
+        let _turn = self.sandboxes.detach(sandbox_id).await;
+        let network = network.as_ref().map(|network| Name::standing_for(&network.name));
+        let is_meant = |port: &SandboxPort| {
+            network.as_ref().is_none_or(|name| name.as_str() == port.key.network)
+                && interface.as_ref().is_none_or(|name| *name == port.interface)
+        };
+        let ports = self.ports.of(&Name::standing_for(node), sandbox_id).await?;
+        self.delete(ports.into_iter().filter(is_meant)).await.map(drop)
+    }
+
+    /// Says what a sandbox is attached to.
+    ///
+    /// # Errors
+    /// It is not attached to all that its pod asks for, or frames are not delivered.
+    pub(super) async fn check(
+        &self,
+        attachment: &Attachment,
+    ) -> Result<Vec<AttachedInterface>, Status> {
+        let pod = wish::find_pod(&*self.directory, attachment).await?;
+        let wishes = wish::wishes(&self.cluster, &*self.directory, attachment, &pod).await?;
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let node = Name::standing_for(&attachment.node);
+        let ports = self.ports.of(&node, &attachment.sandbox_id).await?;
+        let there = wishes.iter().map(|wish| {
+            let is_it = |port: &&SandboxPort| {
+                port.key.slice == wish.slice.as_str() && port.key.network == wish.network.as_str()
+            };
+            let port = ports
+                .iter()
+                .find(is_it)
+                .ok_or_else(|| not_found("attachment to network", &wish.resource))?;
+            if !port.state.ready {
+                let message = &port.state.message;
+                return Err(failed_precondition("network", &wish.resource, message));
+            }
+            Ok(described(&wish.resource, &port.interface, &port.state))
+        });
+        there.collect()
+    }
+
+    /// Detaches the sandboxes of a node that are not valid, and returns how many ports that were.
+    pub(super) async fn collect(&self, collection: &Collection) -> Result<u32, Status> {
+        let ports = self.ports.on(&Name::standing_for(&collection.node)).await?;
+        let Some(network) = &collection.network else {
+            let is_stale = |port: &SandboxPort| {
+                !collection.valid.iter().any(|(sandbox, _)| *sandbox == port.sandbox_id)
+            };
+            return self.delete(ports.into_iter().filter(is_stale)).await;
+        };
+        let found = self.directory.network(&network.namespace, &network.name).await?;
+        // The ports of a network that is gone are removed with it.
+        let Some(found) = found else { return Ok(0) };
+        let (slice, name) = (found.slice_name(&self.cluster), found.network_name());
+        let is_stale = |port: &SandboxPort| {
+            let attachment = (port.sandbox_id.clone(), port.interface.clone());
+            port.key.slice == slice.as_str()
+                && port.key.network == name.as_str()
+                && !collection.valid.contains(&attachment)
+        };
+        self.delete(ports.into_iter().filter(is_stale)).await
+    }
+
+    /// # Errors
+    /// The sdn-controller does not answer.
+    pub(super) async fn check_controller(&self) -> Result<(), Status> {
+        // Nothing is attached for it.
+        self.ports.of(&Name::standing_for("-"), "-").await.map(drop)
+    }
+
+    async fn delete(&self, ports: impl Iterator<Item = SandboxPort>) -> Result<u32, Status> {
+        let removals = ports.map(async |port| self.ports.delete(port.key, &port.sandbox_id).await);
+        let mut removed = 0;
+        for outcome in join_all(removals).await {
+            outcome?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+/// The port that a wish comes to.
+fn port(attachment: &Attachment, pod_uid: &str, wish: &Wish) -> Port {
+    Port {
+        slice: wish.slice.to_string(),
+        network: wish.network.to_string(),
+        name: Name::standing_for(&attachment.pod.name).to_string(),
+        version: Some(version(pod_uid, &attachment.sandbox_id)),
+        node: Name::standing_for(&attachment.node).to_string(),
+        attachment: Some(port::Attachment::Namespace(NamespaceAttachment {
+            path: attachment.namespace_path.clone(),
+            interface_name: wish.interface.to_string(),
+            attachment_id: attachment.sandbox_id.clone(),
+        })),
+        mac: wish.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        address: wish.address.map(|address| address.to_string()).unwrap_or_default(),
+        max_learned_addresses: 0,
+    }
+}
+
+fn key_of(port: &Port) -> PortKey {
+    PortKey { slice: port.slice.clone(), network: port.network.clone(), name: port.name.clone() }
+}
+
+fn described(network: &str, interface: &str, state: &ObjectState) -> AttachedInterface {
+    let given = state.port.clone().unwrap_or_default();
+    AttachedInterface {
+        network: network.to_owned(),
+        name: interface.to_owned(),
+        mac: given.mac,
+        address: given.address,
+        mtu: given.mtu,
+    }
+}
+
+fn detached() -> Status {
+    Status::aborted("the sandbox was detached meanwhile")
+}
+
+/// Pauses between looks, each longer than the one before.
+struct Pauses {
+    next: Duration,
+}
+
+/// Why there are no more looks.
+enum End {
+    /// It is too late.
+    Late,
+    /// The sandbox is to be detached.
+    Unwanted,
+}
+
+impl End {
+    /// What the caller is told; when it is too late, what was seen last.
+    fn explain(self, last: Status) -> Status {
+        match self {
+            Self::Late => last,
+            Self::Unwanted => detached(),
+        }
+    }
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    async fn pause(&mut self, turn: &Turn, until: Instant) -> Result<(), End> {
+        let pause = self.next.mul_f64(rand::random_range(0.8..1.2));
+        self.next = (self.next * 3 / 2).min(LONGEST_PAUSE);
+        if Instant::now() + pause >= until {
+            return Err(End::Late);
+        }
+        tokio::select! {
+            () = sleep(pause) => Ok(()),
+            () = turn.unwanted.cancelled() => Err(End::Unwanted),
+        }
+    }
+}
