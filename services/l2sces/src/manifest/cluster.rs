@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt};
 
 use clap::ValueEnum;
 use l2sces_proto::slice::v1::{self, cluster_spec::Driver};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     Kind,
@@ -117,6 +117,20 @@ struct NodeStatus {
     ready: bool,
     #[serde(skip_serializing_if = "is_default")]
     message: String,
+}
+
+impl ClusterManifest {
+    /// Deserializes a cluster that has one driver at most, as the API's messages can only have.
+    pub(super) fn with_one_driver<'de, D>(deserializer: D) -> Result<Self, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        let cluster = Self::deserialize(deserializer)?;
+        if cluster.spec.direct.is_some() && cluster.spec.kubernetes.is_some() {
+            return Err(D::Error::custom("spec: direct and kubernetes exclude each other"));
+        }
+        Ok(cluster)
+    }
 }
 
 impl From<ClusterManifest> for v1::Cluster {

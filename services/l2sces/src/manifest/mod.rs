@@ -164,7 +164,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Manifest>, ManifestError> {
             continue;
         };
         let manifest = match header.kind {
-            Kind::Cluster => ClusterManifest::deserialize(body).map(Manifest::Cluster),
+            Kind::Cluster => ClusterManifest::with_one_driver(body).map(Manifest::Cluster),
             Kind::Slice => SliceManifest::deserialize(body).map(Manifest::Slice),
             Kind::Network => NetworkManifest::deserialize(body).map(Manifest::Network),
             Kind::Port => {
@@ -182,7 +182,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Manifest>, ManifestError> {
 
 #[cfg(test)]
 mod tests {
-    use l2sces_proto::slice::v1::{Cluster, Network, Port, Slice, port_spec::Attachment};
+    use l2sces_proto::slice::v1::{
+        Cluster, Network, Port, Slice, cluster_spec::Driver, port_spec::Attachment,
+    };
 
     use super::*;
 
@@ -196,10 +198,11 @@ mod tests {
     fn the_example_in_the_help_is_valid_and_complete() {
         let [
             Manifest::Cluster(cluster),
+            Manifest::Cluster(kubernetes),
             Manifest::Slice(slice),
             Manifest::Network(network),
             Manifest::Port(port),
-        ] = <[Manifest; 4]>::try_from(example()).unwrap()
+        ] = <[Manifest; 5]>::try_from(example()).unwrap()
         else {
             panic!("not one of each");
         };
@@ -207,6 +210,10 @@ mod tests {
         let node = &cluster.spec.unwrap().nodes[0];
         assert_eq!(node.gateway.as_ref().unwrap().underlay_address, "10.9.0.1");
         assert_eq!(node.labels["size"], "large");
+        let spec = Cluster::from(kubernetes).spec.unwrap();
+        assert_eq!(spec.nodes[0].gateway.as_ref().unwrap().underlay_address, "10.9.0.2");
+        let Some(Driver::Kubernetes(driver)) = spec.driver else { panic!("no such driver") };
+        assert_eq!(driver.drift_policy, 1);
         let slice = Slice::from(slice).spec.unwrap();
         assert_eq!(slice.clusters[0].links[0].endpoint_b, "a2");
         assert_eq!(slice.clusters[0].transit_labels["size"], "large");
@@ -220,9 +227,27 @@ mod tests {
         assert_eq!((port.network.as_str(), spec.address.as_str()), ("blue", "10.1.0.2"));
     }
 
+    /// What is shown of a resource: no token.
+    fn without_secrets(manifest: Manifest) -> Manifest {
+        let Manifest::Cluster(cluster) = manifest else { return manifest };
+        let mut cluster = Cluster::from(cluster);
+        if let Some(Driver::Kubernetes(driver)) = &mut cluster.spec.as_mut().unwrap().driver {
+            assert!(!std::mem::take(&mut driver.bearer_token).is_empty());
+        }
+        Manifest::Cluster(cluster.into())
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        for manifest in example() {
+            assert!(!serde_norway::to_string(&manifest).unwrap().contains("eyJ"));
+            assert!(!format!("{manifest:?}").contains("eyJ"));
+        }
+    }
+
     #[test]
     fn what_is_printed_can_be_read_again() {
-        for manifest in example() {
+        for manifest in example().into_iter().map(without_secrets) {
             let yaml = serde_norway::to_string(&manifest).unwrap();
             assert_eq!(parse(&yaml).unwrap(), std::slice::from_ref(&manifest), "{yaml}");
             let json = serde_json::to_string_pretty(&manifest).unwrap();
@@ -269,6 +294,10 @@ mod tests {
             ),
             ("kind: Slice\nmetadata: {name: a, name: b}\n", "duplicate"),
             ("{", "document 1"),
+            (
+                "kind: Cluster\nmetadata: {name: a}\nspec: {direct: {controller_endpoint: e}, kubernetes: {}}\n",
+                "direct and kubernetes exclude each other",
+            ),
             (
                 "kind: Port\nmetadata: {name: p}\nspec: {namespace: {path: /n}, interface: {name: t}}\n",
                 "exclude each other",
