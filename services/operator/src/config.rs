@@ -7,6 +7,8 @@ use l2sces_grpc::ServerArgs;
 use l2sces_model::Name;
 use l2sces_telemetry::TelemetryArgs;
 
+use crate::issuer::IssuerArgs;
+
 /// The operator of one Kubernetes cluster: carries out its custom resources (L2Network, Overlay,
 /// NetworkEdgeDevice) by asking the cluster's sdn-controller and the sco-provider, by gRPC. The API
 /// server is found as kubectl finds it: by the service account of the pod, else by KUBECONFIG. Any
@@ -62,6 +64,9 @@ pub struct Config {
         default_value = "l2sces"
     )]
     pub webhook_configuration: String,
+    /// Certificates for agents.
+    #[command(flatten)]
+    pub issuer: IssuerArgs,
     /// How the API is served.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -13,6 +13,7 @@
 pub mod attachment;
 mod caches;
 mod config;
+mod issuer;
 mod leader;
 mod measurement;
 mod multus;
@@ -46,6 +47,7 @@ use crate::{
 };
 
 pub use config::Config;
+pub use issuer::IssuerArgs;
 
 /// Runs the operator until the process is asked to end. What it has made stays.
 ///
@@ -76,12 +78,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let serving = l2sces_grpc::serve(&config.server, routes, access, shutdown_signal());
     let webhook = Webhook::new(directory, has_multus);
     let reviewing = Box::pin(review(&config, credentials.as_ref(), webhook));
+    let issuing = issuer::serve(&config.issuer, &config.server.tls, &client, &config.namespace);
     tokio::select! {
         served = serving => {
             candidate.release().await;
             served.context("serving the API")
         }
         reviewed = reviewing => reviewed.context("serving admission reviews"),
+        issued = issuing => issued.context("issuing certificates"),
         ended = leading => ended.context("reconciling"),
     }
 }

@@ -25,6 +25,10 @@ impl Reconciler {
             ObjectRef::<NetworkEdgeDevice>::new(&reference.name).within(&reference.namespace);
         let Some(device) = self.caches.devices.get(&cached) else { return Ok(Outcome::Done) };
         if device.metadata.deletion_timestamp.is_some() {
+            if plan.devices.contains_key(reference) {
+                // The plan does not know yet, and is made anew for that; it wakes this when it does.
+                return Ok(Outcome::Done);
+            }
             return self.let_device_go(plan, &device).await;
         }
         if !finalizer::has_finalizer(&*device) {

@@ -23,6 +23,10 @@ impl Reconciler {
     ) -> Result<Outcome, Failure> {
         let Some(network) = self.cached_network(reference) else { return Ok(Outcome::Done) };
         if network.metadata.deletion_timestamp.is_some() {
+            if plan.claims.contains_key(reference) {
+                // The plan does not know yet, and is made anew for that; it wakes this when it does.
+                return Ok(Outcome::Done);
+            }
             return self.let_network_go(plan, &network).await;
         }
         if !finalizer::has_finalizer(&*network) {

@@ -193,15 +193,18 @@ impl Reconciler {
                 self.wake(failed);
                 self.wake(self.resources());
             }
-            News::Changed(key) => {
-                // A node or slice that others have waited for, or that is gone behind our back.
-                if !matches!(key, ObjectKey::Port(..)) {
-                    self.wake(object(&key));
-                }
-                if let Some(plan) = self.plan() {
-                    self.wake(dependents(&plan, &key));
-                }
+            // How it fares is no reason to ask for it again: that would be told of in turn.
+            News::Changed(key) => self.wake_dependents(&key),
+            News::Gone(key) => {
+                self.wake(object(&key));
+                self.wake_dependents(&key);
             }
+        }
+    }
+
+    fn wake_dependents(&self, key: &ObjectKey) {
+        if let Some(plan) = self.plan() {
+            self.wake(dependents(&plan, key));
         }
     }
 

@@ -20,6 +20,10 @@ impl Reconciler {
         let cached = ObjectRef::<Overlay>::new(&reference.name).within(&reference.namespace);
         let Some(overlay) = self.caches.overlays.get(&cached) else { return Ok(Outcome::Done) };
         if overlay.metadata.deletion_timestamp.is_some() {
+            if plan.overlays.contains_key(reference) {
+                // The plan does not know yet, and is made anew for that; it wakes this when it does.
+                return Ok(Outcome::Done);
+            }
             return self.let_overlay_go(plan, &overlay).await;
         }
         if !finalizer::has_finalizer(&*overlay) {

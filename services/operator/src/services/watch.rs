@@ -41,8 +41,10 @@ pub(crate) type ChangeStream = Pin<Box<dyn Stream<Item = Result<Change, Status>>
 pub(crate) enum News {
     /// The service is there again, or for the first time; these objects differ from what was known.
     Synced(BTreeSet<ObjectKey>),
-    /// One object differs.
+    /// One object fares otherwise.
     Changed(ObjectKey),
+    /// One object is gone.
+    Gone(ObjectKey),
     /// The service is away.
     Lost,
 }
@@ -97,8 +99,9 @@ async fn follow_once(
             Ok(Change::Synced | Change::Other) => continue,
             Err(status) => return status,
         };
+        let is_gone = state.is_none();
         board.told(key.clone(), state);
-        tell(News::Changed(key));
+        tell(if is_gone { News::Gone(key) } else { News::Changed(key) });
     }
 }
 
