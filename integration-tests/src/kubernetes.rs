@@ -1,12 +1,9 @@
-//! Labs of Kubernetes with all of ours in them, installed by our own manifests.
+//! Labs of Kubernetes, in which our workloads run by our own manifests.
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result};
-use futures::future::try_join_all;
-use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, Unit, command, wait};
-use l2sces_pki::{Authority, Identity, Role};
-use serde_json::{Value, json};
+use anyhow::Result;
+use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, command, wait};
 
 use crate::world::rows_left;
 
@@ -29,15 +26,7 @@ impl KubernetesWorld {
             log_filter: "info,l2sces_controller=debug".to_owned(),
             ..LabOptions::default()
         };
-        let lab = Lab::up(&Topology::two_kubernetes_clusters(), options).await?;
-        let world = Self { lab };
-        try_join_all(world.clusters().map(|cluster| world.install(cluster))).await?;
-        Ok(world)
-    }
-
-    /// Names of the clusters.
-    pub fn clusters(&self) -> impl Iterator<Item = &str> {
-        self.lab.layout().kubernetes.clusters.iter().map(|cluster| cluster.name.as_str())
+        Ok(Self { lab: Lab::up(&Topology::two_kubernetes_clusters(), options).await? })
     }
 
     /// `kubectl` on a cluster.
@@ -61,92 +50,6 @@ impl KubernetesWorld {
             left.extend(ours.map(|file| format!("{plugins}/{file} on {}", node.name)));
         }
         Ok(left)
-    }
-
-    /// Installs what the overlay `dev` has, and the secrets that it refers to.
-    async fn install(&self, cluster: &str) -> Result<()> {
-        let kubectl = self.kubectl(cluster)?;
-        let manifests = [
-            std::fs::read_to_string(manifests().join("base/namespace/namespace.yaml"))?,
-            self.secrets(cluster)?.to_string(),
-        ];
-        kubectl.run(["apply", "--kustomize", &manifests_of("crds")]).await?;
-        for manifest in manifests {
-            kubectl.apply(&manifest).await?;
-        }
-        let overlay = manifests_of("overlays/dev");
-        kubectl.run(["apply", "--kustomize", &overlay]).await?;
-        for deployment in ["sdn-controller", "operator"] {
-            let deployment = format!("deployment/{deployment}");
-            let rollout = ["--namespace", SYSTEM, "rollout", "status", &deployment];
-            kubectl
-                .run(rollout.into_iter().chain(["--timeout=180s"]))
-                .await
-                .with_context(|| format!("cluster {cluster}"))?;
-        }
-        Ok(())
-    }
-
-    /// What docs/operations.md has an administrator make: certificates, the authority for agents, the
-    /// database's URL, and which cluster it is.
-    fn secrets(&self, cluster: &str) -> Result<Value> {
-        let layout = self.lab.layout();
-        let authority = Authority::load(layout.directory.join("pki"))?;
-        let key = std::fs::read_to_string(layout.directory.join("pki/ca.key"))?;
-        let object = |kind: &str, name: &str, field: &str, data: Value| {
-            json!({
-                "apiVersion": "v1",
-                "kind": kind,
-                "metadata": { "name": name, "namespace": SYSTEM },
-                field: data,
-            })
-        };
-        let mut items = vec![
-            object(
-                "ConfigMap",
-                "l2sces",
-                "data",
-                json!({
-                    "L2SCES_CLUSTER": cluster,
-                    "L2SCES_SCO_PROVIDER": layout.service(&Unit::ScoProvider)?.endpoint,
-                }),
-            ),
-            object(
-                "ConfigMap",
-                "l2sces-ca",
-                "data",
-                json!({ "ca.pem": authority.certificate_pem() }),
-            ),
-            object(
-                "Secret",
-                "l2sces-issuer",
-                "stringData",
-                json!({ "ca.pem": authority.certificate_pem(), "ca.key": key }),
-            ),
-            object(
-                "Secret",
-                "sdn-controller-database",
-                "stringData",
-                json!({ "url": layout.role(&Unit::SdnController(cluster.to_owned()))?.network_url }),
-            ),
-        ];
-        for (workload, role) in
-            [("sdn-controller", Role::SdnController), ("operator", Role::Operator)]
-        {
-            let names = [format!("{workload}.{SYSTEM}"), "localhost".to_owned()];
-            let issued = authority.issue(&Identity::new(role, cluster)?, &names)?;
-            items.push(object(
-                "Secret",
-                &format!("{workload}-tls"),
-                "stringData",
-                json!({
-                    "ca.pem": authority.certificate_pem(),
-                    "cert.pem": issued.cert_pem,
-                    "key.pem": issued.key_pem,
-                }),
-            ));
-        }
-        Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }))
     }
 }
 

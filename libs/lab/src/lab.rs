@@ -48,7 +48,8 @@ pub struct LabOptions {
     pub binaries: Option<PathBuf>,
     /// Directory of the programs of Kubernetes; none: see [`kubernetes::binaries`].
     pub kubernetes_binaries: Option<PathBuf>,
-    /// Whether to start our services; without them a lab is nodes, Open vSwitch and Postgres.
+    /// Whether to start our services, and those in Kubernetes clusters; without them a lab is nodes,
+    /// Open vSwitch and Postgres.
     pub services: bool,
     /// Whether the lab outlives the process that makes it.
     pub detached: bool,
@@ -141,6 +142,7 @@ impl Lab {
                 environment: options.environment.clone(),
             };
             services::up(layout, supervisor, &common).await?;
+            kubernetes::workloads::up(layout).await?;
             self.inner.write()?;
         }
         Ok(())

@@ -5,6 +5,8 @@
 //! and kube-proxy take it for a machine. All of them, and the lab's control services, are on one
 //! management network, and each has routes to the pods of every node: anything reaches anything.
 //!
+//! With services, our workloads run in the clusters by our own manifests (`k8s/overlays/dev`).
+//!
 //! Images come from no registry: the lab packs them from what is installed and built on the machine.
 
 pub mod binaries;
@@ -16,6 +18,7 @@ mod kubectl;
 pub mod layout;
 mod network;
 mod node;
+pub(crate) mod workloads;
 
 use futures::future::{try_join, try_join_all};
 

@@ -1,0 +1,294 @@
+//! Two Kubernetes clusters with our workloads in them, driven by kubectl alone, with manifests as users
+//! of L2S-M have them: pods are connected across the clusters, networks are isolated, pods find each
+//! other by name, and nothing is left when the manifests are deleted.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::try_join;
+use integration_tests::kubernetes::{KubernetesWorld, PATIENCE, SYSTEM, shows};
+use l2sces_lab::{Kubectl, layout::CONTROL_ADDRESS, wait};
+
+const NETWORKS: [&str; 2] = ["blue", "red"];
+
+/// How many pods come and go in each cluster while its operator is killed.
+const STORM: u32 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_connected_across_clusters_by_manifests() -> Result<()> {
+    let world = KubernetesWorld::up().await?;
+    for cluster in ["a", "b"] {
+        world.kubectl(cluster)?.apply(&slice(&world, cluster)?).await?;
+        world.kubectl(cluster)?.apply(&networks()).await?;
+    }
+    for cluster in ["a", "b"] {
+        let kubectl = world.kubectl(cluster)?;
+        are_ready(&kubectl, "overlay").await?;
+        are_ready(&kubectl, "networkedgedevice").await?;
+        are_ready(&kubectl, "l2network").await?;
+        kubectl.apply(&pods(cluster)).await?;
+    }
+    for cluster in ["a", "b"] {
+        let running = "jsonpath={.items[*].status.phase}";
+        let ask = ["get", "pods", "--output", running];
+        let all = ["Running"; 4].join(" ");
+        shows(&world.kubectl(cluster)?, &ask, |phases| phases == all).await?;
+    }
+    everyone_reaches_their_network_and_nobody_else(&world).await?;
+    names_resolve(&world).await?;
+    try_join(storm(&world, "a"), storm(&world, "b")).await?;
+    everyone_reaches_their_network_and_nobody_else(&world).await?;
+    for cluster in ["a", "b"] {
+        let kubectl = world.kubectl(cluster)?;
+        kubectl.delete(&pods(cluster)).await?;
+        kubectl.delete(&networks()).await?;
+        kubectl.delete(&slice(&world, cluster)?).await?;
+        for kind in ["overlay", "networkedgedevice", "l2network"] {
+            let ask = ["get", kind, "--all-namespaces", "--output", "name"];
+            shows(&kubectl, &ask, str::is_empty).await?;
+        }
+        // The agents and the switches go with the labels of the nodes.
+        let ask = [
+            "--namespace",
+            SYSTEM,
+            "get",
+            "pods",
+            "--selector",
+            "app in (sps-agent, ned-agent, openvswitch, cni)",
+        ];
+        shows(&kubectl, &[&ask[..], &["--output", "name"]].concat(), str::is_empty).await?;
+    }
+    wait::holds("nothing is left", PATIENCE, || async {
+        match world.leftovers().await {
+            Ok(left) if left.is_empty() => Ok(()),
+            left => Err(format!("{left:#?}")),
+        }
+    })
+    .await?;
+    world.lab.down().await?;
+    Ok(())
+}
+
+/// A cluster's part of the slice `test-slice`: its overlay, and its gateway, which is linked with the
+/// other cluster's.
+fn slice(world: &KubernetesWorld, cluster: &str) -> Result<String> {
+    let other = if cluster == "a" { "b" } else { "a" };
+    let address =
+        |node: String| -> Result<_> { Ok(world.lab.layout().kubernetes.node(&node)?.address) };
+    let (own, neighbor) = (address(format!("{cluster}1"))?, address(format!("{other}1"))?);
+    Ok(format!(
+        "
+apiVersion: l2sm.l2sm.k8s.local/v1
+kind: Overlay
+metadata: {{name: overlay-{cluster}, namespace: {SYSTEM}}}
+spec:
+  provider: {{name: test-slice, domain: [{CONTROL_ADDRESS}]}}
+  topology:
+    nodes: [{cluster}1, {cluster}2]
+    links: [{{endpointA: {cluster}1, endpointB: {cluster}2}}]
+---
+apiVersion: l2sm.l2sm.k8s.local/v1
+kind: NetworkEdgeDevice
+metadata: {{name: ned-{cluster}, namespace: {SYSTEM}}}
+spec:
+  provider: {{name: test-slice, domain: [{CONTROL_ADDRESS}]}}
+  nodeConfig: {{nodeName: {cluster}1, ipAddress: {own}}}
+  neighbors:
+  - {{node: {other}, domain: {neighbor}}}
+"
+    ))
+}
+
+/// Two networks across the clusters, with the same addresses.
+fn networks() -> String {
+    NETWORKS
+        .map(|network| {
+            format!(
+                "
+apiVersion: l2sm.l2sm.k8s.local/v1
+kind: L2Network
+metadata: {{name: {network}, namespace: default}}
+spec:
+  type: vnet
+  networkCIDR: 10.1.0.0/24
+  provider: {{name: test-slice, domain: [{CONTROL_ADDRESS}]}}
+"
+            )
+        })
+        .join("---")
+}
+
+/// On each node a pod in each network. Those of the first node say so in L2S-M's plain syntax, those of
+/// the second in JSON.
+fn pods(cluster: &str) -> String {
+    let pod = |network: &str, node: u8| {
+        let annotation = match node {
+            1 => network.to_owned(),
+            _ => format!(r#"[{{"name": "{network}"}}]"#),
+        };
+        format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {network}-{cluster}{node}
+  labels: {{l2sm: \"true\"}}
+  annotations: {{l2sm/networks: '{annotation}'}}
+spec:
+  nodeName: {cluster}{node}
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {{name: pod, image: \"l2sces-tools:lab\", command: [sleep, \"1000000\"]}}
+"
+        )
+    };
+    NETWORKS
+        .iter()
+        .flat_map(|network| [pod(network, 1), pod(network, 2)])
+        .collect::<Vec<_>>()
+        .join("---")
+}
+
+/// Every resource of a kind has the condition `Ready`.
+async fn are_ready(kubectl: &Kubectl, kind: &str) -> Result<()> {
+    let conditions =
+        "jsonpath={range .items[*]}{.status.conditions[?(@.type=='Ready')]}{'\\n'}{end}";
+    let ask = ["get", kind, "--all-namespaces", "--output", conditions];
+    shows(kubectl, &ask, |conditions| {
+        !conditions.is_empty()
+            && conditions.lines().all(|condition| condition.contains(r#""status":"True""#))
+    })
+    .await?;
+    Ok(())
+}
+
+/// A pod in a network: its cluster, name and address there.
+struct Member {
+    kubectl: Kubectl,
+    network: &'static str,
+    pod: String,
+    address: String,
+}
+
+impl Member {
+    async fn run(&self, line: &str) -> Result<l2sces_lab::command::Output> {
+        let exec = ["exec", &self.pod, "--"];
+        Ok(self.kubectl.output(exec.into_iter().chain(line.split_whitespace())).await?)
+    }
+}
+
+async fn members(world: &KubernetesWorld) -> Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for network in NETWORKS {
+        for node in ["a1", "a2", "b1", "b2"] {
+            let kubectl = world.kubectl(&node[..1])?;
+            let pod = format!("{network}-{node}");
+            let show = ["exec", &pod, "--", "ip", "-oneline", "-4", "address", "show", "net1"];
+            let shown = kubectl.run(show).await?;
+            let mut words = shown.split_whitespace().skip_while(|word| *word != "inet");
+            let address = words.nth(1).and_then(|address| address.strip_suffix("/24"));
+            let address = address.unwrap_or_default().to_owned();
+            ensure!(address.starts_with("10.1.0."), "{pod} has {shown}");
+            members.push(Member { kubectl, network, pod, address });
+        }
+    }
+    Ok(members)
+}
+
+async fn everyone_reaches_their_network_and_nobody_else(world: &KubernetesWorld) -> Result<()> {
+    let members = members(world).await?;
+    for from in &members {
+        for to in &members {
+            if from.pod == to.pod {
+                continue;
+            }
+            let is_own = from.network == to.network;
+            // Addresses are the same in both networks, or nobody's.
+            if !is_own
+                && members.iter().any(|m| m.network == from.network && m.address == to.address)
+            {
+                continue;
+            }
+            let ping =
+                format!("ping -c 1 -W {} -I net1 {}", if is_own { 5 } else { 1 }, to.address);
+            let answered = from.run(&ping).await?.status.success();
+            ensure!(answered == is_own, "{} to {}: answered: {answered}", from.pod, to.pod);
+        }
+    }
+    Ok(())
+}
+
+/// Pods come and go while the operator is killed again and again: in the end the network has each of
+/// them, and then none.
+async fn storm(world: &KubernetesWorld, cluster: &str) -> Result<()> {
+    let kubectl = world.kubectl(cluster)?;
+    let before = attached(&kubectl, |_| true).await?;
+    kubectl.apply(&many_pods()).await?;
+    let ready = ["get", "deployment", "many", "--output", "jsonpath={.status.readyReplicas}"];
+    let all = STORM.to_string();
+    kill_operators(&kubectl).await?;
+    shows(&kubectl, &ready, |ready| ready == all).await?;
+    attached(&kubectl, |pods| pods == before + STORM).await?;
+    let addresses = ["get", "l2network", "blue", "--output", "json"];
+    let network: serde_json::Value = serde_json::from_str(&kubectl.run(addresses).await?)?;
+    let addresses = network["status"]["assignedIPs"].as_object().map_or(0, serde_json::Map::len);
+    ensure!(addresses == usize::try_from(before + STORM)?, "{addresses} addresses: {network}");
+    kubectl.run(["delete", "deployment", "many", "--wait=false"]).await?;
+    let pods = ["get", "pods", "--selector", "app=many", "--output", "name"];
+    kill_operators(&kubectl).await?;
+    shows(&kubectl, &pods, str::is_empty).await?;
+    attached(&kubectl, |pods| pods == before).await?;
+    Ok(())
+}
+
+/// Kills the operator some times, each at another moment of its life.
+async fn kill_operators(kubectl: &Kubectl) -> Result<()> {
+    for round in 1..=3_u64 {
+        let ready = ["--namespace", SYSTEM, "rollout", "status", "deployment/operator"];
+        kubectl.run(ready).await?;
+        tokio::time::sleep(Duration::from_millis(round * 1_700)).await;
+        let kill = ["delete", "pod", "--selector", "app=operator", "--force", "--grace-period=0"];
+        kubectl.run(["--namespace", SYSTEM].iter().chain(&kill)).await?;
+    }
+    Ok(())
+}
+
+/// How many pods the network `blue` says that it has, once that is as wanted.
+async fn attached(kubectl: &Kubectl, is_wanted: impl Fn(u32) -> bool) -> Result<u32> {
+    let ask = ["get", "l2network", "blue", "--output", "jsonpath={.status.connectedPodCount}"];
+    let count = |shown: &str| shown.parse::<u32>();
+    let shown = shows(kubectl, &ask, |shown| count(shown).is_ok_and(&is_wanted)).await?;
+    Ok(count(&shown)?)
+}
+
+fn many_pods() -> String {
+    format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: many}}
+spec:
+  replicas: {STORM}
+  selector: {{matchLabels: {{app: many}}}}
+  template:
+    metadata:
+      labels: {{app: many, l2sm: \"true\"}}
+      annotations: {{l2sm/networks: blue}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {{name: pod, image: \"l2sces-tools:lab\", command: [sleep, \"1000000\"]}}
+"
+    )
+}
+
+/// By the cluster's DNS, in the pods themselves.
+async fn names_resolve(world: &KubernetesWorld) -> Result<()> {
+    let members = members(world).await?;
+    for (asking, named) in [(&members[0], &members[3]), (&members[7], &members[4])] {
+        let name = format!("{}.{}.inter.l2sces", named.pod, named.network);
+        let answer = asking.run(&format!("dig +short {name}")).await?;
+        ensure!(answer.stdout.trim() == named.address, "{name}: {answer:?}");
+    }
+    Ok(())
+}
