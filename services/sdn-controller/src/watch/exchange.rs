@@ -104,6 +104,7 @@ impl ExchangeWatch {
             take_in(directory, WatchClusterResponse::decode(&item[..])?);
         }
         self.carry_out(directory.steps()).await;
+        self.restore_unannounced().await;
         self.complete().await;
         Ok(())
     }
@@ -233,7 +234,6 @@ impl ExchangeWatch {
     /// Everything that is wanted has been put.
     async fn complete(&self) {
         if !self.uplink.is_complete() {
-            self.restore_unannounced().await;
             self.fabric.set_complete().await;
             self.uplink.set_complete();
             // Deletions have waited for this.
@@ -257,6 +257,11 @@ impl ExchangeWatch {
 
     async fn synced(&self) {
         tracing::info!("sco-provider connected");
+        if !self.uplink.is_complete() {
+            // Before it is followed, when it is told of none: one that was told of in between would be
+            // left out.
+            self.restore_unannounced().await;
+        }
         self.uplink.set_fault(None);
         self.complete().await;
         for key in self.board.unannounced_ports() {
