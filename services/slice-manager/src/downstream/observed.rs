@@ -10,6 +10,13 @@ use super::{ObjectKey, ObjectState, Version};
 /// How long a service may be away before that is worth telling: a restart is over sooner.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How often it is worth telling that a service is away for another reason than before: reasons may
+/// alternate with every attempt, and everything in a cluster is looked at when one is told.
+const REASON_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a service is away of which nothing was heard yet.
+const NO_ANSWER: &str = "no answer";
+
 /// What is known of a service's objects. Bounded by their number.
 #[derive(Debug)]
 pub(super) struct Observed {
@@ -21,6 +28,8 @@ struct Inner {
     health: Health,
     states: HashMap<ObjectKey, ObjectState>,
     ever_synced: bool,
+    /// The reason that was last told, and when. Of meaning while the service is unreachable.
+    told: (String, Instant),
 }
 
 /// Whether what is known is up to date.
@@ -46,7 +55,8 @@ pub(super) enum News {
 impl Observed {
     pub(super) fn new() -> Self {
         let health = Health::Connecting(Instant::now());
-        let inner = Inner { health, states: HashMap::new(), ever_synced: false };
+        let told = (String::new(), Instant::now());
+        let inner = Inner { health, states: HashMap::new(), ever_synced: false, told };
         Self { inner: Mutex::new(inner) }
     }
 
@@ -115,16 +125,28 @@ impl Observed {
         }
     }
 
-    /// Notes why the service is away; whether it has now been away for long enough to tell.
+    /// Notes that nothing was heard of the service; whether that is now worth telling.
+    pub(super) fn unheard(&self) -> bool {
+        self.failed(NO_ANSWER)
+    }
+
+    /// Notes why the service is away; whether that is now worth telling: it has been away for long
+    /// enough, or is away for another reason than was told.
     pub(super) fn failed(&self, why: &str) -> bool {
         let mut inner = self.lock();
-        let newly = match inner.health {
+        let (told, at) = &inner.told;
+        let is_news = match inner.health {
             Health::Connecting(since) if since.elapsed() >= GRACE => true,
-            Health::Unreachable(_) => false,
+            Health::Unreachable(_) => {
+                told != why && (told == NO_ANSWER || at.elapsed() >= REASON_INTERVAL)
+            }
             Health::Connecting(_) | Health::Synced => return false,
         };
         inner.health = Health::Unreachable(why.to_owned());
-        newly
+        if is_news {
+            inner.told = (why.to_owned(), Instant::now());
+        }
+        is_news
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -193,5 +215,20 @@ mod tests {
         assert_eq!(observed.health(), Health::Unreachable("still refused".to_owned()));
         observed.synced(HashMap::new());
         assert_eq!(observed.health(), Health::Synced);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_reason_is_told_but_not_with_every_attempt() {
+        let observed = Observed::new();
+        tokio::time::advance(GRACE).await;
+        assert!(observed.unheard());
+        assert!(!observed.unheard());
+        // The first that is heard says more than that nothing was.
+        assert!(observed.failed("refused"));
+        assert!(!observed.failed("not allowed"));
+        assert!(!observed.failed("refused"));
+        tokio::time::advance(REASON_INTERVAL).await;
+        assert!(!observed.failed("refused"));
+        assert!(observed.failed("not allowed"));
     }
 }

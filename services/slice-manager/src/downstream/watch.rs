@@ -57,7 +57,7 @@ async fn follow_or_give_up<S: Service>(shared: &Shared<S>) -> String {
             status = &mut following => return describe(&status),
             () = shared.suspect.notified() => return "calls got no answer".to_owned(),
             () = sleep_until(grace_ends.unwrap_or_else(Instant::now)), if grace_ends.is_some() => {
-                if shared.observed.failed("no answer") {
+                if shared.observed.unheard() {
                     wake(shared, Reach::Dependents).await;
                 }
             }
