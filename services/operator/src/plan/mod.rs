@@ -26,7 +26,7 @@ use l2sces_proto::measurement::v1::MeasurementPolicy;
 
 pub(crate) use device::{Gateway, gateway};
 pub(crate) use machine::{Machine, Machines};
-pub(crate) use network::PlannedNetwork;
+pub(crate) use network::{PlannedNetwork, recorded_slice};
 pub(crate) use slice::{PlannedLink, PlannedSlice};
 
 /// The resources, as they are now.
@@ -127,6 +127,8 @@ pub(crate) struct Claim {
     pub(crate) key: NetworkKey,
     /// Why it is not to be had.
     pub(crate) problem: Option<Problem>,
+    /// Why it is to be had, but not as the resource says now.
+    pub(crate) objection: Option<Problem>,
 }
 
 impl Plan {

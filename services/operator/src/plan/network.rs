@@ -31,22 +31,49 @@ pub(super) fn claims(cluster: &Name, networks: &[&Arc<L2Network>]) -> BTreeMap<R
     let mut claims = BTreeMap::new();
     for network in networks {
         let reference = Reference::to(&***network);
-        let key = NetworkKey { slice: network.slice_name(cluster), name: network.network_name() };
-        let refused = network.spec.provider.as_ref().map(check_provider);
-        let problem = match refused {
-            Some(Err(problem)) => Some(problem),
-            _ => {
-                let owner = owners.entry(key.clone()).or_insert_with(|| reference.clone());
-                (*owner != reference).then(|| {
-                    let message =
-                        format!("network {} of slice {} is L2Network {owner}", key.name, key.slice);
-                    Problem::new("NameTaken", message)
-                })
-            }
+        let (slice, refusal) = slice(cluster, network);
+        let key = NetworkKey { slice, name: network.network_name() };
+        let is_made = recorded_slice(network).is_some();
+        let (problem, objection) = match refusal {
+            Some(refusal) if is_made => (None, Some(refusal)),
+            refusal => (refusal, None),
         };
-        claims.insert(reference, Claim { key, problem });
+        let problem = problem.or_else(|| {
+            let owner = owners.entry(key.clone()).or_insert_with(|| reference.clone());
+            (*owner != reference).then(|| {
+                let message =
+                    format!("network {} of slice {} is L2Network {owner}", key.name, key.slice);
+                Problem::new("NameTaken", message)
+            })
+        });
+        claims.insert(reference, Claim { key, problem, objection });
     }
     claims
+}
+
+/// The slice of a network, and what is wrong with what its resource says of that. Where it is made
+/// already it stays: pods are connected to it, and would lose it with any other.
+fn slice(cluster: &Name, network: &L2Network) -> (Name, Option<Problem>) {
+    let wanted = network.slice_name(cluster);
+    match recorded_slice(network) {
+        Some(slice) if slice != wanted => {
+            let message = format!(
+                "it stays in slice {slice}: its provider cannot change; to have it in slice {wanted}, \
+                 delete it and make it again"
+            );
+            (slice, Some(Problem::new("ProviderChanged", message)))
+        }
+        Some(slice) => (slice, None),
+        None => {
+            let provider = network.spec.provider.as_ref();
+            (wanted, provider.and_then(|provider| check_provider(provider).err()))
+        }
+    }
+}
+
+/// The slice that a network is made in, by its status.
+pub(crate) fn recorded_slice(network: &L2Network) -> Option<Name> {
+    network.status.as_ref()?.slice.as_ref()?.parse().ok()
 }
 
 /// The networks of the cluster.

@@ -1,5 +1,6 @@
 //! Plans of small clusters, written as the manifests that people write.
 
+use l2sces_custom_resources::L2NetworkStatus;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -165,6 +166,26 @@ fn the_older_of_two_networks_of_one_name_and_provider_is_it() {
     assert_eq!((problem("two"), problem("one")), (None, Some("NameTaken")));
     let key = NetworkKey { slice: name("p"), name: name("blue") };
     assert_eq!(plan.networks[&key].uid, "uid-two-blue");
+}
+
+#[test]
+fn a_network_that_is_made_stays_in_its_slice_whatever_its_provider_becomes() {
+    for (provider, reason) in
+        [("p", None), ("another", Some("ProviderChanged")), ("local-a", Some("ProviderChanged"))]
+    {
+        let mut world = World::new()
+            .overlay("one", "overlay", "p", &all_nodes())
+            .of_provider("one", "blue", provider);
+        let network = Arc::make_mut(&mut world.snapshot.networks[0]);
+        network.status =
+            Some(L2NetworkStatus { slice: Some("p".to_owned()), ..L2NetworkStatus::default() });
+        let plan = world.plan();
+        let claim = &plan.claims[&reference("one", "blue")];
+        assert_eq!(claim.problem, None);
+        assert_eq!(claim.objection.as_ref().map(|objection| objection.reason), reason);
+        assert!(plan.networks.contains_key(&claim.key));
+        assert_eq!(claim.key.slice, name("p"));
+    }
 }
 
 #[test]

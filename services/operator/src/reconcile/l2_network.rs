@@ -6,12 +6,13 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 use l2sces_custom_resources::{ConnectivityStatus, L2Network, L2NetworkStatus};
+use l2sces_model::Name;
 use l2sces_reconcile::Outcome;
 use serde_json::json;
 
 use super::{Failure, Key, LOOK_AGAIN, Reconciler, conditions, finalizer};
 use crate::{
-    plan::{Claim, NetworkKey, Plan, Problem, Reference},
+    plan::{Claim, NetworkKey, Plan, Problem, Reference, recorded_slice},
     services::{Board, ObjectKey, ObjectState},
 };
 
@@ -34,16 +35,6 @@ impl Reconciler {
             return Ok(Outcome::Done);
         }
         let Some(claim) = plan.claims.get(reference) else { return Ok(Outcome::Done) };
-        if let Some(former) = recorded(&network, claim).filter(|former| former != &claim.key) {
-            if let Err(failure) = self.leave(plan, &former).await {
-                self.publish_former(&network, &failure).await?;
-                return Ok(Outcome::After(LOOK_AGAIN));
-            }
-            // The next is recorded before it is made.
-            self.write_slice(&network, None).await?;
-            self.queue.wake(Key::Network(claim.key.clone()));
-            return Ok(Outcome::Done);
-        }
         let after = self.network_status(plan, &network, claim);
         let before = network.status.clone().unwrap_or_default();
         self.publish(&*network, network.status.as_ref(), &after).await?;
@@ -56,9 +47,7 @@ impl Reconciler {
         if !finalizer::has_finalizer(network) {
             return Ok(Outcome::Done);
         }
-        let status = network.status.clone().unwrap_or_default();
-        let slice = status.slice.and_then(|slice| slice.parse().ok());
-        if let Some(slice) = slice {
+        if let Some(slice) = recorded_slice(network) {
             let key = NetworkKey { slice, name: network.network_name() };
             if let Err(failure) = self.leave(plan, &key).await {
                 self.publish_former(network, &failure).await?;
@@ -86,32 +75,24 @@ impl Reconciler {
         key: &NetworkKey,
     ) -> Result<(), Failure> {
         let Some(network) = self.cached_network(reference) else { return Ok(()) };
-        let recorded = network.status.as_ref().and_then(|status| status.slice.as_deref());
-        match recorded {
-            Some(slice) if slice == key.slice.as_str() => Ok(()),
-            // It is still being removed from there.
+        match recorded_slice(&network) {
+            Some(slice) if slice == key.slice => Ok(()),
             Some(slice) => {
-                let message = format!("network {} is still in slice {slice}", key.name);
+                // The plan does not know yet.
+                let message = format!("network {} is in slice {slice}", key.name);
                 Err(crate::services::Trouble::waiting(message).into())
             }
-            None => self.write_slice(&network, Some(key)).await,
+            None => self.write_slice(&network, &key.slice).await,
         }
     }
 
-    async fn write_slice(
-        &self,
-        network: &L2Network,
-        key: Option<&NetworkKey>,
-    ) -> Result<(), Failure> {
+    async fn write_slice(&self, network: &L2Network, slice: &Name) -> Result<(), Failure> {
         let namespace = network.metadata.namespace.clone().unwrap_or_default();
         let name = network.metadata.name.clone().unwrap_or_default();
         let api: Api<L2Network> = Api::namespaced(self.client.clone(), &namespace);
         // Required by upstream's schema, and set for good by the next look at the status.
         let connectivity = network.status.clone().unwrap_or_default().internal_connectivity;
-        let status = json!({
-            "slice": key.map(|key| key.slice.to_string()),
-            "internalConnectivity": connectivity,
-        });
+        let status = json!({ "slice": slice, "internalConnectivity": connectivity });
         let patch = json!({ "metadata": { "uid": network.metadata.uid }, "status": status });
         api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
@@ -127,6 +108,7 @@ impl Reconciler {
         let problem = claim
             .problem
             .clone()
+            .or_else(|| claim.objection.clone())
             .or_else(|| self.network_problem(plan, claim, here.as_ref(), between.as_ref()));
         let ports = if is_own { self.fabric.board.ports_of(&claim.key) } else { BTreeMap::new() };
         let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
@@ -216,12 +198,6 @@ impl Reconciler {
         let cached = ObjectRef::<L2Network>::new(&reference.name).within(&reference.namespace);
         self.caches.networks.get(&cached)
     }
-}
-
-/// The network that a resource was made as, by its status.
-fn recorded(network: &L2Network, claim: &Claim) -> Option<NetworkKey> {
-    let slice = network.status.as_ref()?.slice.as_ref()?.parse().ok()?;
-    Some(NetworkKey { slice, name: claim.key.name.clone() })
 }
 
 fn connectivity(board: &Board, state: Option<&ObjectState>) -> ConnectivityStatus {
