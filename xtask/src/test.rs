@@ -88,9 +88,15 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
             }
         }
     }
+    for failure in &tally.failures {
+        println!("\n{failure}");
+    }
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+/// What is repeated of each test that fails, in lines.
+const FAILURE_LINES: usize = 8;
 
 /// Sum of the lines "test result: …" that test programs print.
 #[derive(Default)]
@@ -100,6 +106,10 @@ struct Tally {
     ignored: u64,
     /// Something went wrong without a failed test, as when it does not compile.
     is_broken: bool,
+    /// What failed tests said first: it is far above the end of the output.
+    failures: Vec<String>,
+    /// How many more lines belong to the last of them.
+    lines_to_keep: usize,
 }
 
 impl Tally {
@@ -128,6 +138,17 @@ impl Tally {
     }
 
     fn count(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.failures.push(line.to_owned());
+            self.lines_to_keep = FAILURE_LINES;
+        } else if line.starts_with("stack backtrace:") || line == "failures:" {
+            self.lines_to_keep = 0;
+        } else if let (Some(failure), 1..) = (self.failures.last_mut(), self.lines_to_keep)
+            && !line.is_empty()
+        {
+            self.lines_to_keep -= 1;
+            *failure = format!("{failure}\n{line}");
+        }
         let Some(results) = line.strip_prefix("test result: ") else { return };
         for part in results.split(['.', ';']) {
             let mut words = part.split_whitespace();
@@ -221,6 +242,22 @@ mod tests {
         assert!(!tally.is_ok());
         assert!(
             tally.to_string().starts_with("test result: FAILED. 6 passed; 1 failed; 1 ignored;")
+        );
+    }
+
+    #[test]
+    fn repeats_what_failed_tests_said_first() {
+        let mut tally = Tally::default();
+        let printed = "failures:\n\n---- a::b stdout ----\n\nthread 'a::b' panicked at c.rs:1:2:\nno\n\
+                       stack backtrace:\n   0: d\n\n---- e stdout ----\nError: not in time\n\n\n\
+                       failures:\n    a::b\n    e\n\ntest result: FAILED. 0 passed; 2 failed";
+        printed.lines().for_each(|line| tally.count(line));
+        assert_eq!(
+            tally.failures,
+            [
+                "---- a::b stdout ----\nthread 'a::b' panicked at c.rs:1:2:\nno",
+                "---- e stdout ----\nError: not in time",
+            ]
         );
     }
 }
