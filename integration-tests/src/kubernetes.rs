@@ -2,13 +2,17 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Result;
-use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, command, wait};
+use anyhow::{Context, Result};
+use l2sces_lab::{
+    Kubectl, Lab, LabOptions, Topology,
+    command::{self, Output},
+    wait,
+};
 
 use crate::world::rows_left;
 
 /// How long anything may take to become as wanted: pods start, and the machine is busy.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(360);
 
 /// The namespace of our workloads.
 pub const SYSTEM: &str = "l2sces-system";
@@ -36,21 +40,72 @@ impl KubernetesWorld {
 
     /// What is left of us on the nodes and in the database, one line each.
     pub async fn leftovers(&self) -> Result<Vec<String>> {
-        let mut left = rows_left(&self.lab).await?;
-        for node in self.lab.layout().kubernetes.nodes() {
-            let mut links = self.lab.node_command(&node.name, "ip")?;
-            let links = command::run(links.args(["-oneline", "link", "show"])).await?;
-            let names = links.lines().filter_map(|line| line.split(": ").nth(1));
-            let ours = names.filter(|name| name.starts_with("l2") || name.starts_with("br-"));
-            left.extend(ours.map(|name| format!("interface {name} on {}", node.name)));
-            let plugins = "/etc/cni/net.d";
-            let mut files = self.lab.node_command(&node.name, "ls")?;
-            let files = command::run(files.arg(plugins)).await?;
-            let ours = files.lines().filter(|file| file.contains("l2sces"));
-            left.extend(ours.map(|file| format!("{plugins}/{file} on {}", node.name)));
-        }
-        Ok(left)
+        Ok([rows_left(&self.lab).await?, leftovers(&self.lab).await?].concat())
     }
+}
+
+/// What is left of us on the nodes of the Kubernetes clusters, one line each.
+pub async fn leftovers(lab: &Lab) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for node in lab.layout().kubernetes.nodes() {
+        let mut links = lab.node_command(&node.name, "ip")?;
+        let links = command::run(links.args(["-oneline", "link", "show"])).await?;
+        let names = links.lines().filter_map(|line| line.split(": ").nth(1));
+        let ours = names.filter(|name| name.starts_with("l2") || name.starts_with("br-"));
+        left.extend(ours.map(|name| format!("interface {name} on {}", node.name)));
+        let plugins = "/etc/cni/net.d";
+        let mut files = lab.node_command(&node.name, "ls")?;
+        let files = command::run(files.arg(plugins)).await?;
+        let ours = files.lines().filter(|file| file.contains("l2sces"));
+        left.extend(ours.map(|file| format!("{plugins}/{file} on {}", node.name)));
+    }
+    Ok(left)
+}
+
+/// The token of a service account.
+pub async fn token(kubectl: &Kubectl, namespace: &str, account: &str) -> Result<String> {
+    let of_account = format!(
+        "eq (index .metadata.annotations \"kubernetes.io/service-account.name\") \"{account}\""
+    );
+    let template = format!(
+        "go-template={{{{range .items}}}}{{{{if and (eq .type \"kubernetes.io/service-account-token\") \
+         ({of_account})}}}}{{{{.data.token | base64decode}}}}{{{{end}}}}{{{{end}}}}"
+    );
+    let ask = ["get", "secrets", "--namespace", namespace, "--output", &template];
+    shows(kubectl, &ask, |token| !token.is_empty()).await
+}
+
+/// A pod `<network>-<node>` in a network on a node. On nodes whose names end in 1 it says so in L2S-M's
+/// plain syntax, on others in JSON.
+pub fn pod(network: &str, node: &str) -> String {
+    let annotation = match node.ends_with('1') {
+        true => network.to_owned(),
+        false => format!(r#"[{{"name": "{network}"}}]"#),
+    };
+    format!(
+        "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {network}-{node}
+  labels: {{l2sm: \"true\"}}
+  annotations: {{l2sm/networks: '{annotation}'}}
+spec:
+  nodeName: {node}
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {{name: pod, image: \"l2sces-tools:lab\", command: [sleep, \"1000000\"]}}
+"
+    )
+}
+
+/// The IPv4 address of a pod's interface.
+pub async fn address(kubectl: &Kubectl, pod: &str, interface: &str) -> Result<String> {
+    let show = ["exec", pod, "--", "ip", "-oneline", "-4", "address", "show", interface];
+    let shown = kubectl.run(show).await?;
+    let mut words = shown.split_whitespace().skip_while(|word| *word != "inet");
+    let address = words.nth(1).and_then(|address| address.split('/').next());
+    Ok(address.with_context(|| format!("{pod} has no address: {shown}"))?.to_owned())
 }
 
 /// Waits until `kubectl` with these arguments prints something that `is_wanted`.
@@ -65,6 +120,16 @@ pub async fn shows(
         if is_wanted(&shown) { Ok(shown) } else { Err(shown) }
     });
     Ok(shown.await?)
+}
+
+/// Whether a ping was answered, by what it printed.
+///
+/// # Errors
+/// It printed no result: it did not run.
+pub fn is_answered(ping: &Output) -> Result<bool> {
+    let received = ping.stdout.split(", ").find_map(|part| part.strip_suffix(" received"));
+    let received = received.with_context(|| format!("a ping did not run: {ping:?}"))?;
+    Ok(received != "0")
 }
 
 /// Our manifests.

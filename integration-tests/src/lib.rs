@@ -13,4 +13,4 @@ mod world;
 pub use members::{Member, members_of, members_on};
 pub use networks::{NetworkKey, port_of};
 pub use traffic::{Carried, Figures, Traffic};
-pub use world::{LIMIT, Labels, World, described};
+pub use world::{LIMIT, Labels, World, described, named};

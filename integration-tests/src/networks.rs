@@ -12,7 +12,7 @@ use l2sces_proto::slice::v1::{
 use tonic::{Code, Status};
 
 use crate::{
-    LIMIT, World,
+    World,
     world::{gone, named},
 };
 
@@ -125,7 +125,7 @@ impl World {
     /// Waits until a network is gone.
     pub async fn network_gone(&self, network: impl Into<NetworkKey>) -> Result<()> {
         let key = network.into();
-        wait::holds(&format!("network {key} is gone"), LIMIT, || async {
+        wait::holds(&format!("network {key} is gone"), self.limit, || async {
             gone(self.network(&key).await)
         })
         .await?;
@@ -180,7 +180,7 @@ impl World {
     pub async fn port_gone(&self, network: impl Into<NetworkKey>, name: &str) -> Result<()> {
         let key = network.into();
         let what = format!("port {key}/{name} is gone");
-        Ok(wait::holds(&what, LIMIT, || async {
+        Ok(wait::holds(&what, self.limit, || async {
             match self.port(&key, name).await {
                 Err(status) if status.code() == Code::NotFound => Ok(()),
                 Err(status) => Err(status.to_string()),

@@ -14,7 +14,10 @@ use l2sces_proto::{
 };
 use tonic::{Code, Status, transport::Channel};
 
-use crate::topology::{mesh, slice};
+use crate::{
+    kubernetes::PATIENCE,
+    topology::{mesh, slice},
+};
 
 /// How long anything may take to become as wanted.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -40,6 +43,8 @@ pub struct World {
     pub slices: SliceServiceClient<Channel>,
     /// Networks and ports.
     pub networks: NetworkServiceClient<Channel>,
+    /// How long anything may take to become as wanted.
+    pub limit: Duration,
 }
 
 /// Labels of nodes, by the node's name; a label is a key and its value.
@@ -72,6 +77,11 @@ impl World {
         Ok(world)
     }
 
+    /// Clusters as in [`Topology`], and no more.
+    pub async fn bare_of(topology: &str) -> Result<Self> {
+        Self::on(&topology.parse()?, Vec::new()).await
+    }
+
     async fn on(topology: &Topology, environment: Vec<(String, String)>) -> Result<Self> {
         let options = LabOptions {
             log_filter: "info,l2sces_controller=debug".to_owned(),
@@ -84,6 +94,7 @@ impl World {
             clusters: ClusterServiceClient::new(channel.clone()),
             slices: SliceServiceClient::new(channel.clone()),
             networks: NetworkServiceClient::new(channel),
+            limit: if lab.layout().kubernetes.clusters.is_empty() { LIMIT } else { PATIENCE },
             lab,
         })
     }
@@ -143,7 +154,7 @@ impl World {
         let name = name.to_owned();
         let request = DeleteSliceRequest { name: name.clone(), force: true, ..Default::default() };
         self.slices.delete_slice(request).await?;
-        wait::holds(&format!("slice {name} is gone"), LIMIT, || {
+        wait::holds(&format!("slice {name} is gone"), self.limit, || {
             let (mut client, name) = (self.slices.clone(), name.clone());
             async move { gone(client.get_slice(GetSliceRequest { name }).await) }
         })
@@ -167,7 +178,7 @@ impl World {
     /// Waits until the last change of a slice has been looked at, though the slice need not be ready:
     /// it is not while a link is cut.
     pub async fn slice_observed(&self, name: &str) -> Result<()> {
-        wait::holds(&format!("the change of slice {name} is observed"), LIMIT, || async {
+        wait::holds(&format!("the change of slice {name} is observed"), self.limit, || async {
             let request = GetSliceRequest { name: name.to_owned() };
             let response = self.slices.clone().get_slice(request).await;
             let response = response.map_err(|status| status.to_string())?.into_inner();
@@ -187,19 +198,24 @@ impl World {
         for slice in slices.slices {
             self.delete_slice(&slice.metadata.unwrap_or_default().name).await?;
         }
-        let names: Vec<_> =
-            self.lab.layout().clusters.iter().map(|cluster| cluster.name.clone()).collect();
-        for name in &names {
-            let request = DeleteClusterRequest { name: name.clone(), ..Default::default() };
-            self.clusters.delete_cluster(request).await?;
-        }
+        let clusters = &self.lab.layout().clusters;
+        let names: Vec<_> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
         for name in names {
-            wait::holds(&format!("cluster {name} is gone"), LIMIT, || {
-                let (mut client, name) = (self.clusters.clone(), name.clone());
-                async move { gone(client.get_cluster(GetClusterRequest { name }).await) }
-            })
-            .await?;
+            self.delete_cluster(&name).await?;
         }
+        Ok(())
+    }
+
+    /// Deletes a cluster, and waits until it is gone.
+    pub async fn delete_cluster(&mut self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        let request = DeleteClusterRequest { name: name.clone(), ..Default::default() };
+        self.clusters.delete_cluster(request).await?;
+        wait::holds(&format!("cluster {name} is gone"), self.limit, || {
+            let (mut client, name) = (self.clusters.clone(), name.clone());
+            async move { gone(client.get_cluster(GetClusterRequest { name }).await) }
+        })
+        .await?;
         Ok(())
     }
 
@@ -225,7 +241,7 @@ impl World {
     where
         F: Future<Output = Result<(Option<Metadata>, Vec<Condition>), Status>>,
     {
-        wait::holds(&format!("{what} is ready"), LIMIT, || async {
+        wait::holds(&format!("{what} is ready"), self.limit, || async {
             let (metadata, conditions) = state().await.map_err(|status| status.to_string())?;
             let wanted = metadata.unwrap_or_default().generation;
             let ready = conditions.iter().find(|condition| condition.r#type == "Ready");
@@ -301,7 +317,7 @@ pub fn described(cluster: &layout::Cluster, labels: &Labels<'_>) -> Cluster {
 }
 
 /// Metadata with a name and nothing else.
-pub(crate) fn named(name: &str) -> Option<Metadata> {
+pub fn named(name: &str) -> Option<Metadata> {
     Some(Metadata { name: name.to_owned(), ..Default::default() })
 }
 

@@ -5,7 +5,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::kubernetes::{SYSTEM, manifests, manifests_of, shows};
+use integration_tests::kubernetes::{SYSTEM, manifests, manifests_of, shows, token};
 use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, residue};
 
 /// A pod on each node.
@@ -45,7 +45,7 @@ async fn everything_reaches_everything(lab: &Lab) -> Result<()> {
     let mut addresses = Vec::new();
     for cluster in ["a", "b"] {
         let kubectl = lab.kubectl(cluster)?;
-        let rollout = ["rollout", "status", "daemonset/everywhere", "--timeout=180s"];
+        let rollout = ["rollout", "status", "daemonset/everywhere", "--timeout=360s"];
         kubectl.run(rollout).await?;
         let ips = ["get", "pods", "--output", "jsonpath={.items[*].status.podIP}"];
         let ips = kubectl.run(ips).await?;
@@ -79,7 +79,7 @@ async fn every_manifest_is_taken(kubectl: &Kubectl) -> Result<()> {
 /// What service accounts may do, as the API server itself says when they try.
 async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
     kubectl.run(["apply", "--kustomize", &manifests_of("overlays/dev")]).await?;
-    let operator = token(kubectl, "operator").await?;
+    let operator = token(kubectl, SYSTEM, "operator").await?;
     for allowed in
         ["get nodes", "get pods --all-namespaces", "label node a1 l2sces.l2sm.io/sps=true"]
     {
@@ -98,7 +98,7 @@ async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
         is_forbidden(kubectl, "operator", &operator, forbidden).await?;
     }
     for agent in ["sps-agent", "ned-agent", "openvswitch", "cni", "sdn-controller"] {
-        let token = token(kubectl, agent).await?;
+        let token = token(kubectl, SYSTEM, agent).await?;
         for forbidden in ["get nodes", "get pods --namespace l2sces-system"] {
             is_forbidden(kubectl, agent, &token, forbidden).await?;
         }
@@ -120,17 +120,4 @@ async fn is_forbidden(kubectl: &Kubectl, who: &str, token: &str, line: &str) -> 
 async fn try_as(kubectl: &Kubectl, token: &str, line: &str) -> Result<l2sces_lab::command::Output> {
     let token = format!("--token={token}");
     Ok(kubectl.output(std::iter::once(token.as_str()).chain(line.split_whitespace())).await?)
-}
-
-/// A token of a service account.
-async fn token(kubectl: &Kubectl, account: &str) -> Result<String> {
-    let of_account = format!(
-        "eq (index .metadata.annotations \"kubernetes.io/service-account.name\") \"{account}\""
-    );
-    let template = format!(
-        "go-template={{{{range .items}}}}{{{{if and (eq .type \"kubernetes.io/service-account-token\") \
-         ({of_account})}}}}{{{{.data.token | base64decode}}}}{{{{end}}}}{{{{end}}}}"
-    );
-    let ask = ["get", "secrets", "--namespace", SYSTEM, "--output", &template];
-    shows(kubectl, &ask, |token| !token.is_empty()).await
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join;
-use integration_tests::kubernetes::{KubernetesWorld, PATIENCE, SYSTEM, shows};
+use integration_tests::kubernetes::{
+    KubernetesWorld, PATIENCE, SYSTEM, address, is_answered, pod, shows,
+};
 use l2sces_lab::{Kubectl, layout::CONTROL_ADDRESS, wait};
 
 const NETWORKS: [&str; 2] = ["blue", "red"];
@@ -118,35 +120,11 @@ spec:
         .join("---")
 }
 
-/// On each node a pod in each network. Those of the first node say so in L2S-M's plain syntax, those of
-/// the second in JSON.
+/// On each node of a cluster a pod in each network.
 fn pods(cluster: &str) -> String {
-    let pod = |network: &str, node: u8| {
-        let annotation = match node {
-            1 => network.to_owned(),
-            _ => format!(r#"[{{"name": "{network}"}}]"#),
-        };
-        format!(
-            "
-apiVersion: v1
-kind: Pod
-metadata:
-  name: {network}-{cluster}{node}
-  labels: {{l2sm: \"true\"}}
-  annotations: {{l2sm/networks: '{annotation}'}}
-spec:
-  nodeName: {cluster}{node}
-  terminationGracePeriodSeconds: 1
-  containers:
-  - {{name: pod, image: \"l2sces-tools:lab\", command: [sleep, \"1000000\"]}}
-"
-        )
-    };
-    NETWORKS
-        .iter()
-        .flat_map(|network| [pod(network, 1), pod(network, 2)])
-        .collect::<Vec<_>>()
-        .join("---")
+    let nodes = [format!("{cluster}1"), format!("{cluster}2")];
+    let pods = nodes.iter().flat_map(|node| NETWORKS.map(|network| pod(network, node)));
+    pods.collect::<Vec<_>>().join("---")
 }
 
 /// Every resource of a kind has the condition `Ready`.
@@ -175,6 +153,11 @@ impl Member {
         let exec = ["exec", &self.pod, "--"];
         Ok(self.kubectl.output(exec.into_iter().chain(line.split_whitespace())).await?)
     }
+
+    /// Whether an address answers within this many seconds.
+    async fn reaches(&self, address: &str, patience: u8) -> Result<bool> {
+        is_answered(&self.run(&format!("ping -c 1 -W {patience} -I net1 {address}")).await?)
+    }
 }
 
 async fn members(world: &KubernetesWorld) -> Result<Vec<Member>> {
@@ -183,12 +166,8 @@ async fn members(world: &KubernetesWorld) -> Result<Vec<Member>> {
         for node in ["a1", "a2", "b1", "b2"] {
             let kubectl = world.kubectl(&node[..1])?;
             let pod = format!("{network}-{node}");
-            let show = ["exec", &pod, "--", "ip", "-oneline", "-4", "address", "show", "net1"];
-            let shown = kubectl.run(show).await?;
-            let mut words = shown.split_whitespace().skip_while(|word| *word != "inet");
-            let address = words.nth(1).and_then(|address| address.strip_suffix("/24"));
-            let address = address.unwrap_or_default().to_owned();
-            ensure!(address.starts_with("10.1.0."), "{pod} has {shown}");
+            let address = address(&kubectl, &pod, "net1").await?;
+            ensure!(address.starts_with("10.1.0."), "{pod} has {address}");
             members.push(Member { kubectl, network, pod, address });
         }
     }
@@ -209,10 +188,18 @@ async fn everyone_reaches_their_network_and_nobody_else(world: &KubernetesWorld)
             {
                 continue;
             }
-            let ping =
-                format!("ping -c 1 -W {} -I net1 {}", if is_own { 5 } else { 1 }, to.address);
-            let answered = from.run(&ping).await?.status.success();
-            ensure!(answered == is_own, "{} to {}: answered: {answered}", from.pod, to.pod);
+            let what = format!("{} to {}", from.pod, to.pod);
+            if is_own {
+                wait::holds(&what, PATIENCE, || async {
+                    match from.reaches(&to.address, 5).await {
+                        Ok(true) => Ok(()),
+                        answered => Err(format!("answered: {answered:?}")),
+                    }
+                })
+                .await?;
+            } else {
+                ensure!(!from.reaches(&to.address, 1).await?, "{what}: answered");
+            }
         }
     }
     Ok(())

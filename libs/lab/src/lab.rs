@@ -341,7 +341,9 @@ impl Lab {
         supervisor.start(unit).await?;
         self.inner.write()?;
         match unit {
-            Unit::OvsVswitchd(node) => openvswitch::restore_addresses(layout.node(node)?).await,
+            Unit::OvsVswitchd(node) => {
+                openvswitch::restore_addresses(layout, layout.node(node)?).await
+            }
             Unit::OvsdbServer(_)
             | Unit::Etcd(_)
             | Unit::KubeApiserver(_)

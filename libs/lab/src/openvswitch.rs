@@ -9,6 +9,7 @@ use l2sces_model::MacAddress;
 use crate::{
     command,
     error::{Context, LabError},
+    kubernetes,
     layout::{Layout, Node, UNDERLAY_BRIDGE, UNDERLAY_PREFIX, WAN_BRIDGE},
     namespace::Namespace,
     process::{ProcessSpec, Supervisor},
@@ -62,7 +63,7 @@ pub(crate) async fn up(
     for (bridge, interface, address) in underlays(node) {
         add_underlay(node, bridge, interface, address).await?;
     }
-    restore_addresses(node).await
+    restore_addresses(layout, node).await
 }
 
 fn process(
@@ -131,14 +132,17 @@ async fn add_underlay(
     Ok(())
 }
 
-/// Gives the underlay bridges their addresses, which they lose with ovs-vswitchd: what the host's
-/// network configuration does.
-pub(crate) async fn restore_addresses(node: &Node) -> Result<(), LabError> {
+/// Gives the underlay bridges their addresses and routes, which they lose with ovs-vswitchd: what the
+/// host's network configuration does.
+pub(crate) async fn restore_addresses(layout: &Layout, node: &Node) -> Result<(), LabError> {
     let namespace = Namespace::named(&node.namespace);
     for (bridge, _, address) in underlays(node) {
-        let lines = format!(
+        let mut lines = format!(
             "address replace {address}/{UNDERLAY_PREFIX} dev {bridge}\nlink set {bridge} up\n"
         );
+        if bridge == WAN_BRIDGE {
+            lines += &kubernetes::wan_routes(&layout.kubernetes);
+        }
         wait::holds(&format!("{bridge} of {} is there", node.name), PATIENCE, || async {
             namespace.ip_batch(&lines).await.map_err(|error| error.to_string())
         })

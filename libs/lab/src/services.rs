@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::future::try_join_all;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -10,6 +11,7 @@ use tonic_health::pb::{
 use crate::{
     channel,
     error::LabError,
+    kubernetes::credentials,
     layout::{Cluster, Layout, Node, Service, UNDERLAY_MTU},
     namespace::Namespace,
     process::{ProcessSpec, Supervisor},
@@ -69,7 +71,10 @@ fn control(layout: &Layout) -> Result<Vec<ProcessSpec>, LabError> {
         .iter()
         .map(|service| {
             let arguments = match service.unit {
-                Unit::SliceManager => flags([("--sco-provider", sco_provider.clone())]),
+                Unit::SliceManager => flags([
+                    ("--sco-provider", sco_provider.clone()),
+                    ("--encryption-key-file", encryption_key(layout)?),
+                ]),
                 Unit::ScoProvider => {
                     let address = layout.control.address;
                     flags([
@@ -85,6 +90,14 @@ fn control(layout: &Layout) -> Result<Vec<ProcessSpec>, LabError> {
             with_database(layout, spec)
         })
         .collect()
+}
+
+/// Makes the key by which the slice-manager seals the credentials of Kubernetes clusters; its file.
+fn encryption_key(layout: &Layout) -> Result<String, LabError> {
+    let path = layout.directory.join("slice-manager.keys");
+    let key = STANDARD.encode(rand::random::<[u8; 32]>());
+    credentials::write(&path, &format!("lab {key}\n"))?;
+    Ok(path.display().to_string())
 }
 
 fn sdn_controller(layout: &Layout, cluster: &Cluster) -> Result<ProcessSpec, LabError> {

@@ -44,13 +44,13 @@ pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
     make_management(layout).await?;
     try_join_all(layout.clusters.iter().map(|cluster| async {
         for node in &cluster.nodes {
-            plug(&cluster.underlay, node, UNDERLAY_INTERFACE).await?;
+            plug(&cluster.underlay, &port(node), &node.namespace, UNDERLAY_INTERFACE).await?;
         }
         Ok::<_, LabError>(())
     }))
     .await?;
     for node in layout.nodes().filter(|node| node.gateway.is_some()) {
-        plug(&layout.wan, node, WAN_INTERFACE).await?;
+        plug(&layout.wan, &port(node), &node.namespace, WAN_INTERFACE).await?;
     }
     Ok(())
 }
@@ -96,18 +96,21 @@ async fn make_management(layout: &Layout) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Connects a node's interface to an underlay.
-async fn plug(underlay: &Underlay, node: &Node, interface: &str) -> Result<(), LabError> {
-    let port = port(node);
+/// Connects an interface of a host, which is a network namespace, to a port of an underlay.
+pub(crate) async fn plug(
+    underlay: &Underlay,
+    port: &str,
+    namespace: &str,
+    interface: &str,
+) -> Result<(), LabError> {
     let lines = format!(
         "link add {port} mtu {UNDERLAY_MTU} type veth \
-         peer name {interface} mtu {UNDERLAY_MTU} netns {}\n\
-         link set {port} master {CABLES} up\n",
-        node.namespace
+         peer name {interface} mtu {UNDERLAY_MTU} netns {namespace}\n\
+         link set {port} master {CABLES} up\n"
     );
     Namespace::named(&underlay.namespace).ip_batch(&lines).await?;
-    let namespace = Namespace::named(&node.namespace);
-    // The interface belongs to a bridge: the kernel must not speak for it.
+    let namespace = Namespace::named(namespace);
+    // The interface of a node belongs to a bridge: the kernel must not speak for it.
     namespace.set_parameter(&format!("ipv6/conf/{interface}/disable_ipv6"), "1")?;
     namespace.ip(["link", "set", interface, "up"]).await?;
     Ok(())

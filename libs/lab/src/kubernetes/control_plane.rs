@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a component may take; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(360);
 
 /// Answers for the names of services.
 const DNS_SCRIPT: &str = include_str!("dns.sh");

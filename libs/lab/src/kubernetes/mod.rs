@@ -12,7 +12,7 @@
 pub mod binaries;
 pub(crate) mod cgroups;
 mod control_plane;
-mod credentials;
+pub(crate) mod credentials;
 mod image;
 mod kubectl;
 pub mod layout;
@@ -25,7 +25,7 @@ use futures::future::{try_join, try_join_all};
 use crate::{error::LabError, layout::Layout, process::Supervisor};
 
 pub use kubectl::Kubectl;
-pub(crate) use network::namespaces;
+pub(crate) use network::{namespaces, wan_routes};
 pub(crate) use node::command as node_command;
 
 /// Brings up every cluster and waits until its nodes are ready.

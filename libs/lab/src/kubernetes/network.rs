@@ -1,15 +1,20 @@
 //! The clusters' part of the management network, and the ways to all pods.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::Ipv4Addr};
 
 use futures::future::try_join_all;
 
+use super::layout::Kubernetes;
 use crate::{
     error::LabError,
-    layout::{Layout, MANAGEMENT_PREFIX},
+    layout::{Layout, MANAGEMENT_PREFIX, UNDERLAY_PREFIX},
     namespace::Namespace,
-    underlay::{MANAGEMENT_BRIDGE, MANAGEMENT_INTERFACE},
+    openvswitch::WAN_INTERFACE,
+    underlay::{self, MANAGEMENT_BRIDGE, MANAGEMENT_INTERFACE},
 };
+
+/// Address in the WAN of the way to nodes of Kubernetes.
+const WAN_ROUTER: Ipv4Addr = Ipv4Addr::new(10, 199, 0, 254);
 
 /// The network namespaces of the clusters.
 pub(crate) fn namespaces(layout: &Layout) -> impl Iterator<Item = &String> {
@@ -47,6 +52,7 @@ pub(super) async fn up(layout: &Layout) -> Result<(), LabError> {
             .await
     }))
     .await?;
+    join_wan(layout).await?;
     let router = layout.control.address;
     try_join_all(kubernetes.nodes().map(|node| async move {
         let namespace = Namespace::named(&node.namespace);
@@ -67,4 +73,25 @@ pub(super) async fn up(layout: &Layout) -> Result<(), LabError> {
     }))
     .await?;
     Ok(())
+}
+
+/// Lets gateways of the other clusters and nodes of Kubernetes reach each other, by way of the control
+/// services' namespace.
+async fn join_wan(layout: &Layout) -> Result<(), LabError> {
+    if layout.nodes().all(|node| node.gateway.is_none()) {
+        return Ok(());
+    }
+    let control = Namespace::named(&layout.control.namespace);
+    underlay::plug(&layout.wan, "router", control.name(), WAN_INTERFACE).await?;
+    control
+        .ip_batch(&format!("address add {WAN_ROUTER}/{UNDERLAY_PREFIX} dev {WAN_INTERFACE}\n"))
+        .await?;
+    control.set_parameter("ipv4/ip_forward", "1")
+}
+
+/// The routes of gateways of other clusters to nodes of Kubernetes, as lines for `ip -batch`.
+pub(crate) fn wan_routes(kubernetes: &Kubernetes) -> String {
+    let route =
+        |[a, b, c, _]: [u8; 4]| format!("route replace {a}.{b}.{c}.0/24 via {WAN_ROUTER}\n");
+    kubernetes.clusters.iter().map(|cluster| route(cluster.address.octets())).collect()
 }

@@ -37,7 +37,7 @@ async fn install(layout: &Layout, cluster: &KubernetesCluster) -> Result<(), Lab
     kubectl.run(["apply", "--kustomize", &path("overlays/dev")]).await?;
     for (deployment, _) in DEPLOYMENTS {
         let deployment = format!("deployment/{deployment}");
-        let rollout = ["rollout", "status", &deployment, "--timeout=180s"];
+        let rollout = ["rollout", "status", &deployment, "--timeout=360s"];
         kubectl.run(["--namespace", NAMESPACE].iter().chain(&rollout)).await?;
     }
     Ok(())
