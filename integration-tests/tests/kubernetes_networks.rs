@@ -42,7 +42,9 @@ async fn pods_are_connected_across_clusters_by_manifests() -> Result<()> {
     everyone_reaches_their_network_and_nobody_else(&world).await?;
     for cluster in ["a", "b"] {
         let kubectl = world.kubectl(cluster)?;
+        has_pods(&kubectl, 2).await?;
         kubectl.delete(&pods(cluster)).await?;
+        has_pods(&kubectl, 0).await?;
         kubectl.delete(&networks()).await?;
         kubectl.delete(&slice(&world, cluster)?).await?;
         for kind in ["overlay", "networkedgedevice", "l2network"] {
@@ -135,6 +137,21 @@ async fn are_ready(kubectl: &Kubectl, kind: &str) -> Result<()> {
     shows(kubectl, &ask, |conditions| {
         !conditions.is_empty()
             && conditions.lines().all(|condition| condition.contains(r#""status":"True""#))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Every network of a cluster says that it has so many pods, with an address each.
+async fn has_pods(kubectl: &Kubectl, count: usize) -> Result<()> {
+    let pods =
+        "jsonpath={range .items[*]}{.status.connectedPodCount} {.status.assignedIPs}{'\\n'}{end}";
+    shows(kubectl, &["get", "l2network", "--output", pods], |networks| {
+        networks.lines().count() == NETWORKS.len()
+            && networks.lines().all(|network| {
+                network.starts_with(&format!("{count} "))
+                    && network.matches("10.1.0.").count() == count
+            })
     })
     .await?;
     Ok(())

@@ -112,7 +112,10 @@ pub struct L2NetworkStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_assigned_ip: Option<String>,
     /// The addresses of this cluster's pods, each with the name of its pod.
+    // Applied as a whole: an API server of version 1.20 takes a map whose last key is given up for
+    // null, and refuses that.
     #[serde(rename = "assignedIPs", default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub assigned_ips: BTreeMap<String, String>,
     /// Whether the network is in place in this cluster.
     #[serde(default)]
