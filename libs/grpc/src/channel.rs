@@ -78,10 +78,7 @@ fn finish(
 ) -> Result<Response<Body>, transport::Error> {
     let response = match response {
         Err(error) if is_timeout(&error) => too_late(),
-        Err(error) => {
-            trace::record_status(&span, Code::Unavailable);
-            return Err(error);
-        }
+        Err(error) => unanswered(error),
         Ok(response) if is_timeout_answer(&response) => too_late(),
         Ok(response) => response,
     };
@@ -89,6 +86,17 @@ fn finish(
         trace::record_status(&span, status.code());
     }
     Ok(response.map(|body| Body::new(RpcBody::new(body, span, None, None))))
+}
+
+/// What becomes of a call whose connection cannot be made, or breaks before there is an answer. Of the
+/// latter tonic knows no code.
+fn unanswered(error: transport::Error) -> Response<Body> {
+    let status = Status::from_error(Box::new(error));
+    let status = match status.code() {
+        Code::Unknown => Status::unavailable("the connection broke before there was an answer"),
+        _ => status,
+    };
+    status.into_http()
 }
 
 fn too_late() -> Response<Body> {

@@ -26,6 +26,7 @@ pub use channel::Channel;
 pub use deadline::DEFAULT_DEADLINE;
 pub use dialer::{DialError, Dialer};
 pub use peer::{Peer, peer};
+pub use rpc_layer::departure;
 pub use server::{ServeError, serve, serve_local, serve_on, serve_openly};
 pub use shutdown::shutdown_signal;
 pub use status::{Violations, already_exists, failed_precondition, not_found};

@@ -9,7 +9,7 @@ use std::{
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::task::{JoinError, JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
@@ -20,6 +20,17 @@ use crate::{
     rpc_body::RpcBody,
     trace,
 };
+
+/// In the extensions of a request: cancelled when its client has gone.
+#[derive(Clone)]
+struct Departure(CancellationToken);
+
+/// Cancelled when nobody waits for the answer to a request any more: the client has gone, or its deadline
+/// has passed. The handler runs to its end all the same; one that waits for something can stop waiting.
+pub fn departure<T>(request: &tonic::Request<T>) -> CancellationToken {
+    let departure = request.extensions().get::<Departure>();
+    departure.map(|departure| departure.0.clone()).unwrap_or_default()
+}
 
 /// What every RPC of a server passes through: span, measuring, access control, errors as gRPC wants them.
 #[derive(Clone)]
@@ -53,7 +64,7 @@ impl Service<Request<Body>> for RpcService {
         Service::<Request<Body>>::poll_ready(&mut self.routes, cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let peer = request.extensions().get::<Peer>();
         let path = request.uri().path();
         let span = trace::server_span(request.headers(), path, peer);
@@ -67,17 +78,22 @@ impl Service<Request<Body>> for RpcService {
         };
         match allowed {
             Ok(()) => {
+                let departure = CancellationToken::new();
+                request.extensions_mut().insert(Departure(departure.clone()));
+                let departure = Some(departure.drop_guard());
                 let handler = span.in_scope(|| self.routes.call(request));
                 // A task of its own, so that a handler runs to its end even if the client goes
                 // away: one that is dropped in the middle of a transaction could leave the
                 // database connection in it. And a panic would take down the connection, with
                 // everybody else's calls on it.
                 let handler = tokio::spawn(handler.instrument(span.clone()));
-                RpcFuture { handler: Some(handler), refused: None, span, measured, shutdown }
+                let handler = Some(handler);
+                RpcFuture { handler, departure, refused: None, span, measured, shutdown }
             }
             Err(status) => {
                 span.in_scope(|| tracing::warn!(reason = status.message(), "call refused"));
-                RpcFuture { handler: None, refused: Some(status), span, measured, shutdown }
+                let (handler, departure, refused) = (None, None, Some(status));
+                RpcFuture { handler, departure, refused, span, measured, shutdown }
             }
         }
     }
@@ -88,6 +104,8 @@ pin_project! {
     pub(crate) struct RpcFuture {
         #[pin]
         handler: Option<JoinHandle<Result<Response<Body>, Infallible>>>,
+        // With this goes whoever waits for the response.
+        departure: Option<DropGuard>,
         refused: Option<Status>,
         span: Span,
         measured: Option<Call>,

@@ -5,10 +5,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use l2sces_grpc::{DEFAULT_DEADLINE, TlsArgs};
+use l2sces_grpc::{DEFAULT_DEADLINE, Dialer, TlsArgs};
 use l2sces_proto::dns::v1::record_service_client::RecordServiceClient;
-use support::{STAGE, TestServer, apply};
-use tokio::time::timeout;
+use support::{DEPARTURE, STAGE, TestServer, apply};
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -95,7 +95,7 @@ async fn connecting_to_nobody_fails_at_once() {
 }
 
 async fn unused_address() -> std::net::SocketAddr {
-    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -170,4 +170,30 @@ async fn a_handler_runs_to_its_end_though_the_client_has_gone() {
     STAGE.send_replace("released");
     let finished = stage.wait_for(|stage| *stage == "finished");
     timeout(Duration::from_secs(5), finished).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_is_told_that_the_client_has_gone() {
+    let server = TestServer::start(plaintext()).await;
+    let mut client = server.client(&plaintext());
+    let mut departure = DEPARTURE.subscribe();
+    let call = tokio::spawn(async move { client.apply_record(apply("depart")).await });
+    departure.wait_for(|stage| *stage == "waiting").await.unwrap();
+    call.abort();
+    let noticed = departure.wait_for(|stage| *stage == "noticed");
+    timeout(Duration::from_secs(5), noticed).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_a_call_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let channel = Dialer::new(&plaintext()).unwrap().channel(&endpoint).unwrap();
+    let mut client = RecordServiceClient::new(channel);
+    let call = tokio::spawn(async move { client.apply_record(apply("a")).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    // Whoever is called reads what comes, and is gone before it has answered.
+    assert!(stream.read(&mut [0; 1_024]).await.unwrap() > 0);
+    drop(stream);
+    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
 }

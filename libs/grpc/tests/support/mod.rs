@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::LazyLock};
 
-use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, Violations, peer, serve_on};
+use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, Violations, departure, peer, serve_on};
 use l2sces_pki::{Authority, Identity, Role};
 use l2sces_proto::dns::v1::{
     ApplyRecordRequest, ApplyRecordResponse, DeleteRecordRequest, DeleteRecordResponse,
@@ -29,6 +29,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// How far the one call with the host "slow" is: started, released by the test, finished.
 pub(crate) static STAGE: LazyLock<watch::Sender<&str>> = LazyLock::new(|| watch::Sender::new(""));
+
+/// How far the one call with the host "depart" is: waiting for its client to go, and told so.
+pub(crate) static DEPARTURE: LazyLock<watch::Sender<&str>> =
+    LazyLock::new(|| watch::Sender::new(""));
 
 /// A directory with an authority and credentials that it signed.
 pub(crate) struct Pki {
@@ -113,9 +117,16 @@ impl RecordService for Records {
         &self,
         request: Request<ApplyRecordRequest>,
     ) -> Result<Response<ApplyRecordResponse>, Status> {
+        let departure = departure(&request);
         let key = request.into_inner().record.and_then(|record| record.key).unwrap_or_default();
         match key.host.as_str() {
             "hang" => std::future::pending().await,
+            "depart" => {
+                DEPARTURE.send_replace("waiting");
+                departure.cancelled().await;
+                DEPARTURE.send_replace("noticed");
+                Ok(Response::new(ApplyRecordResponse {}))
+            }
             "panic" => panic!("as asked"),
             "slow" => {
                 STAGE.send_replace("started");
