@@ -1,6 +1,6 @@
 //! The node's sps-agent, behind its local socket.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{error::Error as _, future::Future, path::Path, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use l2sces_proto::attachment::v1::attachment_service_client::AttachmentServiceClient;
@@ -50,10 +50,17 @@ where
         let client = connect(socket).await?;
         let mut request = Request::new(request.clone());
         request.set_timeout(patience.deadline);
-        method(client, request).await
+        method(client, request).await.map_err(answered)
     };
     let response = attempt.retry(backoff).when(|status| status.code() == GrpcCode::Unavailable);
     Ok(response.await?.into_inner())
+}
+
+/// What an agent that went away in the middle of a call has answered: nothing.
+fn answered(status: Status) -> Status {
+    let is_broken =
+        matches!(status.source(), Some(source) if source.is::<tonic::transport::Error>());
+    if is_broken { Status::unavailable("the sps-agent went away") } else { status }
 }
 
 async fn connect(socket: &Path) -> Result<Client, Status> {

@@ -10,7 +10,7 @@
 //! Beside that, every replica attaches pods ([`attachment`]) and reviews them when they are made
 //! (`webhook`).
 
-pub mod attachment;
+mod attachment;
 mod caches;
 mod config;
 mod issuer;
@@ -37,11 +37,13 @@ use l2sces_reconcile::Queue;
 use tonic::service::Routes;
 
 use crate::{
-    attachment::{Attacher, AttachmentApi, CALLERS, Directory, KubernetesDirectory, Ports},
+    attachment::{
+        Attacher, AttachmentApi, CALLERS, Directory, KubernetesDirectory, Ports, Progress,
+    },
     caches::Caches,
     leader::Candidate,
     reconcile::{AgentEndpoints, Parts, Reconciler, keys_of},
-    services::{Fabric, Sco, follow},
+    services::{Fabric, Feed, Sco, Told, follow},
     stub_zone::StubZones,
     webhook::Webhook,
 };
@@ -62,17 +64,24 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let credentials = config.server.tls.credentials()?;
     let has_multus = multus::is_installed(&client).await;
     let ports = Ports::new(fabric.clone());
+    let feed = Feed::new(Fabric::name());
+    let progress = Arc::new(Progress::new(feed.clone()));
     let directory: Arc<dyn Directory> = Arc::new(KubernetesDirectory::new(client.clone()));
     let leading = candidate.lead(async || {
         // None of these ends by itself.
         tokio::select! {
-            ended = Box::pin(reconcile(&config, &client, &fabric, &sco)) => ended,
+            ended = Box::pin(reconcile(&config, &client, (&fabric, &feed), &sco)) => ended,
             () = Box::pin(attachment::sweep(client.clone(), ports.clone())) => Ok(()),
             () = Box::pin(define(has_multus, &client)) => Ok(()),
             () = trust(&config, credentials.as_ref(), &client) => Ok(()),
         }
     });
-    let attacher = Attacher::new(config.cluster.clone(), Arc::clone(&directory), ports.clone());
+    let attacher = Attacher::new(
+        config.cluster.clone(),
+        Arc::clone(&directory),
+        ports.clone(),
+        Arc::clone(&progress),
+    );
     let routes = Routes::new(AttachmentServiceServer::new(AttachmentApi::new(attacher)));
     let access = Access::new().allow::<AttachmentServiceServer<AttachmentApi>>(&CALLERS);
     let serving = l2sces_grpc::serve(&config.server, routes, access, shutdown_signal());
@@ -87,6 +96,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         reviewed = reviewing => reviewed.context("serving admission reviews"),
         issued = issuing => issued.context("issuing certificates"),
         ended = leading => ended.context("reconciling"),
+        () = Box::pin(Fabric::keep(fabric.clone(), &feed)) => {
+            anyhow::bail!("the watch of the sdn-controller ended")
+        }
+        () = progress.follow() => anyhow::bail!("the news of ports ended"),
     }
 }
 
@@ -129,7 +142,7 @@ async fn define(has_multus: bool, client: &Client) {
 async fn reconcile(
     config: &Config,
     client: &Client,
-    fabric: &Channel,
+    (fabric, feed): (&Channel, &Feed),
     sco: &Channel,
 ) -> anyhow::Result<()> {
     let queue = Queue::new("resources");
@@ -151,16 +164,19 @@ async fn reconcile(
         recorder: Recorder::new(client.clone(), reporter),
         client: client.clone(),
         caches,
-        fabric: Fabric::new(fabric.clone()),
+        fabric: Fabric::new(fabric.clone(), feed),
         sco: Sco::new(sco.clone(), config.cluster.clone()),
         queue,
     }));
-    let fabric = follow(
-        Fabric::name(),
-        &reconciler.fabric.board,
-        async || reconciler.fabric.watch().await,
-        |news| reconciler.take_note(news),
-    );
+    let mut listener = feed.listen();
+    let fabric = async {
+        while let Some(told) = listener.next().await {
+            match told {
+                Told::News(news) => reconciler.take_note(news),
+                Told::Missed => reconciler.look_at_everything(),
+            }
+        }
+    };
     let sco = follow(
         Sco::name(),
         &reconciler.sco.board,
@@ -170,7 +186,7 @@ async fn reconcile(
     // None of these ends by itself.
     tokio::select! {
         () = caching => anyhow::bail!("the watches of resources ended"),
-        () = fabric => anyhow::bail!("the watch of the sdn-controller ended"),
+        () = fabric => anyhow::bail!("the news of the sdn-controller ended"),
         () = sco => anyhow::bail!("the watch of the sco-provider ended"),
         () = stub_zones(config, client) => anyhow::bail!("the stub zones were let go"),
         () = Arc::clone(&reconciler).run() => anyhow::bail!("the workers ended"),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use l2sces_grpc::{Access, Channel, Dialer, failed_precondition, serve_local};
+use l2sces_grpc::{Access, Channel, Dialer, departure, failed_precondition, serve_local};
 use l2sces_model::MacAddress;
 use l2sces_proto::attachment::v1::{
     AttachRequest, AttachResponse, AttachedInterface, CheckRequest, CheckResponse, CollectRequest,
@@ -84,10 +84,14 @@ impl AttachmentService for AttachmentRelay {
         &self,
         request: Request<AttachRequest>,
     ) -> Result<Response<AttachResponse>, Status> {
+        let departure = departure(&request);
         let body = AttachRequest { node: self.node.clone(), ..request.into_inner() };
         let mut request = Request::new(body);
         request.set_timeout(ATTACH_DEADLINE);
-        self.operator.clone().attach(request).await.map(answer)
+        let mut operator = self.operator.clone();
+        // A plugin that was killed waits for nothing: then the operator undoes what it has made for it.
+        let attached = departure.run_until_cancelled(operator.attach(request)).await;
+        attached.unwrap_or_else(|| Err(Status::cancelled("the plugin has gone"))).map(answer)
     }
 
     async fn detach(

@@ -6,17 +6,23 @@ use l2sces_grpc::{failed_precondition, not_found};
 use l2sces_model::Name;
 use l2sces_proto::{
     attachment::v1::AttachedInterface,
-    fabric::v1::{NamespaceAttachment, ObjectState, Port, PortKey, port},
+    fabric::v1::{NamespaceAttachment, Port, PortKey, port},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{
     directory::Directory,
-    ports::{Ports, SandboxPort, version},
+    ports::{DELETING, Ports, SandboxPort, version},
+    progress::{Arrival, Progress},
     request::{Attachment, Collection, Detachment},
     sandboxes::{Sandboxes, Turn},
     wish::{self, Wish},
+};
+use crate::{
+    plan::NetworkKey,
+    services::{ObjectKey, ObjectState},
 };
 
 /// How long an attachment may take. Less than the sps-agent waits for it.
@@ -29,28 +35,40 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Word by which the sdn-controller says that a port is being deleted.
-const DELETING: &str = "Deleting";
-
 /// Attaches sandboxes, by ports of the cluster's sdn-controller.
-pub struct Attacher {
+pub(crate) struct Attacher {
     cluster: Name,
     directory: Arc<dyn Directory>,
     ports: Ports,
+    progress: Arc<Progress>,
     sandboxes: Sandboxes,
+}
+
+/// A port that an attachment is to have.
+struct Making {
+    port: Port,
+    key: ObjectKey,
+    /// It was there before: it is not this attachment's to undo.
+    was_there: bool,
 }
 
 impl Attacher {
     /// What attaches the sandboxes of a cluster.
-    pub fn new(cluster: Name, directory: Arc<dyn Directory>, ports: Ports) -> Self {
-        Self { cluster, directory, ports, sandboxes: Sandboxes::default() }
+    pub(crate) fn new(
+        cluster: Name,
+        directory: Arc<dyn Directory>,
+        ports: Ports,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { cluster, directory, ports, progress, sandboxes: Sandboxes::default() }
     }
 
     /// Attaches a sandbox, and waits until its frames are delivered. What was made is removed when that
-    /// fails.
+    /// fails, or when `given_up` is cancelled: nobody waits for the answer any more.
     pub(super) async fn attach(
         &self,
         attachment: &Attachment,
+        given_up: &CancellationToken,
     ) -> Result<Vec<AttachedInterface>, Status> {
         let pod = wish::find_pod(&*self.directory, attachment).await?;
         let wishes = wish::wishes(&self.cluster, &*self.directory, attachment, &pod).await?;
@@ -58,46 +76,52 @@ impl Attacher {
             return Ok(Vec::new());
         }
         let uid = pod.uid().unwrap_or_default();
-        let turn = self.sandboxes.attach(&attachment.sandbox_id).await;
+        let turn = given_up
+            .run_until_cancelled(self.sandboxes.attach(&attachment.sandbox_id, given_up))
+            .await
+            .ok_or_else(detached)?;
         let deadline = Instant::now() + PATIENCE;
-        let making = wishes.iter().map(|wish| {
-            let port = port(attachment, &uid, wish);
-            self.make(attachment, port, &turn, deadline)
-        });
+        let makings: Vec<_> =
+            wishes.iter().map(|wish| self.making(attachment, &uid, wish)).collect();
         // All of them come to an end: one that was given up half-way could still be carried out when
         // the others have been undone.
-        let made: Result<Vec<ObjectState>, Status> = join_all(making).await.into_iter().collect();
-        match made {
-            Ok(states) => {
-                let made = wishes.iter().zip(&states);
-                Ok(made
-                    .map(|(wish, state)| described(&wish.resource, wish.interface.as_str(), state))
-                    .collect())
-            }
+        let made = join_all(makings.iter().map(|making| self.make(making, &turn, deadline))).await;
+        match made.into_iter().collect::<Result<Vec<ObjectState>, Status>>() {
+            Ok(states) => Ok(wishes
+                .iter()
+                .zip(&states)
+                .map(|(wish, state)| described(&wish.resource, wish.interface.as_str(), state))
+                .collect()),
             Err(status) => {
-                self.undo(attachment, &wishes).await;
+                self.undo(attachment, &makings).await;
                 Err(status)
             }
         }
     }
 
+    fn making(&self, attachment: &Attachment, pod_uid: &str, wish: &Wish) -> Making {
+        let port = port(attachment, pod_uid, wish);
+        let network = NetworkKey { slice: wish.slice.clone(), name: wish.network.clone() };
+        let key = ObjectKey::Port(network, Name::standing_for(&attachment.pod.name));
+        let was_there = self.progress.of(&key, uid_of(&port)).is_some();
+        Making { port, key, was_there }
+    }
+
     /// Makes a port and waits until it is ready.
     async fn make(
         &self,
-        attachment: &Attachment,
-        port: Port,
+        making: &Making,
         turn: &Turn,
         deadline: Instant,
     ) -> Result<ObjectState, Status> {
-        let key = key_of(&port);
-        let state = self.apply(port, turn, deadline).await?;
-        self.wait_until_ready(attachment, &key, state, turn, deadline).await
+        let state = self.apply(&making.port, turn, deadline).await?;
+        if state.ready { Ok(state) } else { self.arrival(making, state, turn, deadline).await }
     }
 
     /// Makes a port, again where that may help.
     async fn apply(
         &self,
-        port: Port,
+        port: &Port,
         turn: &Turn,
         deadline: Instant,
     ) -> Result<ObjectState, Status> {
@@ -119,48 +143,40 @@ impl Attacher {
         }
     }
 
-    async fn wait_until_ready(
+    /// Waits until a port that has been made is ready; `state` is how it fared then.
+    async fn arrival(
         &self,
-        attachment: &Attachment,
-        key: &PortKey,
-        mut state: ObjectState,
+        making: &Making,
+        state: ObjectState,
         turn: &Turn,
         deadline: Instant,
     ) -> Result<ObjectState, Status> {
-        let node = Name::standing_for(&attachment.node);
-        let mut pauses = Pauses::new();
-        while !state.ready {
-            let late = || {
-                Status::deadline_exceeded(format!(
-                    "port {} of network {} is not ready: {}",
-                    key.name, key.network, state.message
-                ))
-            };
-            pauses.pause(turn, deadline).await.map_err(|end| end.explain(late()))?;
-            match self.ports.of(&node, &attachment.sandbox_id).await {
-                Ok(ports) => {
-                    let port = ports.into_iter().find(|port| port.key == *key);
-                    let port = port.filter(|port| port.state.reason != DELETING);
-                    state = port.ok_or_else(detached)?.state;
-                }
-                Err(status) if status.code() == Code::Unavailable => {}
-                Err(status) => return Err(status),
-            }
+        let mut last = state.message;
+        let arrival = self.progress.arrival(&making.key, uid_of(&making.port), |state| {
+            last.clone_from(&state.message);
+        });
+        let ended = tokio::select! {
+            arrival = arrival => Ok(arrival),
+            () = sleep_until(deadline) => Err(End::Late),
+            () = turn.unwanted.cancelled() => Err(End::Unwanted),
+        };
+        match ended {
+            Ok(Arrival::Ready(state)) => Ok(state),
+            Ok(Arrival::Gone) => Err(detached()),
+            Err(end) => Err(end.explain(Status::deadline_exceeded(format!(
+                "port {} of network {} is not ready: {last}",
+                making.port.name, making.port.network
+            )))),
         }
-        Ok(state)
     }
 
     /// Removes what was made for an attachment that failed. What cannot be removed now is removed with
     /// the sandbox, or when its pod is gone.
-    async fn undo(&self, attachment: &Attachment, wishes: &[Wish]) {
-        let removals = wishes.iter().map(|wish| {
-            let key = PortKey {
-                slice: wish.slice.to_string(),
-                network: wish.network.to_string(),
-                name: Name::standing_for(&attachment.pod.name).to_string(),
-            };
-            self.ports.delete(key, &attachment.sandbox_id)
-        });
+    async fn undo(&self, attachment: &Attachment, makings: &[Making]) {
+        let removals = makings
+            .iter()
+            .filter(|making| !making.was_there)
+            .map(|making| self.ports.delete(key_of(&making.port), &attachment.sandbox_id));
         for status in join_all(removals).await.into_iter().filter_map(Result::err) {
             tracing::warn!(%status, sandbox = attachment.sandbox_id, "a failed attachment is left");
         }
@@ -270,18 +286,21 @@ fn port(attachment: &Attachment, pod_uid: &str, wish: &Wish) -> Port {
     }
 }
 
+fn uid_of(port: &Port) -> &str {
+    port.version.as_ref().map(|version| version.uid.as_str()).unwrap_or_default()
+}
+
 fn key_of(port: &Port) -> PortKey {
     PortKey { slice: port.slice.clone(), network: port.network.clone(), name: port.name.clone() }
 }
 
 fn described(network: &str, interface: &str, state: &ObjectState) -> AttachedInterface {
-    let given = state.port.clone().unwrap_or_default();
     AttachedInterface {
         network: network.to_owned(),
         name: interface.to_owned(),
-        mac: given.mac,
-        address: given.address,
-        mtu: given.mtu,
+        mac: state.mac.clone(),
+        address: state.address.clone(),
+        mtu: state.mtu,
     }
 }
 

@@ -7,7 +7,7 @@ use tonic::Status;
 
 /// Where pods and networks are looked up, as they are now.
 #[async_trait]
-pub trait Directory: Send + Sync {
+pub(crate) trait Directory: Send + Sync {
     /// A pod, if there is one.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ pub trait Directory: Send + Sync {
 /// The API server does not tell.
 #[derive(Debug, Error)]
 #[error("the API server does not answer: {0}")]
-pub struct DirectoryError(#[from] kube::Error);
+pub(crate) struct DirectoryError(#[from] kube::Error);
 
 impl From<DirectoryError> for Status {
     fn from(error: DirectoryError) -> Self {

@@ -7,18 +7,21 @@
 //! - `attacher`: carrying it out, by ports of the sdn-controller.
 //! - `sandboxes`: one sandbox is attached or detached at a time.
 //! - `ports`: the sdn-controller's ports of sandboxes.
+//! - `progress`: how they fare, for those who wait for them.
 //! - `sweep`: removes what is left of pods that are gone.
 
 mod attacher;
 mod directory;
 mod ports;
+mod progress;
 mod request;
 mod sandboxes;
 mod sweep;
 mod wish;
 
-use l2sces_grpc::{Peer, peer};
-use l2sces_pki::Role;
+use l2sces_grpc::{Peer, departure, peer};
+use l2sces_model::Name;
+use l2sces_pki::{Identity, Role};
 use l2sces_proto::attachment::v1::{
     AttachRequest, AttachResponse, CheckRequest, CheckResponse, CollectRequest, CollectResponse,
     DetachRequest, DetachResponse, GetStatusRequest, GetStatusResponse,
@@ -26,21 +29,21 @@ use l2sces_proto::attachment::v1::{
 };
 use tonic::{Request, Response, Status};
 
-pub use attacher::Attacher;
-pub(crate) use directory::KubernetesDirectory;
-pub use directory::{Directory, DirectoryError};
-pub use ports::Ports;
+pub(crate) use attacher::Attacher;
+pub(crate) use directory::{Directory, DirectoryError, KubernetesDirectory};
+pub(crate) use ports::Ports;
+pub(crate) use progress::Progress;
 pub(crate) use sweep::sweep;
 
 /// The roles that may call: agents, each for its own node only.
-pub const CALLERS: [Role; 2] = [Role::SpsAgent, Role::Admin];
+pub(crate) const CALLERS: [Role; 2] = [Role::SpsAgent, Role::Admin];
 
 /// `l2sces.attachment.v1.AttachmentService` of the operator.
-pub struct AttachmentApi(Attacher);
+pub(crate) struct AttachmentApi(Attacher);
 
 impl AttachmentApi {
     /// The service.
-    pub fn new(attacher: Attacher) -> Self {
+    pub(crate) fn new(attacher: Attacher) -> Self {
         Self(attacher)
     }
 }
@@ -52,8 +55,9 @@ impl AttachmentService for AttachmentApi {
         request: Request<AttachRequest>,
     ) -> Result<Response<AttachResponse>, Status> {
         check_node(peer(&request), &request.get_ref().node)?;
+        let given_up = departure(&request);
         let attachment = request::attachment(request.into_inner())?;
-        let interfaces = self.0.attach(&attachment).await?;
+        let interfaces = self.0.attach(&attachment, &given_up).await?;
         Ok(Response::new(AttachResponse { interfaces }))
     }
 
@@ -102,11 +106,33 @@ impl AttachmentService for AttachmentApi {
 /// Makes sure that an agent speaks of its own node.
 fn check_node(peer: Option<&Peer>, node: &str) -> Result<(), Status> {
     match peer.and_then(Peer::identity) {
-        Some(identity) if identity.role == Role::SpsAgent && identity.name != node => {
+        Some(identity) if !may_speak_for(identity, node) => {
             let message =
                 format!("the sps-agent of node {} does not speak for {node}", identity.name);
             Err(Status::permission_denied(message))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a caller may speak for a node, by its name in Kubernetes: an agent's certificate has the name
+/// that stands for it.
+fn may_speak_for(caller: &Identity, node: &str) -> bool {
+    caller.role != Role::SpsAgent || caller.name == Name::standing_for(node).as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_speak_for_their_own_nodes_whatever_those_are_called() {
+        let cloud = "ip-10-0-0-1.ec2.internal";
+        let named = |role, node| Identity::new(role, Name::standing_for(node).as_str()).unwrap();
+        for node in ["a1", cloud] {
+            assert!(may_speak_for(&named(Role::SpsAgent, node), node));
+            assert!(!may_speak_for(&named(Role::SpsAgent, "other"), node));
+            assert!(may_speak_for(&named(Role::Admin, "lab"), node));
+        }
     }
 }

@@ -1,19 +1,32 @@
+use std::sync::Arc;
+
 use l2sces_grpc::Channel;
 use l2sces_model::Name;
 use l2sces_proto::fabric::v1::{
-    ApplyPortRequest, DeletePortRequest, ListPortsRequest, ListedPort, NamespaceAttachment,
-    ObjectState, Port, PortKey, Version, fabric_service_client::FabricServiceClient,
-    port::Attachment,
+    ApplyPortRequest, DeletePortRequest, ListPortsRequest, ListedPort, NamespaceAttachment, Port,
+    PortKey, Version, fabric_service_client::FabricServiceClient, port::Attachment,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Status;
+
+use crate::services::ObjectState;
+
+/// Word by which the sdn-controller says that a port is being deleted.
+pub(super) const DELETING: &str = "Deleting";
+
+/// Calls of the sdn-controller at a time: more than it has connections to its database for would only
+/// wait there, and time out.
+const MOST_CALLS: usize = 8;
 
 /// Largest list of ports that is read, in bytes: some hundred thousand.
 const LARGEST_LIST: usize = 64 << 20;
 
 /// The ports of the cluster's sdn-controller that belong to sandboxes.
 #[derive(Clone)]
-pub struct Ports {
+pub(crate) struct Ports {
     client: FabricServiceClient<Channel>,
+    /// Who asked first is first.
+    calls: Arc<Semaphore>,
 }
 
 /// A port of a sandbox.
@@ -40,7 +53,7 @@ impl SandboxPort {
             pod_uid: pod_uid(&uid, &attachment_id).unwrap_or_default().to_owned(),
             sandbox_id: attachment_id,
             interface: interface_name,
-            state: listed.state.unwrap_or_default(),
+            state: ObjectState::from(&listed.state.unwrap_or_default()),
         })
     }
 }
@@ -58,15 +71,16 @@ fn pod_uid<'a>(uid: &'a str, sandbox_id: &str) -> Option<&'a str> {
 
 impl Ports {
     /// The ports of the sdn-controller behind this channel.
-    pub fn new(channel: Channel) -> Self {
+    pub(crate) fn new(channel: Channel) -> Self {
         let client = FabricServiceClient::new(channel).max_decoding_message_size(LARGEST_LIST);
-        Self { client }
+        Self { client, calls: Arc::new(Semaphore::new(MOST_CALLS)) }
     }
 
     pub(super) async fn apply(&self, port: Port) -> Result<ObjectState, Status> {
         let request = ApplyPortRequest { port: Some(port) };
+        let _turn = self.turn().await?;
         let state = self.client.clone().apply_port(request).await?.into_inner().state;
-        Ok(state.unwrap_or_default())
+        Ok(ObjectState::from(&state.unwrap_or_default()))
     }
 
     /// The ports of a sandbox on a node.
@@ -91,6 +105,7 @@ impl Ports {
     /// Removes a port, if it is still that sandbox's.
     pub(super) async fn delete(&self, key: PortKey, sandbox_id: &str) -> Result<(), Status> {
         let request = DeletePortRequest { key: Some(key), attachment_id: sandbox_id.to_owned() };
+        let _turn = self.turn().await?;
         self.client.clone().delete_port(request).await?;
         Ok(())
     }
@@ -98,8 +113,14 @@ impl Ports {
     async fn list(&self, node: &str, attachment_id: &str) -> Result<Vec<SandboxPort>, Status> {
         let request =
             ListPortsRequest { node: node.to_owned(), attachment_id: attachment_id.to_owned() };
+        let _turn = self.turn().await?;
         let ports = self.client.clone().list_ports(request).await?.into_inner().ports;
         Ok(ports.into_iter().filter_map(SandboxPort::read).collect())
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Status> {
+        // It is never closed.
+        self.calls.acquire().await.map_err(|_| Status::unavailable("the operator ends"))
     }
 }
 

@@ -21,16 +21,16 @@ struct Sandbox {
 pub(super) struct Turn {
     _sandbox: Arc<Sandbox>,
     _guard: OwnedMutexGuard<()>,
-    /// Cancelled when the sandbox is to be detached.
+    /// Cancelled when the sandbox is to be detached, or nobody waits for its attachment.
     pub(super) unwanted: CancellationToken,
 }
 
 impl Sandboxes {
-    /// Waits for the turn to attach a sandbox.
-    pub(super) async fn attach(&self, id: &str) -> Turn {
+    /// Waits for the turn to attach a sandbox. That `given_up` is cancelled makes it unwanted, too.
+    pub(super) async fn attach(&self, id: &str, given_up: &CancellationToken) -> Turn {
         let sandbox = self.of(id);
         let guard = Arc::clone(&sandbox.turn).lock_owned().await;
-        let unwanted = CancellationToken::new();
+        let unwanted = given_up.child_token();
         sandbox.put(unwanted.clone());
         Turn { _sandbox: sandbox, _guard: guard, unwanted }
     }
@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn detaching_ends_an_attachment_and_comes_after_it() {
         let sandboxes = Sandboxes::default();
-        let attaching = sandboxes.attach("s").await;
+        let attaching = sandboxes.attach("s", &CancellationToken::new()).await;
         assert!(!attaching.unwanted.is_cancelled());
         let mut detaching = Box::pin(sandboxes.detach("s"));
         assert!(detaching.as_mut().now_or_never().is_none());
@@ -83,6 +83,10 @@ mod tests {
         assert!(sandboxes.detach("another").now_or_never().is_some());
         drop(attaching);
         drop(detaching.await);
-        assert!(!sandboxes.attach("s").await.unwanted.is_cancelled());
+        let given_up = CancellationToken::new();
+        let attaching = sandboxes.attach("s", &given_up).await;
+        assert!(!attaching.unwanted.is_cancelled());
+        given_up.cancel();
+        assert!(attaching.unwanted.is_cancelled());
     }
 }

@@ -172,14 +172,18 @@ impl Reconciler {
             self.plan.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&plan));
         match before {
             Some(before) => self.wake(differences(&before, &plan)),
-            None => {
-                self.wake(differences(&Plan::default(), &plan));
-                // What is there and unwanted.
-                self.wake(self.fabric.board.keys().iter().filter_map(object));
-                self.wake(self.sco.board.keys().iter().filter_map(object));
-                self.wake(self.resources());
-            }
+            None => self.look_at_everything(),
         }
+    }
+
+    /// Wakes everything that is planned, and everything that there is.
+    pub(crate) fn look_at_everything(&self) {
+        let Some(plan) = self.plan() else { return };
+        self.wake(differences(&Plan::default(), &plan));
+        // What is there and unwanted.
+        self.wake(self.fabric.board.keys().iter().filter_map(object));
+        self.wake(self.sco.board.keys().iter().filter_map(object));
+        self.wake(self.resources());
     }
 
     /// Takes note of news about a service's objects.

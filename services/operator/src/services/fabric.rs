@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use futures::StreamExt;
 use l2sces_grpc::Channel;
 use l2sces_model::Name;
@@ -12,7 +14,9 @@ use l2sces_proto::{
 use prost::Message;
 use tonic::Status;
 
-use super::{Board, Change, ChangeStream, ObjectKey, ObjectState, Trouble, versions::Versions};
+use super::{
+    Board, Change, ChangeStream, Feed, ObjectKey, ObjectState, Trouble, versions::Versions,
+};
 use crate::plan::NetworkKey;
 
 /// What it is called in messages.
@@ -23,16 +27,28 @@ const SERVICE: &str = "the sdn-controller";
 pub(crate) struct Fabric {
     client: FabricServiceClient<Channel>,
     versions: Versions,
-    pub(crate) board: Board,
+    pub(crate) board: Arc<Board>,
 }
 
 impl Fabric {
-    pub(crate) fn new(channel: Channel) -> Self {
+    /// The controller behind a channel, and what its feed tells.
+    pub(crate) fn new(channel: Channel, feed: &Feed) -> Self {
         Self {
             client: FabricServiceClient::new(channel),
             versions: Versions::default(),
-            board: Board::new(),
+            board: Arc::clone(&feed.board),
         }
+    }
+
+    /// Keeps a feed of the controller behind a channel up to date, for ever.
+    pub(crate) async fn keep(channel: Channel, feed: &Feed) {
+        let client = FabricServiceClient::new(channel);
+        feed.follow(async || {
+            let stream = client.clone().watch(WatchRequest {}).await?.into_inner();
+            let stream: ChangeStream = Box::pin(stream.map(|change| change.map(|it| read(&it))));
+            Ok(stream)
+        })
+        .await;
     }
 
     /// Makes sure that the controller has a node, whose version is written here. Calls it only if it
@@ -135,15 +151,9 @@ impl Fabric {
         Ok(answer.into_inner().links)
     }
 
-    /// What the service is called, for [`follow`](super::follow).
+    /// What it is called in messages.
     pub(crate) fn name() -> &'static str {
         SERVICE
-    }
-
-    /// Begins to tell how objects fare.
-    pub(crate) async fn watch(&self) -> Result<ChangeStream, Status> {
-        let stream = self.client.clone().watch(WatchRequest {}).await?.into_inner();
-        Ok(Box::pin(stream.map(|change| change.map(|change| read(&change)))))
     }
 
     fn applied(
@@ -154,7 +164,7 @@ impl Fabric {
         answer: Result<Option<fabric::ObjectState>, Status>,
     ) -> Result<ObjectState, Trouble> {
         let state = answer.map_err(|status| Trouble::of_call(SERVICE, &status))?;
-        let state = state_of(&state.unwrap_or_default());
+        let state = ObjectState::from(&state.unwrap_or_default());
         if state.uid == uid && state.generation > generation {
             self.versions.surpassed(&key, state.generation);
             return Err(Trouble::surpassed());
@@ -180,7 +190,7 @@ fn read(change: &fabric::WatchResponse) -> Change {
     let Some(key) = state.key.as_ref().and_then(object_key) else { return Change::Other };
     match change.kind() {
         ChangeKind::Deleted => Change::Gone(key),
-        _ => Change::Put(key, state_of(&state)),
+        _ => Change::Put(key, ObjectState::from(&state)),
     }
 }
 
@@ -199,15 +209,20 @@ fn object_key(key: &fabric::ObjectKey) -> Option<ObjectKey> {
     })
 }
 
-fn state_of(state: &fabric::ObjectState) -> ObjectState {
-    let version = state.version.clone().unwrap_or_default();
-    ObjectState {
-        uid: version.uid,
-        generation: version.generation,
-        ready: state.ready,
-        reason: state.reason.clone(),
-        message: state.message.clone(),
-        address: state.port.as_ref().map(|port| port.address.clone()).unwrap_or_default(),
-        ..ObjectState::default()
+impl From<&fabric::ObjectState> for ObjectState {
+    fn from(state: &fabric::ObjectState) -> Self {
+        let version = state.version.clone().unwrap_or_default();
+        let given = state.port.clone().unwrap_or_default();
+        Self {
+            uid: version.uid,
+            generation: version.generation,
+            ready: state.ready,
+            reason: state.reason.clone(),
+            message: state.message.clone(),
+            mac: given.mac,
+            address: given.address,
+            mtu: given.mtu,
+            ..Self::default()
+        }
     }
 }

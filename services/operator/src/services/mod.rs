@@ -3,6 +3,7 @@
 
 mod board;
 mod fabric;
+mod feed;
 mod sco;
 mod versions;
 mod watch;
@@ -12,6 +13,7 @@ use tonic::{Code, Status};
 
 pub(crate) use board::Board;
 pub(crate) use fabric::Fabric;
+pub(crate) use feed::{Feed, Listener, Told};
 pub(crate) use sco::Sco;
 pub(crate) use watch::{Change, ChangeStream, News, follow};
 
@@ -38,10 +40,13 @@ pub(crate) struct ObjectState {
     pub(crate) ready: bool,
     pub(crate) reason: String,
     pub(crate) message: String,
+    /// The MAC address of a port; empty: none.
+    pub(crate) mac: String,
     /// The address of a port, with prefix length; empty: none.
     pub(crate) address: String,
-    /// The identity of a network; zeros: none.
+    /// The identity of a network; zero: none.
     pub(crate) vni: u32,
+    /// The MTU of a network, or of a port's, in bytes; zero: none.
     pub(crate) mtu: u32,
 }
 

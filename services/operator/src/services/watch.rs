@@ -37,7 +37,7 @@ pub(crate) enum Change {
 pub(crate) type ChangeStream = Pin<Box<dyn Stream<Item = Result<Change, Status>> + Send>>;
 
 /// What is new on a board.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum News {
     /// The service is there again, or for the first time; these objects differ from what was known.
     Synced(BTreeSet<ObjectKey>),
