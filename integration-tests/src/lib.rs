@@ -1,6 +1,7 @@
 //! Stories of the whole system, told with real parts: labs, driven through the API as an
 //! orchestrator would.
 
+pub mod container_runtime;
 pub mod dashboards;
 pub mod kubernetes;
 mod members;

@@ -39,6 +39,10 @@ fn holders(layout: &Layout) -> Vec<(Unit, Role, String, Ipv4Addr)> {
             cluster.name.clone(),
             cluster.controller_address,
         ));
+        if let Some(operator) = &cluster.operator {
+            let address = cluster.controller_address;
+            holders.push((operator.unit.clone(), Role::Operator, cluster.name.clone(), address));
+        }
         for node in &cluster.nodes {
             let address = node.management_address;
             holders.push((node.sps_agent.unit.clone(), Role::SpsAgent, node.name.clone(), address));

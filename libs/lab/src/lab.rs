@@ -51,6 +51,10 @@ pub struct LabOptions {
     /// Whether to start our services, and those in Kubernetes clusters; without them a lab is nodes,
     /// Open vSwitch and Postgres.
     pub services: bool,
+    /// Whether each cluster that is none of Kubernetes has an API server of Kubernetes all the same,
+    /// and an operator for it. There is no kubelet: whoever plays the container runtime calls the
+    /// network plugin, which finds the sps-agents at [`Node::attachment_socket`].
+    pub operators: bool,
     /// Whether the lab outlives the process that makes it.
     pub detached: bool,
     /// Where to put a symbolic link to `lab.json`; taken means that the lab is up.
@@ -69,6 +73,7 @@ impl Default for LabOptions {
             binaries: None,
             kubernetes_binaries: None,
             services: true,
+            operators: false,
             detached: false,
             link: None,
             log_filter: "info".to_owned(),
@@ -141,6 +146,7 @@ impl Lab {
                 log_filter: options.log_filter.clone(),
                 environment: options.environment.clone(),
             };
+            kubernetes::workloads::define(layout).await?;
             services::up(layout, supervisor, &common).await?;
             kubernetes::workloads::up(layout).await?;
             self.inner.write()?;
@@ -465,8 +471,14 @@ impl Inner {
         let layout = loop {
             let id = format!("{:04x}", rand::random::<u16>());
             let directory = teardown::state_directory(&id);
-            let layout =
-                Layout::new(topology, &id, &directory, &binaries, kubernetes_binaries.clone())?;
+            let layout = Layout::new(
+                topology,
+                &id,
+                &directory,
+                &binaries,
+                kubernetes_binaries.clone(),
+                options.operators,
+            )?;
             match fs::DirBuilder::new().mode(0o755).create(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => {

@@ -8,7 +8,12 @@ use std::{
 use l2sces_pki::CredentialPaths;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::LabError, kubernetes::layout::Kubernetes, topology::Topology, unit::Unit};
+use crate::{
+    error::LabError,
+    kubernetes::layout::Kubernetes,
+    topology::{ClusterTopology, Topology},
+    unit::Unit,
+};
 
 /// Prefix length of the management network, 10.200.0.0/16.
 pub(crate) const MANAGEMENT_PREFIX: u8 = 16;
@@ -83,6 +88,10 @@ pub struct Cluster {
     pub controller: Service,
     /// Management address of its sdn-controller.
     pub controller_address: Ipv4Addr,
+    /// Present if the cluster has an operator; then [`Layout::kubernetes`] has the API server that
+    /// it serves, of the same name.
+    #[serde(default)]
+    pub operator: Option<Service>,
     /// Its nodes.
     pub nodes: Vec<Node>,
 }
@@ -106,6 +115,9 @@ pub struct Node {
     pub underlay_address: Ipv4Addr,
     /// Its sps-agent.
     pub sps_agent: Service,
+    /// Socket of its sps-agent for the network plugin, if the cluster has an operator.
+    #[serde(default)]
+    pub attachment_socket: PathBuf,
     /// Present if the node is a gateway.
     pub gateway: Option<Gateway>,
 }
@@ -240,13 +252,14 @@ pub(crate) fn secret() -> String {
 }
 
 impl Layout {
-    /// Lays out a lab.
+    /// Lays out a lab, whose clusters have operators or not.
     pub(crate) fn new(
         topology: &Topology,
         id: &str,
         directory: &Path,
         binaries: &Path,
         kubernetes_binaries: PathBuf,
+        operators: bool,
     ) -> Result<Self, LabError> {
         topology.validate()?;
         let service = |unit: Unit, address: Ipv4Addr, port: u16| Service {
@@ -269,6 +282,10 @@ impl Layout {
                     50052,
                 ),
                 controller_address: controller_address(c),
+                operator: operators.then(|| {
+                    let unit = Unit::Operator(cluster.name.to_string());
+                    service(unit, controller_address(c), 50055)
+                }),
                 nodes: (1_u8..)
                     .zip(&cluster.nodes)
                     .map(|(n, node)| {
@@ -279,6 +296,7 @@ impl Layout {
                             cluster: cluster.name.to_string(),
                             namespace: format!("l2s-{id}-{}-{name}", cluster.name),
                             ovsdb: node_directory.join("db.sock"),
+                            attachment_socket: node_directory.join("attachment.sock"),
                             directory: node_directory,
                             management_address,
                             underlay_address: Ipv4Addr::new(10, 101, c, n),
@@ -306,8 +324,16 @@ impl Layout {
             .collect();
         let mut storing = vec![Unit::SliceManager, Unit::ScoProvider, Unit::InterDomainDns];
         storing.extend(clusters.iter().map(|cluster| cluster.controller.unit.clone()));
-        let kubernetes = Kubernetes::new(&topology.kubernetes, id, directory, kubernetes_binaries);
-        let in_pods = kubernetes.clusters.iter().map(|cluster| cluster.name.clone());
+        let mut with_api_server = topology.kubernetes.clone();
+        if operators {
+            let without_nodes = |cluster: &ClusterTopology| ClusterTopology {
+                name: cluster.name.clone(),
+                nodes: Vec::new(),
+            };
+            with_api_server.extend(topology.clusters.iter().map(without_nodes));
+        }
+        let kubernetes = Kubernetes::new(&with_api_server, id, directory, kubernetes_binaries);
+        let in_pods = topology.kubernetes.iter().map(|cluster| cluster.name.to_string());
         storing.extend(in_pods.map(Unit::SdnController));
         Ok(Self {
             id: id.to_owned(),
@@ -374,7 +400,7 @@ impl Layout {
                 let ned_agent = node.gateway.iter().map(|gateway| &gateway.ned_agent);
                 std::iter::once(&node.sps_agent).chain(ned_agent)
             });
-            std::iter::once(&cluster.controller).chain(agents)
+            std::iter::once(&cluster.controller).chain(&cluster.operator).chain(agents)
         });
         self.control.services.iter().chain(of_clusters)
     }

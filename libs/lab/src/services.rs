@@ -45,8 +45,19 @@ pub(crate) async fn up(
     let mut specs = control(layout)?;
     for cluster in &layout.clusters {
         specs.push(sdn_controller(layout, cluster)?);
+        if let Some(service) = &cluster.operator {
+            specs.push(operator(layout, cluster, service)?);
+        }
         for node in &cluster.nodes {
-            specs.push(agent(layout, node, &node.sps_agent, "br-sps"));
+            let mut sps_agent = agent(layout, node, &node.sps_agent, "br-sps");
+            if let Some(operator) = &cluster.operator {
+                sps_agent.arguments.extend(flags([
+                    ("--attachment-socket", node.attachment_socket.display().to_string()),
+                    ("--operator", operator.endpoint.clone()),
+                    ("--node", node.name.clone()),
+                ]));
+            }
+            specs.push(sps_agent);
             if let Some(gateway) = &node.gateway {
                 specs.push(agent(layout, node, &gateway.ned_agent, "br-ned"));
             }
@@ -110,6 +121,23 @@ fn sdn_controller(layout: &Layout, cluster: &Cluster) -> Result<ProcessSpec, Lab
     ]);
     let namespace = &layout.control.namespace;
     with_database(layout, spec(layout, &cluster.controller, namespace, arguments))
+}
+
+fn operator(
+    layout: &Layout,
+    cluster: &Cluster,
+    service: &Service,
+) -> Result<ProcessSpec, LabError> {
+    let arguments = flags([
+        ("--cluster", cluster.name.clone()),
+        ("--replica", service.unit.to_string()),
+        ("--sdn-controller", cluster.controller.endpoint.clone()),
+        ("--sco-provider", endpoint(layout, &Unit::ScoProvider)?),
+    ]);
+    let mut spec = spec(layout, service, &layout.control.namespace, arguments);
+    let kubeconfig = &layout.kubernetes.cluster(&cluster.name)?.kubeconfig;
+    spec.environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
+    Ok(spec)
 }
 
 fn agent(layout: &Layout, node: &Node, service: &Service, bridge: &str) -> ProcessSpec {

@@ -25,6 +25,8 @@ pub enum Unit {
     SpsAgent(String),
     /// The ned-agent of a gateway node.
     NedAgent(String),
+    /// The operator of a cluster.
+    Operator(String),
     /// The store of a Kubernetes cluster.
     Etcd(String),
     /// The API server of a Kubernetes cluster.
@@ -52,6 +54,7 @@ impl Unit {
             Self::SdnController(cluster) => ("sdn-controller", Some(cluster)),
             Self::SpsAgent(node) => ("sps-agent", Some(node)),
             Self::NedAgent(node) => ("ned-agent", Some(node)),
+            Self::Operator(cluster) => ("operator", Some(cluster)),
             Self::Etcd(cluster) => ("etcd", Some(cluster)),
             Self::KubeApiserver(cluster) => ("kube-apiserver", Some(cluster)),
             Self::KubeControllerManager(cluster) => ("kube-controller-manager", Some(cluster)),
@@ -71,6 +74,7 @@ impl Unit {
                 | Self::SdnController(_)
                 | Self::SpsAgent(_)
                 | Self::NedAgent(_)
+                | Self::Operator(_)
         )
     }
 
@@ -110,6 +114,7 @@ impl FromStr for Unit {
             .or_else(|| of("sdn-controller").map(Self::SdnController))
             .or_else(|| of("sps-agent").map(Self::SpsAgent))
             .or_else(|| of("ned-agent").map(Self::NedAgent))
+            .or_else(|| of("operator").map(Self::Operator))
             .or_else(|| of("etcd").map(Self::Etcd))
             .or_else(|| of("kube-apiserver").map(Self::KubeApiserver))
             .or_else(|| of("kube-controller-manager").map(Self::KubeControllerManager))
@@ -150,6 +155,7 @@ mod tests {
             Unit::SdnController("x".to_owned()),
             Unit::SpsAgent("y".to_owned()),
             Unit::NedAgent("z".to_owned()),
+            Unit::Operator("a".to_owned()),
             Unit::Etcd("a".to_owned()),
             Unit::KubeApiserver("a".to_owned()),
             Unit::KubeControllerManager("a".to_owned()),

@@ -155,6 +155,7 @@ impl Places {
             | Unit::KubeControllerManager(of)
             | Unit::KubeScheduler(of)
             | Unit::ClusterDns(of)
+            | Unit::Operator(of)
             | Unit::KubernetesNode(of) => self.0.get(of).copied().unwrap_or_default(),
         }
     }

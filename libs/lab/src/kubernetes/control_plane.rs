@@ -46,6 +46,9 @@ pub(super) async fn up(
         asked.map(|_| Ok(())).map_err(|error| error.to_string())
     })
     .await??;
+    if cluster.nodes.is_empty() {
+        return Ok(());
+    }
     supervisor.add(kube_controller_manager(layout, cluster)).await?;
     supervisor.add(kube_scheduler(layout, cluster)).await?;
     cluster_dns(layout, cluster, supervisor).await
@@ -103,7 +106,7 @@ fn etcd(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
 
 fn kube_apiserver(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
     let pki = |name: &str| cluster.pki(name).display().to_string();
-    let arguments = vec![
+    let mut arguments = vec![
         format!("--etcd-servers={ETCD_CLIENTS}"),
         format!("--advertise-address={}", cluster.address),
         format!("--tls-cert-file={}", pki("api.crt")),
@@ -121,6 +124,10 @@ fn kube_apiserver(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
         "--allow-privileged=true".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
     ];
+    if cluster.nodes.is_empty() {
+        // There is nobody to make the accounts that pods would have.
+        arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());
+    }
     let unit = Unit::KubeApiserver(cluster.name.clone());
     component(layout, cluster, unit, arguments)
 }

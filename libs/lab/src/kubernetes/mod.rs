@@ -7,6 +7,8 @@
 //!
 //! With services, our workloads run in the clusters by our own manifests (`k8s/overlays/dev`).
 //!
+//! A cluster without nodes is an API server with its etcd, and no more.
+//!
 //! Images come from no registry: the lab packs them from what is installed and built on the machine.
 
 pub mod binaries;
@@ -35,13 +37,19 @@ pub(crate) async fn up(layout: &Layout, supervisor: &Supervisor) -> Result<(), L
         return Ok(());
     }
     network::up(layout).await?;
-    let images = image::pack_all(&kubernetes.images, &layout.binaries);
+    let images = async {
+        match kubernetes.nodes().next() {
+            Some(_) => image::pack_all(&kubernetes.images, &layout.binaries).await,
+            None => Ok(()),
+        }
+    };
     let control_planes = try_join_all(kubernetes.clusters.iter().map(|cluster| async move {
         credentials::issue_all(cluster)?;
         control_plane::up(layout, cluster, supervisor).await
     }));
     try_join(images, control_planes).await?;
-    try_join_all(kubernetes.clusters.iter().map(|cluster| async move {
+    let with_nodes = kubernetes.clusters.iter().filter(|cluster| !cluster.nodes.is_empty());
+    try_join_all(with_nodes.map(|cluster| async move {
         try_join_all(cluster.nodes.iter().map(|node| node::up(layout, cluster, node, supervisor)))
             .await?;
         control_plane::admit_nodes(layout, cluster, supervisor).await

@@ -20,21 +20,36 @@ const NAMESPACE: &str = "l2sces-system";
 const DEPLOYMENTS: [(&str, Role); 2] =
     [("sdn-controller", Role::SdnController), ("operator", Role::Operator)];
 
-/// Installs them in every cluster, and waits for those that need no custom resource.
-pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
-    try_join_all(layout.kubernetes.clusters.iter().map(|cluster| install(layout, cluster))).await?;
+/// Tells every cluster of our custom resources, and makes the namespace.
+pub(crate) async fn define(layout: &Layout) -> Result<(), LabError> {
+    try_join_all(layout.kubernetes.clusters.iter().map(|cluster| async move {
+        let kubectl = Kubectl::new(layout, cluster);
+        kubectl.run(["apply", "--kustomize", &manifests("crds")]).await?;
+        let namespace = manifests("base/namespace/namespace.yaml");
+        kubectl.run(["apply", "--filename", &namespace]).await
+    }))
+    .await?;
     Ok(())
+}
+
+/// Installs them in every cluster that has nodes, and waits for those that need no custom resource.
+pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
+    let clusters = layout.kubernetes.clusters.iter();
+    let with_nodes = clusters.filter(|cluster| !cluster.nodes.is_empty());
+    try_join_all(with_nodes.map(|cluster| install(layout, cluster))).await?;
+    Ok(())
+}
+
+/// A part of our manifests.
+fn manifests(path: &str) -> String {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s");
+    all.join(path).display().to_string()
 }
 
 async fn install(layout: &Layout, cluster: &KubernetesCluster) -> Result<(), LabError> {
     let kubectl = Kubectl::new(layout, cluster);
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s");
-    let path = |path: &str| manifests.join(path).display().to_string();
-    kubectl.run(["apply", "--kustomize", &path("crds")]).await?;
-    let namespace = path("base/namespace/namespace.yaml");
-    kubectl.run(["apply", "--filename", &namespace]).await?;
     kubectl.apply(&configuration(layout, cluster)?.to_string()).await?;
-    kubectl.run(["apply", "--kustomize", &path("overlays/dev")]).await?;
+    kubectl.run(["apply", "--kustomize", &manifests("overlays/dev")]).await?;
     for (deployment, _) in DEPLOYMENTS {
         let deployment = format!("deployment/{deployment}");
         let rollout = ["rollout", "status", &deployment, "--timeout=360s"];

@@ -1,0 +1,563 @@
+//! The verbs of the network plugin, as containerd calls them, with real parts: the plugin's binary in
+//! the nodes' network namespaces, sps-agents, Open vSwitch, an operator, an sdn-controller, and an API
+//! server of Kubernetes. The test stands for containerd alone.
+//!
+//! That a real containerd and a real kubelet call it behind other plugins, the story
+//! `kubernetes_networks` shows.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::{try_join, try_join_all};
+use integration_tests::container_runtime::{
+    Call, PATIENCE, Runtime, Sandbox, interfaces, is_as_told, previous, told,
+};
+use l2sces_lab::{Unit, wait};
+use serde_json::{Value, json};
+
+/// The plugin's own number of what the pod cannot have.
+const REFUSED: u64 = 100;
+/// The specification's number of what may be possible later.
+const TRY_AGAIN: u64 = 11;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_does_what_the_specification_says() -> Result<()> {
+    let runtime = Runtime::up().await?;
+    the_versions_are_told(&runtime).await?;
+    a_pod_comes_and_goes(&runtime).await?;
+    a_pod_gets_another_sandbox(&runtime).await?;
+    every_version_is_spoken(&runtime).await?;
+    alone_its_first_network_is_the_pods_interface(&runtime).await?;
+    as_multus_would_call_it(&runtime).await?;
+    a_check_finds_what_was_tampered_with(&runtime).await?;
+    garbage_goes_and_what_is_valid_stays(&runtime).await?;
+    the_status_is_the_nodes(&runtime).await?;
+    runtime.only(&[]).await?;
+    runtime.down().await
+}
+
+async fn the_versions_are_told(runtime: &Runtime) -> Result<()> {
+    let told = runtime.succeed(&Call::on("a1", "VERSION"), &json!({"cniVersion": "1.1.0"})).await?;
+    let all = json!(["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]);
+    ensure!(told["supportedVersions"] == all, "{told}");
+    Ok(())
+}
+
+/// Behind another plugin, as containerd calls it: attached once however often it is asked for, and gone
+/// at the first of four to six DELs, of which some are at the same time, and some know no namespace.
+async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
+    let one = runtime.pod("a1", "one", Some("blue,red")).await?;
+    let other = runtime.pod("a1", "other", Some(r#"[{"name": "blue"}]"#)).await?;
+    let configuration = runtime.chained(&one, "0.4.0")?;
+    let del = Call::about(&one, "DEL");
+    // Nothing is attached yet.
+    runtime.succeed(&del, &configuration).await?;
+
+    let add = Call::about(&one, "ADD");
+    let result = runtime.succeed(&add, &configuration).await?;
+    let before = previous(&one, "0.4.0");
+    ensure!(result["interfaces"][1] == before["interfaces"][1], "{result}");
+    ensure!(result["ips"][0] == before["ips"][0] && result["routes"] == before["routes"]);
+    is_as_told(&one, &result, "net1").await?;
+    is_as_told(&one, &result, "net2").await?;
+    ensure!(runtime.succeed(&add, &configuration).await? == result, "the second ADD differs");
+    let again = [&add; 4].map(|add| runtime.succeed(add, &configuration));
+    ensure!(try_join_all(again).await?.iter().all(|told| *told == result), "ADDs at once differ");
+    runtime.only(&[&one]).await?;
+
+    let result = attach(runtime, &other).await?;
+    let (_, address) = told(&result, "net1")?;
+    let address = address.trim_end_matches("/16").to_owned();
+    one.netns.run(["ping", "-c", "1", "-W", "5", "-I", "net1", &address]).await?;
+    runtime.named("other", "blue", &[&address]).await?;
+    runtime.counts("blue", 2).await?;
+    runtime.counts("red", 1).await?;
+    let bare = runtime.alone("a1", "0.4.0")?;
+    let late = Call::about(&one, "DEL").set("CNI_NETNS", "");
+    let dels = [(&del, &configuration), (&del, &bare), (&late, &bare), (&late, &configuration)];
+    try_join_all(dels.map(|(del, configuration)| runtime.succeed(del, configuration))).await?;
+    ensure!(!interfaces(&one).await?.iter().any(|name| name.starts_with("net")));
+    runtime.only(&[&other]).await?;
+    // The namespace of the other is gone before anybody says so.
+    runtime.remove(&one).await?;
+    runtime.remove(&other).await?;
+    for _ in 0..2 {
+        let late = Call::about(&other, "DEL").set("CNI_NETNS", "").set("CNI_ARGS", "");
+        runtime.succeed(&late, &bare).await?;
+    }
+    runtime.only(&[]).await?;
+    runtime.named("other", "blue", &[]).await?;
+    runtime.counts("blue", 0).await?;
+    runtime.counts("red", 0).await?;
+
+    // Pods that ask for nothing, and those of namespaces that are left alone.
+    let plain = runtime.pod("a1", "plain", None).await?;
+    let configuration = runtime.chained(&plain, "1.0.0")?;
+    let result = runtime.succeed(&Call::about(&plain, "ADD"), &configuration).await?;
+    ensure!(result == previous(&plain, "1.0.0"), "{result}");
+    runtime.succeed(&Call::about(&plain, "DEL"), &configuration).await?;
+    runtime.remove(&plain).await
+}
+
+/// A pod's next sandbox is not detached by a late DEL of the first.
+async fn a_pod_gets_another_sandbox(runtime: &Runtime) -> Result<()> {
+    let first = runtime.pod("a1", "again", Some("blue")).await?;
+    attach(runtime, &first).await?;
+    del(runtime, &first).await?;
+    let second = runtime.next_sandbox(&first).await?;
+    let result = attach(runtime, &second).await?;
+    try_join_all([0; 3].map(|_| del(runtime, &first))).await?;
+    is_as_told(&second, &result, "net1").await?;
+    runtime.only(&[&second]).await?;
+    del(runtime, &second).await?;
+    runtime.remove(&second).await
+}
+
+/// The versions that containerd, CRI-O and Multus speak, old ones in their own form.
+async fn every_version_is_spoken(runtime: &Runtime) -> Result<()> {
+    for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+        let pod =
+            runtime.pod("a1", &format!("v{}", version.replace('.', "-")), Some("blue")).await?;
+        let mut configuration = runtime.chained(&pod, version)?;
+        let result = runtime.succeed(&Call::about(&pod, "ADD"), &configuration).await?;
+        is_as_told(&pod, &result, "net1").await?;
+        ensure!(result["cniVersion"] == version, "{result}");
+        let is_old = version.starts_with("0.");
+        ensure!(result["ips"][1]["version"].is_null() != is_old, "{version}: {result}");
+        configuration["prevResult"] = result;
+        let check = Call::about(&pod, "CHECK");
+        if version == "0.3.1" {
+            ensure!(runtime.fail(&check, &configuration).await?.code == 1);
+        } else {
+            runtime.succeed(&check, &configuration).await?;
+        }
+        runtime.succeed(&Call::about(&pod, "DEL"), &configuration).await?;
+        runtime.remove(&pod).await?;
+    }
+    runtime.only(&[]).await
+}
+
+async fn alone_its_first_network_is_the_pods_interface(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a2", "alone", Some("blue,red")).await?;
+    let mut configuration = runtime.alone("a2", "1.0.0")?;
+    let result = runtime.succeed(&Call::about(&pod, "ADD"), &configuration).await?;
+    is_as_told(&pod, &result, "eth0").await?;
+    is_as_told(&pod, &result, "net1").await?;
+    ensure!(interfaces(&pod).await?.len() == 2, "{:?}", interfaces(&pod).await?);
+    configuration["prevResult"] = result;
+    runtime.succeed(&Call::about(&pod, "CHECK"), &configuration).await?;
+    runtime.succeed(&Call::about(&pod, "DEL"), &configuration).await?;
+    runtime.remove(&pod).await?;
+    // A pod without any interface could not be reached by the kubelet.
+    let plain = runtime.pod("a2", "bare", None).await?;
+    let configuration = runtime.alone("a2", "1.0.0")?;
+    let refusal = runtime.fail(&Call::about(&plain, "ADD"), &configuration).await?;
+    ensure!(refusal.code == REFUSED, "{refusal:?}");
+    runtime.remove(&plain).await
+}
+
+/// As Multus would call it, which cannot be had here: for one network at a time, by the configuration of
+/// a NetworkAttachmentDefinition, with the interface's name and what the pod wishes for.
+async fn as_multus_would_call_it(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a1", "delegated", None).await?;
+    let delegate = |network: &str, wishes: Value| -> Result<Value> {
+        let mut configuration = runtime.alone("a1", "0.3.1")?;
+        configuration["name"] = network.into();
+        configuration["network"] = network.into();
+        configuration["namespace"] = "default".into();
+        configuration["runtimeConfig"] = wishes;
+        Ok(configuration)
+    };
+    let wishes = json!({"ips": ["10.1.7.7/16"], "mac": "02:00:00:00:07:07"});
+    let blue = delegate("blue", wishes)?;
+    let red = delegate("red", json!({}))?;
+    let call = |verb, interface| Call::about(&pod, verb).set("CNI_IFNAME", interface);
+    let result = runtime.succeed(&call("ADD", "net1"), &blue).await?;
+    is_as_told(&pod, &result, "net1").await?;
+    let asked = ("02:00:00:00:07:07".to_owned(), "10.1.7.7/16".to_owned());
+    ensure!(told(&result, "net1")? == asked, "{result}");
+    let result = runtime.succeed(&call("ADD", "lan0"), &red).await?;
+    is_as_told(&pod, &result, "lan0").await?;
+    ensure!(result["interfaces"].as_array().is_some_and(|all| all.len() == 1), "{result}");
+
+    // One goes, the other stays.
+    runtime.succeed(&call("DEL", "net1"), &blue).await?;
+    wait::holds("net1 is gone", PATIENCE, || async {
+        let found = interfaces(&pod).await.map_err(|error| error.to_string())?;
+        if found == ["lan0"] { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await?;
+    runtime.only(&[&pod]).await?;
+    runtime.succeed(&call("DEL", "lan0"), &red).await?;
+    runtime.only(&[]).await?;
+    runtime.remove(&pod).await
+}
+
+/// What somebody does to a pod's interface, and what of it is found.
+struct Tampering {
+    done: &'static [&'static str],
+    found: &'static str,
+    undone: &'static [&'static str],
+}
+
+/// Of these the switch does not know: they stay until somebody undoes them.
+const UNSEEN: [Tampering; 3] = [
+    Tampering {
+        done: &["link", "set", "net1", "mtu", "1000"],
+        found: "has MTU 1000",
+        undone: &["link", "set", "net1", "mtu", "MTU"],
+    },
+    Tampering {
+        done: &["address", "del", "ADDRESS", "dev", "net1"],
+        found: "does not have address",
+        undone: &["address", "add", "ADDRESS", "dev", "net1"],
+    },
+    Tampering {
+        done: &["link", "set", "net1", "address", "02:00:00:00:99:99"],
+        found: "has another MAC address",
+        undone: &["link", "set", "net1", "address", "MAC"],
+    },
+];
+
+/// Of these the switch tells the controller, which mends them.
+const SEEN: [&[&str]; 2] = [&["link", "set", "net1", "down"], &["link", "del", "net1"]];
+
+async fn a_check_finds_what_was_tampered_with(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a1", "checked", Some("blue")).await?;
+    let mut configuration = runtime.chained(&pod, "1.1.0")?;
+    let result = runtime.succeed(&Call::about(&pod, "ADD"), &configuration).await?;
+    let mtu = result["interfaces"][2]["mtu"].to_string();
+    let (mac, address) = told(&result, "net1")?;
+    configuration["prevResult"] = result.clone();
+    let check = Call::about(&pod, "CHECK");
+    runtime.succeed(&check, &configuration).await?;
+    for Tampering { done, found, undone } in UNSEEN {
+        let filled = |word: &&'static str| match *word {
+            "MTU" => mtu.clone(),
+            "ADDRESS" => address.clone(),
+            "MAC" => mac.clone(),
+            word => word.to_owned(),
+        };
+        pod.netns.namespace().ip(done.iter().map(filled)).await?;
+        let refusal = runtime.fail(&check, &configuration).await?;
+        ensure!(refusal.code == REFUSED && refusal.message.contains(found), "{found}: {refusal:?}");
+        pod.netns.namespace().ip(undone.iter().map(filled)).await?;
+        runtime.succeed(&check, &configuration).await?;
+    }
+    for done in SEEN {
+        pod.netns.namespace().ip(done).await?;
+        // It may have been mended before anybody looks, but what a CHECK says is so.
+        if runtime.run(&check, &configuration).await?.is_ok() {
+            is_as_told(&pod, &result, "net1").await.with_context(|| format!("{done:?}"))?;
+        }
+        wait::holds("what was tampered with is mended", PATIENCE, || async {
+            let checked = runtime.succeed(&check, &configuration).await.map(drop);
+            checked.map_err(|error| format!("{done:?}: {error}"))
+        })
+        .await?;
+        is_as_told(&pod, &result, "net1").await?;
+    }
+    del(runtime, &pod).await?;
+    wait::holds("a CHECK of what is detached says so", PATIENCE, || async {
+        let told = runtime.run(&check, &configuration).await.map_err(|error| error.to_string())?;
+        let is_unknown = told.as_ref().is_err_and(|refusal| refusal.code == 3);
+        if is_unknown { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await?;
+    runtime.only(&[]).await?;
+    runtime.remove(&pod).await
+}
+
+async fn garbage_goes_and_what_is_valid_stays(runtime: &Runtime) -> Result<()> {
+    let names = ["kept", "stale-1", "stale-2"].map(str::to_owned);
+    let sandboxes = runtime.pods("a1", &names, Some("blue,red")).await?;
+    let elsewhere = runtime.pod("a2", "elsewhere", Some("blue")).await?;
+    for sandbox in sandboxes.iter().chain([&elsewhere]) {
+        let configuration = runtime.chained(sandbox, "1.1.0")?;
+        runtime.succeed(&Call::about(sandbox, "ADD"), &configuration).await?;
+    }
+    let mut configuration = runtime.alone("a1", "1.1.0")?;
+    let gc = Call::on("a1", "GC");
+    ensure!(runtime.fail(&gc, &configuration).await?.code == 7, "everything would be garbage");
+    configuration["cni.dev/valid-attachments"] =
+        json!([{"containerID": sandboxes[0].id, "ifname": "eth0"}]);
+    runtime.succeed(&gc, &configuration).await?;
+    runtime.only(&[&sandboxes[0], &elsewhere]).await?;
+    for stale in &sandboxes[1..] {
+        ensure!(interfaces(stale).await?.is_empty(), "{:?}", interfaces(stale).await?);
+        runtime.named(stale.netns.name(), "blue", &[]).await?;
+    }
+    ensure!(interfaces(&sandboxes[0]).await? == ["net1", "net2"]);
+    configuration["cni.dev/valid-attachments"] = json!([]);
+    runtime.succeed(&gc, &configuration).await?;
+    runtime.only(&[&elsewhere]).await?;
+    runtime.succeed(&Call::about(&elsewhere, "DEL"), &runtime.alone("a2", "1.1.0")?).await?;
+    runtime.only(&[]).await?;
+    for sandbox in sandboxes.iter().chain([&elsewhere]) {
+        runtime.remove(sandbox).await?;
+    }
+    Ok(())
+}
+
+/// STATUS is about the node: that the operator or the controller is away keeps no node from being ready,
+/// or the pod of an operator could not start on it.
+async fn the_status_is_the_nodes(runtime: &Runtime) -> Result<()> {
+    let status = Call::on("a1", "STATUS");
+    let configuration = runtime.alone("a1", "1.1.0")?;
+    runtime.succeed(&status, &configuration).await?;
+    for away in [Unit::Operator("a".to_owned()), Unit::SdnController("a".to_owned())] {
+        runtime.lab.kill(&away).await?;
+        runtime.succeed(&status, &configuration).await?;
+        runtime.lab.start(&away).await?;
+    }
+    let database = Unit::OvsdbServer("a1".to_owned());
+    runtime.lab.kill(&database).await?;
+    has_status(runtime, &status, &configuration, Some(51)).await?;
+    runtime.lab.start(&database).await?;
+    has_status(runtime, &status, &configuration, None).await?;
+    let agent = Unit::SpsAgent("a1".to_owned());
+    runtime.lab.kill(&agent).await?;
+    ensure!(runtime.fail(&status, &configuration).await?.code == 50);
+    runtime.lab.start(&agent).await?;
+    has_status(runtime, &status, &configuration, None).await
+}
+
+async fn has_status(
+    runtime: &Runtime,
+    status: &Call,
+    configuration: &Value,
+    wanted: Option<u64>,
+) -> Result<()> {
+    wait::holds("the node has the status", PATIENCE, || async {
+        let told = runtime.run(status, configuration).await.map_err(|error| error.to_string())?;
+        let code = told.as_ref().err().map(|refusal| refusal.code);
+        if code == wanted { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_in_the_middle_of_an_add_leaves_nothing() -> Result<()> {
+    let runtime = Runtime::up().await?;
+    plugins_die(&runtime).await?;
+    nobody_waits_any_more(&runtime).await?;
+    a_pod_dies(&runtime).await?;
+    services_die(&runtime).await?;
+    what_is_half_done_is_undone(&runtime).await?;
+    a_lost_del_is_made_up_for(&runtime).await?;
+    runtime.only(&[]).await?;
+    runtime.down().await
+}
+
+/// At several moments. The runtime takes it for a failed ADD, and makes a DEL.
+async fn plugins_die(runtime: &Runtime) -> Result<()> {
+    for (number, moment) in ["started", "stored", "made"].into_iter().enumerate() {
+        let pod = runtime.pod("a1", &format!("killed-{number}"), Some("blue,red")).await?;
+        let configuration = runtime.chained(&pod, "1.0.0")?;
+        let mut plugin = runtime.start(&Call::about(&pod, "ADD"), &configuration).await?;
+        match moment {
+            "stored" => is_stored(runtime, &pod).await?,
+            "made" => is_made(&pod).await?,
+            _ => {}
+        }
+        plugin.kill().await?;
+        del(runtime, &pod).await?;
+        runtime.only(&[]).await?;
+        // The kubelet tries it again.
+        let result = attach(runtime, &pod).await?;
+        is_as_told(&pod, &result, "net2").await?;
+        del(runtime, &pod).await?;
+        runtime.remove(&pod).await?;
+    }
+    runtime.only(&[]).await
+}
+
+/// A port that cannot become ready, as the node's switch is away, goes with the plugin that waits for
+/// it, though nobody makes a DEL.
+async fn nobody_waits_any_more(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a1", "given-up", Some("blue,red")).await?;
+    let configuration = runtime.chained(&pod, "1.0.0")?;
+    let switch = Unit::OvsVswitchd("a1".to_owned());
+    runtime.lab.kill(&switch).await?;
+    let mut plugin = runtime.start(&Call::about(&pod, "ADD"), &configuration).await?;
+    is_stored(runtime, &pod).await?;
+    plugin.kill().await?;
+    wait::holds("the ports are being removed", PATIENCE, || async {
+        let ports = runtime.ports_of(&pod).await.map_err(|error| error.to_string())?;
+        let mut states = ports.iter().flat_map(|port| &port.state);
+        if states.all(|state| state.reason == "Deleting") {
+            Ok(())
+        } else {
+            Err(format!("{ports:?}"))
+        }
+    })
+    .await?;
+    runtime.lab.start(&switch).await?;
+    runtime.only(&[]).await?;
+    runtime.remove(&pod).await
+}
+
+/// Its DEL comes while its ADD is under way, and when its namespace is gone.
+async fn a_pod_dies(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a1", "dying", Some("blue,red")).await?;
+    let configuration = runtime.chained(&pod, "1.0.0")?;
+    let switch = Unit::OvsVswitchd("a1".to_owned());
+    runtime.lab.kill(&switch).await?;
+    let add = Call::about(&pod, "ADD");
+    let dying = async {
+        is_stored(runtime, &pod).await?;
+        runtime.remove(&pod).await?;
+        let late = Call::about(&pod, "DEL").set("CNI_NETNS", "");
+        runtime.succeed(&late, &configuration).await.map(drop)
+    };
+    let (refusal, ()) = try_join(runtime.fail(&add, &configuration), dying).await?;
+    ensure!(refusal.code == TRY_AGAIN, "{refusal:?}");
+    runtime.lab.start(&switch).await?;
+    runtime.only(&[]).await
+}
+
+/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached.
+async fn services_die(runtime: &Runtime) -> Result<()> {
+    let switch = Unit::OvsVswitchd("a1".to_owned());
+    for unit in [
+        Unit::SpsAgent("a1".to_owned()),
+        Unit::Operator("a".to_owned()),
+        Unit::SdnController("a".to_owned()),
+    ] {
+        let pod = runtime.pod("a1", &format!("waits-{}", unit.program()), Some("blue,red")).await?;
+        // So that it is not attached before that.
+        runtime.lab.kill(&switch).await?;
+        let dying = async {
+            is_stored(runtime, &pod).await?;
+            runtime.restart(&unit).await?;
+            Ok(runtime.lab.start(&switch).await?)
+        };
+        let (result, ()) = try_join(attach(runtime, &pod), dying).await?;
+        is_as_told(&pod, &result, "net1").await?;
+        is_as_told(&pod, &result, "net2").await?;
+        runtime.only(&[&pod]).await?;
+        del(runtime, &pod).await?;
+        runtime.only(&[]).await?;
+        runtime.remove(&pod).await?;
+    }
+    Ok(())
+}
+
+/// One of two networks cannot be had: the other is let go, without a DEL.
+async fn what_is_half_done_is_undone(runtime: &Runtime) -> Result<()> {
+    let wish = r#"[{"name": "red", "ips": ["10.1.9.9"]}]"#;
+    let holder = runtime.pod("a1", "holder", Some(wish)).await?;
+    attach(runtime, &holder).await?;
+    let wishes = r#"[{"name": "blue"}, {"name": "red", "ips": ["10.1.9.9"]}]"#;
+    let pod = runtime.pod("a1", "half", Some(wishes)).await?;
+    let configuration = runtime.chained(&pod, "1.0.0")?;
+    let refusal = runtime.fail(&Call::about(&pod, "ADD"), &configuration).await?;
+    ensure!(refusal.code == REFUSED && refusal.message.contains("10.1.9.9"), "{refusal:?}");
+    runtime.only(&[&holder]).await?;
+    del(runtime, &holder).await?;
+    for sandbox in [&holder, &pod] {
+        runtime.remove(sandbox).await?;
+    }
+    runtime.only(&[]).await
+}
+
+/// Nobody could be asked when the pod went.
+async fn a_lost_del_is_made_up_for(runtime: &Runtime) -> Result<()> {
+    let names = ["lost", "alive"].map(str::to_owned);
+    let pods = runtime.pods("a1", &names, Some("blue")).await?;
+    for pod in &pods {
+        attach(runtime, pod).await?;
+    }
+    let (lost, alive) = (&pods[0], &pods[1]);
+    let agent = Unit::SpsAgent("a1".to_owned());
+    runtime.lab.kill(&agent).await?;
+    del(runtime, lost).await?;
+    runtime.lab.start(&agent).await?;
+    runtime.remove(lost).await?;
+    // Who leads looks for such ports at once, and every half a minute.
+    runtime.restart(&Unit::Operator("a".to_owned())).await?;
+    runtime.only(&[alive]).await?;
+    del(runtime, alive).await?;
+    runtime.only(&[]).await?;
+    runtime.remove(alive).await
+}
+
+/// How many pods come to a node at once.
+const CROWD: usize = 200;
+
+#[expect(clippy::print_stdout, reason = "figures, for whoever wants to see them")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_comes_to_one_node_at_once_and_goes() -> Result<()> {
+    let runtime = Runtime::up().await?;
+    let names: Vec<_> = (0..CROWD).map(|number| format!("pod-{number}")).collect();
+    let pods = runtime.pods("a1", &names, Some("blue")).await?;
+    let attaching = pods.iter().map(async |pod| {
+        let begun = Instant::now();
+        let result = attach(&runtime, pod).await?;
+        anyhow::Ok((begun.elapsed(), result))
+    });
+    let mut took = Vec::new();
+    let mut macs = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for (pod, (time, result)) in pods.iter().zip(try_join_all(attaching).await?) {
+        is_as_told(pod, &result, "net1").await?;
+        let (mac, address) = told(&result, "net1")?;
+        macs.insert(mac);
+        addresses.insert(address);
+        took.push(time);
+    }
+    took.sort();
+    let [median, last] = [50, 99].map(|percent| took[CROWD * percent / 100].as_millis());
+    println!("{CROWD} ADDs at once: p50 {median} ms, p99 {last} ms");
+    ensure!((macs.len(), addresses.len()) == (CROWD, CROWD), "{macs:?}, {addresses:?}");
+    runtime.only(&pods.iter().collect::<Vec<_>>()).await?;
+    runtime.counts("blue", CROWD).await?;
+    for (from, to) in [(0, CROWD - 1), (CROWD / 2, 0)] {
+        let (_, address) = told(&attach(&runtime, &pods[to]).await?, "net1")?;
+        let address = address.trim_end_matches("/16");
+        pods[from].netns.run(["ping", "-c", "1", "-W", "5", address]).await?;
+    }
+
+    // As containerd does it: more than once, some at the same time.
+    try_join_all(pods.iter().flat_map(|pod| [del(&runtime, pod), del(&runtime, pod)])).await?;
+    runtime.only(&[]).await?;
+    for pod in &pods {
+        ensure!(interfaces(pod).await?.is_empty());
+    }
+    runtime.counts("blue", 0).await?;
+    runtime.down().await
+}
+
+/// Waits until the controller has the port of a sandbox.
+async fn is_stored(runtime: &Runtime, sandbox: &Sandbox) -> Result<()> {
+    wait::holds("the port is stored", PATIENCE, || async {
+        let ports = runtime.ports_of(sandbox).await.map_err(|error| error.to_string())?;
+        if ports.is_empty() { Err("none yet") } else { Ok(()) }.map_err(str::to_owned)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Waits until a sandbox has an interface.
+async fn is_made(sandbox: &Sandbox) -> Result<()> {
+    wait::holds("an interface is made", PATIENCE, || async {
+        let found = interfaces(sandbox).await.map_err(|error| error.to_string())?;
+        if found.is_empty() { Err("none yet".to_owned()) } else { Ok(()) }
+    })
+    .await?;
+    Ok(())
+}
+
+/// The ADD of a sandbox behind another plugin.
+async fn attach(runtime: &Runtime, sandbox: &Sandbox) -> Result<Value> {
+    let configuration = runtime.chained(sandbox, "1.0.0")?;
+    runtime.succeed(&Call::about(sandbox, "ADD"), &configuration).await
+}
+
+/// The DEL of a sandbox whose namespace is there.
+async fn del(runtime: &Runtime, sandbox: &Sandbox) -> Result<()> {
+    let configuration = runtime.chained(sandbox, "1.0.0")?;
+    runtime.succeed(&Call::about(sandbox, "DEL"), &configuration).await?;
+    Ok(())
+}
