@@ -226,7 +226,7 @@ async fn everyone_reaches_their_network_and_nobody_else(world: &KubernetesWorld)
 /// them, and then none.
 async fn storm(world: &KubernetesWorld, cluster: &str) -> Result<()> {
     let kubectl = world.kubectl(cluster)?;
-    let before = attached(&kubectl, |_| true).await?;
+    let before = attached(&kubectl, |pods| pods == 2).await?;
     kubectl.apply(&many_pods()).await?;
     let ready = ["get", "deployment", "many", "--output", "jsonpath={.status.readyReplicas}"];
     let all = STORM.to_string();
