@@ -608,7 +608,7 @@ fn make_link(target: &Path, link: &Path) -> Result<(), LabError> {
 }
 
 /// Where cargo put the running executable; tests and examples are in a directory below.
-fn own_directory() -> Result<PathBuf, LabError> {
+pub(crate) fn own_directory() -> Result<PathBuf, LabError> {
     let executable = std::env::current_exe().context(|| "find the own executable".to_owned())?;
     let directory = executable.parent().unwrap_or(Path::new("/"));
     let is_below = directory.ends_with("deps") || directory.ends_with("examples");

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a component may take; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(360);
+pub(super) const PATIENCE: Duration = Duration::from_secs(360);
 
 /// Answers for the names of services.
 const DNS_SCRIPT: &str = include_str!("dns.sh");
@@ -90,32 +90,60 @@ pub(super) async fn admit_nodes(
 
 fn etcd(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
     let data = cluster.directory.join("etcd");
-    let arguments = vec![
-        format!("--data-dir={}", data.display()),
-        format!("--listen-client-urls={ETCD_CLIENTS}"),
-        format!("--advertise-client-urls={ETCD_CLIENTS}"),
-        format!("--listen-peer-urls={ETCD_PEERS}"),
-        format!("--initial-advertise-peer-urls={ETCD_PEERS}"),
-        format!("--initial-cluster=default={ETCD_PEERS}"),
-        // The data need to survive a crash of etcd, not one of the machine.
-        "--unsafe-no-fsync".to_owned(),
-    ];
+    let arguments = etcd_arguments(&data, ETCD_CLIENTS, ETCD_PEERS);
     let unit = Unit::Etcd(cluster.name.clone());
     process(layout, cluster, unit, PathBuf::from("/usr/bin/etcd"), arguments)
 }
 
+/// The arguments of an etcd that keeps its data in a directory, and listens at these URLs.
+pub(super) fn etcd_arguments(data: &Path, clients: &str, peers: &str) -> Vec<String> {
+    vec![
+        format!("--data-dir={}", data.display()),
+        format!("--listen-client-urls={clients}"),
+        format!("--advertise-client-urls={clients}"),
+        format!("--listen-peer-urls={peers}"),
+        format!("--initial-advertise-peer-urls={peers}"),
+        format!("--initial-cluster=default={peers}"),
+        // The data need to survive a crash of etcd, not one of the machine.
+        "--unsafe-no-fsync".to_owned(),
+    ]
+}
+
+/// Paths of the files that every API server has.
+pub(super) struct ApiServerFiles {
+    pub(super) certificate: String,
+    pub(super) key: String,
+    /// The key that the tokens of service accounts are checked with, and the one that signs them.
+    pub(super) accounts: [String; 2],
+    /// The tokens of everybody else.
+    pub(super) tokens: String,
+}
+
+/// The arguments that hand them to an API server.
+pub(super) fn api_server_arguments(files: &ApiServerFiles) -> Vec<String> {
+    let ApiServerFiles { certificate, key, accounts: [public, private], tokens } = files;
+    vec![
+        format!("--tls-cert-file={certificate}"),
+        format!("--tls-private-key-file={key}"),
+        format!("--service-account-key-file={public}"),
+        format!("--service-account-signing-key-file={private}"),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--token-auth-file={tokens}"),
+    ]
+}
+
 fn kube_apiserver(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
     let pki = |name: &str| cluster.pki(name).display().to_string();
-    let mut arguments = vec![
+    let mut arguments = api_server_arguments(&ApiServerFiles {
+        certificate: pki("api.crt"),
+        key: pki("api.key"),
+        accounts: [pki("service-accounts.pub"), pki("service-accounts.key")],
+        tokens: pki("tokens.csv"),
+    });
+    arguments.extend([
         format!("--etcd-servers={ETCD_CLIENTS}"),
         format!("--advertise-address={}", cluster.address),
-        format!("--tls-cert-file={}", pki("api.crt")),
-        format!("--tls-private-key-file={}", pki("api.key")),
         format!("--client-ca-file={}", pki("ca.crt")),
-        format!("--service-account-key-file={}", pki("service-accounts.pub")),
-        format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--token-auth-file={}", pki("tokens.csv")),
         "--authorization-mode=Node,RBAC".to_owned(),
         "--enable-admission-plugins=NodeRestriction".to_owned(),
         format!("--service-cluster-ip-range={}", cluster.service_network),
@@ -123,7 +151,7 @@ fn kube_apiserver(layout: &Layout, cluster: &KubernetesCluster) -> ProcessSpec {
         "--enable-aggregator-routing=true".to_owned(),
         "--allow-privileged=true".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
-    ];
+    ]);
     if cluster.nodes.is_empty() {
         // There is nobody to make the accounts that pods would have.
         arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());

@@ -26,7 +26,8 @@ pub(super) fn issue_all(cluster: &KubernetesCluster) -> Result<(), LabError> {
     let mut admit = |name: &str, user: &str, groups: &str| -> Result<(), LabError> {
         let token = secret() + &secret();
         tokens += &format!("{token},{user},{user},{groups}\n");
-        write(&cluster.kubeconfig_of(name), &kubeconfig(cluster, &token))
+        let text = kubeconfig(&cluster.name, &cluster.api_server, &cluster.ca, &token);
+        write(&cluster.kubeconfig_of(name), &text)
     };
     admit("admin", "admin", "system:masters")?;
     for component in COMPONENTS {
@@ -72,7 +73,8 @@ fn issue_certificates(cluster: &KubernetesCluster) -> Result<(), LabError> {
     files.iter().try_for_each(|(name, text)| write(&cluster.pki(name), text))
 }
 
-fn kubeconfig(cluster: &KubernetesCluster, token: &str) -> String {
+/// What finds a cluster's API server and logs in with a token.
+pub(super) fn kubeconfig(name: &str, server: &str, ca: &Path, token: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
@@ -87,9 +89,7 @@ contexts:
   context: {{cluster: {name}, user: {name}}}
 current-context: {name}
 ",
-        name = cluster.name,
-        server = cluster.api_server,
-        ca = cluster.ca.display(),
+        ca = ca.display(),
     )
 }
 

@@ -1,6 +1,9 @@
 //! `kubectl`, as an administrator of a cluster.
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use tokio::process::Command;
 
@@ -12,7 +15,8 @@ use crate::{command, error::LabError, layout::Layout, namespace::Namespace};
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
-    namespace: Namespace,
+    /// Where it runs; none: where we are.
+    namespace: Option<Namespace>,
 }
 
 impl Kubectl {
@@ -20,15 +24,23 @@ impl Kubectl {
         Self {
             program: layout.kubernetes.binaries.join("kubectl"),
             kubeconfig: cluster.kubeconfig.clone(),
-            namespace: Namespace::named(&cluster.namespace),
+            namespace: Some(Namespace::named(&cluster.namespace)),
         }
+    }
+
+    /// One of these programs, which finds the cluster by a kubeconfig.
+    pub(crate) fn at(programs: &Path, kubeconfig: PathBuf) -> Self {
+        Self { program: programs.join("kubectl"), kubeconfig, namespace: None }
     }
 
     fn command<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Command, LabError> {
-        let mut command = self.namespace.command(&self.program)?;
+        let mut command = match &self.namespace {
+            Some(namespace) => namespace.command(&self.program)?,
+            None => command::command(&self.program),
+        };
         // What it learns of the API is kept beside the cluster, not in anybody's home.
         let cache = self.kubeconfig.with_file_name("kubectl-cache");
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(cache);

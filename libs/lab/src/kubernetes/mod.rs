@@ -11,6 +11,7 @@
 //!
 //! Images come from no registry: the lab packs them from what is installed and built on the machine.
 
+mod api_server;
 pub mod binaries;
 pub(crate) mod cgroups;
 mod control_plane;
@@ -26,6 +27,7 @@ use futures::future::{try_join, try_join_all};
 
 use crate::{error::LabError, layout::Layout, process::Supervisor};
 
+pub use api_server::ApiServer;
 pub use kubectl::Kubectl;
 pub(crate) use network::{namespaces, wan_routes};
 pub(crate) use node::command as node_command;

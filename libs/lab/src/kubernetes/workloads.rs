@@ -41,7 +41,7 @@ pub(crate) async fn up(layout: &Layout) -> Result<(), LabError> {
 }
 
 /// A part of our manifests.
-fn manifests(path: &str) -> String {
+pub(super) fn manifests(path: &str) -> String {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k8s");
     all.join(path).display().to_string()
 }

@@ -3,10 +3,7 @@
 use l2sces_proto::slice::v1 as api;
 use tonic::{Code, Status};
 
-use super::{
-    api_server::{MANAGER, NEXT},
-    world::{Kubernetes, NEW_KEY, OLD_KEY, driver},
-};
+use super::world::{Kubernetes, MANAGER, NEW_KEY, NEXT, OLD_KEY, driver};
 use crate::world::code;
 
 async fn update(kubernetes: &mut Kubernetes, cluster: api::Cluster) -> Result<i64, Status> {

@@ -1,6 +1,5 @@
 //! Kubernetes clusters: a real API server, and the test as its operator.
 
-mod api_server;
 mod credentials;
 mod drift;
 mod world;
@@ -10,7 +9,7 @@ use l2sces_proto::{resource::v1::ConditionStatus, slice::v1 as api};
 use serde_json::json;
 use tonic::Code;
 
-use self::world::Kubernetes;
+use self::world::{Kubernetes, MANAGER};
 use crate::{
     samples,
     world::{code, readiness},
@@ -72,7 +71,7 @@ async fn a_cluster_that_was_away_converges() {
     kubernetes.world.create_network(samples::network("s", "m")).await.unwrap();
     kubernetes.restart_with_keys(&[world::OLD_KEY]).await;
 
-    kubernetes.server.restart().await;
+    kubernetes.server.restart().await.unwrap();
     kubernetes.until_there::<L2Network>("m").await;
     kubernetes.say::<L2Network>("m", true, "ready").await;
     kubernetes.world.until_settled().await;
@@ -115,7 +114,7 @@ async fn a_driver_is_for_life() {
     let request = api::UpdateClusterRequest { cluster: Some(direct.clone()), ..Default::default() };
     let updated = kubernetes.world.manager.clusters.update_cluster(request).await;
     assert_eq!(code(updated), Code::InvalidArgument);
-    let described = kubernetes.cluster(api_server::MANAGER);
+    let described = kubernetes.cluster(MANAGER);
     direct = api::Cluster { metadata: samples::named("a"), ..described };
     let request = api::UpdateClusterRequest { cluster: Some(direct), ..Default::default() };
     let updated = kubernetes.world.manager.clusters.update_cluster(request).await;

@@ -2,10 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Client, Config, Resource, ResourceExt,
     api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
-use l2sces_custom_resources::{L2Network, NetworkEdgeDevice, Overlay};
+use l2sces_custom_resources::{GROUP, L2Network, NetworkEdgeDevice, Overlay};
+use l2sces_lab::kubernetes::ApiServer;
 use l2sces_proto::{
     sco::v1::{self as sco, sco_service_client::ScoServiceClient},
     slice::v1 as api,
@@ -13,25 +15,37 @@ use l2sces_proto::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::api_server::{ApiServer, MANAGER};
 use crate::{manager::Manager, samples, world::World};
 
 pub(crate) const OLD_KEY: &str = "old AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 pub(crate) const NEW_KEY: &str = "new AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
+/// The slice-manager, which may do what it must.
+pub(crate) const MANAGER: &str = "token-of-the-slice-manager";
+/// The slice-manager's next token.
+pub(crate) const NEXT: &str = "another-token-of-the-slice-manager";
+
 pub(crate) struct Kubernetes {
     pub(crate) world: World,
     pub(crate) server: ApiServer,
+    admin: Client,
     directory: tempfile::TempDir,
 }
 
 impl Kubernetes {
     /// Nothing but the processes.
     pub(crate) async fn empty() -> Self {
-        let (mut world, server) = tokio::join!(World::empty(), ApiServer::start());
+        let tokens = [("slice-manager", MANAGER), ("slice-manager", NEXT)];
+        let (mut world, server) = tokio::join!(World::empty(), ApiServer::start(&tokens));
         world.manager.kill();
+        let server = server.unwrap();
+        server.kubectl().apply(&permissions()).await.unwrap();
+        let kubeconfig = Kubeconfig::read_from(server.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        let admin = Client::try_from(config).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let mut this = Self { world, server, directory };
+        let mut this = Self { world, server, admin, directory };
         this.restart_with_keys(&[OLD_KEY]).await;
         this
     }
@@ -81,7 +95,7 @@ impl Kubernetes {
             spec: Some(api::ClusterSpec {
                 driver: Some(api::cluster_spec::Driver::Kubernetes(api::KubernetesDriver {
                     api_endpoint: self.server.endpoint(),
-                    ca_pem: self.server.ca_pem.clone(),
+                    ca_pem: self.server.ca_pem().to_owned(),
                     bearer_token: token.to_owned(),
                     ..Default::default()
                 })),
@@ -95,7 +109,7 @@ impl Kubernetes {
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
-        Api::default_namespaced(self.server.admin())
+        Api::default_namespaced(self.admin.clone())
     }
 
     /// The operator stands in the sco-provider for the gateway that it makes.
@@ -193,4 +207,26 @@ pub(crate) fn driver(cluster: &mut api::Cluster) -> &mut api::KubernetesDriver {
         api::cluster_spec::Driver::Kubernetes(driver) => driver,
         api::cluster_spec::Driver::Direct(_) => panic!("it is a direct cluster"),
     }
+}
+
+/// What the slice-manager must be allowed.
+fn permissions() -> String {
+    format!(
+        "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: slice-manager, namespace: default}}
+rules:
+- apiGroups: [{GROUP}]
+  resources: [overlays, networkedgedevices, l2networks]
+  verbs: [get, list, watch, create, update, patch, delete]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: slice-manager, namespace: default}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: slice-manager}}
+subjects:
+- {{apiGroup: rbac.authorization.k8s.io, kind: User, name: slice-manager}}
+"
+    )
 }
