@@ -78,14 +78,16 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     try_join_all(dels.map(|(del, configuration)| runtime.succeed(del, configuration))).await?;
     ensure!(!interfaces(&one).await?.iter().any(|name| name.starts_with("net")));
     runtime.only(&[&other]).await?;
-    // The namespace of the other is gone before anybody says so.
     runtime.remove(&one).await?;
-    runtime.remove(&other).await?;
+    // The namespace of the other is gone before anybody says so, but the pod is not: nobody else would
+    // remove its port.
+    runtime.lab.delete_pod(&other.netns)?;
     for _ in 0..2 {
         let late = Call::about(&other, "DEL").set("CNI_NETNS", "").set("CNI_ARGS", "");
         runtime.succeed(&late, &bare).await?;
     }
     runtime.only(&[]).await?;
+    runtime.forget(&other).await?;
     runtime.named("other", "blue", &[]).await?;
     runtime.counts("blue", 0).await?;
     runtime.counts("red", 0).await?;
@@ -407,14 +409,15 @@ async fn a_pod_dies(runtime: &Runtime) -> Result<()> {
     let add = Call::about(&pod, "ADD");
     let dying = async {
         is_stored(runtime, &pod).await?;
-        runtime.remove(&pod).await?;
+        runtime.lab.delete_pod(&pod.netns)?;
         let late = Call::about(&pod, "DEL").set("CNI_NETNS", "");
         runtime.succeed(&late, &configuration).await.map(drop)
     };
     let (refusal, ()) = try_join(runtime.fail(&add, &configuration), dying).await?;
     ensure!(refusal.code == TRY_AGAIN, "{refusal:?}");
     runtime.lab.start(&switch).await?;
-    runtime.only(&[]).await
+    runtime.only(&[]).await?;
+    runtime.forget(&pod).await
 }
 
 /// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached.
