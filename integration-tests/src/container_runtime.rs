@@ -291,6 +291,19 @@ impl Runtime {
         }
     }
 
+    /// The ADD of a sandbox behind another plugin.
+    pub async fn attach(&self, sandbox: &Sandbox) -> Result<Value> {
+        let configuration = self.chained(sandbox, "1.0.0")?;
+        self.succeed(&Call::about(sandbox, "ADD"), &configuration).await
+    }
+
+    /// The DEL of a sandbox behind another plugin.
+    pub async fn detach(&self, sandbox: &Sandbox) -> Result<()> {
+        let configuration = self.chained(sandbox, "1.0.0")?;
+        self.succeed(&Call::about(sandbox, "DEL"), &configuration).await?;
+        Ok(())
+    }
+
     /// The ports that the sdn-controller has, those that are being deleted too.
     pub async fn ports(&self) -> Result<Vec<ListedPort>> {
         let ports = self.fabric.clone().list_ports(ListPortsRequest::default()).await?;

@@ -5,20 +5,16 @@
 //! That a real containerd and a real kubelet call it behind other plugins, the story
 //! `kubernetes_networks` shows.
 
-use std::{collections::BTreeSet, time::Instant};
-
 use anyhow::{Context, Result, ensure};
-use futures::future::{try_join, try_join_all};
+use futures::future::try_join_all;
 use integration_tests::container_runtime::{
-    Call, PATIENCE, Runtime, Sandbox, interfaces, is_as_told, previous, told,
+    Call, PATIENCE, Runtime, interfaces, is_as_told, previous, told,
 };
 use l2sces_lab::{Unit, wait};
 use serde_json::{Value, json};
 
 /// The plugin's own number of what the pod cannot have.
 const REFUSED: u64 = 100;
-/// The specification's number of what may be possible later.
-const TRY_AGAIN: u64 = 11;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verb_does_what_the_specification_says() -> Result<()> {
@@ -65,7 +61,7 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     ensure!(try_join_all(again).await?.iter().all(|told| *told == result), "ADDs at once differ");
     runtime.only(&[&one]).await?;
 
-    let result = attach(runtime, &other).await?;
+    let result = runtime.attach(&other).await?;
     let (_, address) = told(&result, "net1")?;
     let address = address.trim_end_matches("/16").to_owned();
     one.netns.run(["ping", "-c", "1", "-W", "5", "-I", "net1", &address]).await?;
@@ -104,14 +100,14 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
 /// A pod's next sandbox is not detached by a late DEL of the first.
 async fn a_pod_gets_another_sandbox(runtime: &Runtime) -> Result<()> {
     let first = runtime.pod("a1", "again", Some("blue")).await?;
-    attach(runtime, &first).await?;
-    del(runtime, &first).await?;
+    runtime.attach(&first).await?;
+    runtime.detach(&first).await?;
     let second = runtime.next_sandbox(&first).await?;
-    let result = attach(runtime, &second).await?;
-    try_join_all([0; 3].map(|_| del(runtime, &first))).await?;
+    let result = runtime.attach(&second).await?;
+    try_join_all([0; 3].map(|_| runtime.detach(&first))).await?;
     is_as_told(&second, &result, "net1").await?;
     runtime.only(&[&second]).await?;
-    del(runtime, &second).await?;
+    runtime.detach(&second).await?;
     runtime.remove(&second).await
 }
 
@@ -259,7 +255,7 @@ async fn a_check_finds_what_was_tampered_with(runtime: &Runtime) -> Result<()> {
         .await?;
         is_as_told(&pod, &result, "net1").await?;
     }
-    del(runtime, &pod).await?;
+    runtime.detach(&pod).await?;
     wait::holds("a CHECK of what is detached says so", PATIENCE, || async {
         let told = runtime.run(&check, &configuration).await.map_err(|error| error.to_string())?;
         let is_unknown = told.as_ref().is_err_and(|refusal| refusal.code == 3);
@@ -336,231 +332,5 @@ async fn has_status(
         if code == wanted { Ok(()) } else { Err(format!("{told:?}")) }
     })
     .await?;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_dies_in_the_middle_of_an_add_leaves_nothing() -> Result<()> {
-    let runtime = Runtime::up().await?;
-    plugins_die(&runtime).await?;
-    nobody_waits_any_more(&runtime).await?;
-    a_pod_dies(&runtime).await?;
-    services_die(&runtime).await?;
-    what_is_half_done_is_undone(&runtime).await?;
-    a_lost_del_is_made_up_for(&runtime).await?;
-    runtime.only(&[]).await?;
-    runtime.down().await
-}
-
-/// At several moments. The runtime takes it for a failed ADD, and makes a DEL.
-async fn plugins_die(runtime: &Runtime) -> Result<()> {
-    for (number, moment) in ["started", "stored", "made"].into_iter().enumerate() {
-        let pod = runtime.pod("a1", &format!("killed-{number}"), Some("blue,red")).await?;
-        let configuration = runtime.chained(&pod, "1.0.0")?;
-        let mut plugin = runtime.start(&Call::about(&pod, "ADD"), &configuration).await?;
-        match moment {
-            "stored" => is_stored(runtime, &pod).await?,
-            "made" => is_made(&pod).await?,
-            _ => {}
-        }
-        plugin.kill().await?;
-        del(runtime, &pod).await?;
-        runtime.only(&[]).await?;
-        // The kubelet tries it again.
-        let result = attach(runtime, &pod).await?;
-        is_as_told(&pod, &result, "net2").await?;
-        del(runtime, &pod).await?;
-        runtime.remove(&pod).await?;
-    }
-    runtime.only(&[]).await
-}
-
-/// A port that cannot become ready, as the node's switch is away, goes with the plugin that waits for
-/// it, though nobody makes a DEL.
-async fn nobody_waits_any_more(runtime: &Runtime) -> Result<()> {
-    let pod = runtime.pod("a1", "given-up", Some("blue,red")).await?;
-    let configuration = runtime.chained(&pod, "1.0.0")?;
-    let switch = Unit::OvsVswitchd("a1".to_owned());
-    runtime.lab.kill(&switch).await?;
-    let mut plugin = runtime.start(&Call::about(&pod, "ADD"), &configuration).await?;
-    is_stored(runtime, &pod).await?;
-    plugin.kill().await?;
-    wait::holds("the ports are being removed", PATIENCE, || async {
-        let ports = runtime.ports_of(&pod).await.map_err(|error| error.to_string())?;
-        let mut states = ports.iter().flat_map(|port| &port.state);
-        if states.all(|state| state.reason == "Deleting") {
-            Ok(())
-        } else {
-            Err(format!("{ports:?}"))
-        }
-    })
-    .await?;
-    runtime.lab.start(&switch).await?;
-    runtime.only(&[]).await?;
-    runtime.remove(&pod).await
-}
-
-/// Its DEL comes while its ADD is under way, and when its namespace is gone.
-async fn a_pod_dies(runtime: &Runtime) -> Result<()> {
-    let pod = runtime.pod("a1", "dying", Some("blue,red")).await?;
-    let configuration = runtime.chained(&pod, "1.0.0")?;
-    let switch = Unit::OvsVswitchd("a1".to_owned());
-    runtime.lab.kill(&switch).await?;
-    let add = Call::about(&pod, "ADD");
-    let dying = async {
-        is_stored(runtime, &pod).await?;
-        runtime.lab.delete_pod(&pod.netns)?;
-        let late = Call::about(&pod, "DEL").set("CNI_NETNS", "");
-        runtime.succeed(&late, &configuration).await.map(drop)
-    };
-    let (refusal, ()) = try_join(runtime.fail(&add, &configuration), dying).await?;
-    ensure!(refusal.code == TRY_AGAIN, "{refusal:?}");
-    runtime.lab.start(&switch).await?;
-    runtime.only(&[]).await?;
-    runtime.forget(&pod).await
-}
-
-/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached.
-async fn services_die(runtime: &Runtime) -> Result<()> {
-    let switch = Unit::OvsVswitchd("a1".to_owned());
-    for unit in [
-        Unit::SpsAgent("a1".to_owned()),
-        Unit::Operator("a".to_owned()),
-        Unit::SdnController("a".to_owned()),
-    ] {
-        let pod = runtime.pod("a1", &format!("waits-{}", unit.program()), Some("blue,red")).await?;
-        // So that it is not attached before that.
-        runtime.lab.kill(&switch).await?;
-        let dying = async {
-            is_stored(runtime, &pod).await?;
-            runtime.restart(&unit).await?;
-            Ok(runtime.lab.start(&switch).await?)
-        };
-        let (result, ()) = try_join(attach(runtime, &pod), dying).await?;
-        is_as_told(&pod, &result, "net1").await?;
-        is_as_told(&pod, &result, "net2").await?;
-        runtime.only(&[&pod]).await?;
-        del(runtime, &pod).await?;
-        runtime.only(&[]).await?;
-        runtime.remove(&pod).await?;
-    }
-    Ok(())
-}
-
-/// One of two networks cannot be had: the other is let go, without a DEL.
-async fn what_is_half_done_is_undone(runtime: &Runtime) -> Result<()> {
-    let wish = r#"[{"name": "red", "ips": ["10.1.9.9"]}]"#;
-    let holder = runtime.pod("a1", "holder", Some(wish)).await?;
-    attach(runtime, &holder).await?;
-    let wishes = r#"[{"name": "blue"}, {"name": "red", "ips": ["10.1.9.9"]}]"#;
-    let pod = runtime.pod("a1", "half", Some(wishes)).await?;
-    let configuration = runtime.chained(&pod, "1.0.0")?;
-    let refusal = runtime.fail(&Call::about(&pod, "ADD"), &configuration).await?;
-    ensure!(refusal.code == REFUSED && refusal.message.contains("10.1.9.9"), "{refusal:?}");
-    runtime.only(&[&holder]).await?;
-    del(runtime, &holder).await?;
-    for sandbox in [&holder, &pod] {
-        runtime.remove(sandbox).await?;
-    }
-    runtime.only(&[]).await
-}
-
-/// Nobody could be asked when the pod went.
-async fn a_lost_del_is_made_up_for(runtime: &Runtime) -> Result<()> {
-    let names = ["lost", "alive"].map(str::to_owned);
-    let pods = runtime.pods("a1", &names, Some("blue")).await?;
-    for pod in &pods {
-        attach(runtime, pod).await?;
-    }
-    let (lost, alive) = (&pods[0], &pods[1]);
-    let agent = Unit::SpsAgent("a1".to_owned());
-    runtime.lab.kill(&agent).await?;
-    del(runtime, lost).await?;
-    runtime.lab.start(&agent).await?;
-    runtime.remove(lost).await?;
-    // Who leads looks for such ports at once, and every half a minute.
-    runtime.restart(&Unit::Operator("a".to_owned())).await?;
-    runtime.only(&[alive]).await?;
-    del(runtime, alive).await?;
-    runtime.only(&[]).await?;
-    runtime.remove(alive).await
-}
-
-/// How many pods come to a node at once.
-const CROWD: usize = 200;
-
-#[expect(clippy::print_stdout, reason = "figures, for whoever wants to see them")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_comes_to_one_node_at_once_and_goes() -> Result<()> {
-    let runtime = Runtime::up().await?;
-    let names: Vec<_> = (0..CROWD).map(|number| format!("pod-{number}")).collect();
-    let pods = runtime.pods("a1", &names, Some("blue")).await?;
-    let attaching = pods.iter().map(async |pod| {
-        let begun = Instant::now();
-        let result = attach(&runtime, pod).await?;
-        anyhow::Ok((begun.elapsed(), result))
-    });
-    let mut took = Vec::new();
-    let mut macs = BTreeSet::new();
-    let mut addresses = BTreeSet::new();
-    for (pod, (time, result)) in pods.iter().zip(try_join_all(attaching).await?) {
-        is_as_told(pod, &result, "net1").await?;
-        let (mac, address) = told(&result, "net1")?;
-        macs.insert(mac);
-        addresses.insert(address);
-        took.push(time);
-    }
-    took.sort();
-    let [median, last] = [50, 99].map(|percent| took[CROWD * percent / 100].as_millis());
-    println!("{CROWD} ADDs at once: p50 {median} ms, p99 {last} ms");
-    ensure!((macs.len(), addresses.len()) == (CROWD, CROWD), "{macs:?}, {addresses:?}");
-    runtime.only(&pods.iter().collect::<Vec<_>>()).await?;
-    runtime.counts("blue", CROWD).await?;
-    for (from, to) in [(0, CROWD - 1), (CROWD / 2, 0)] {
-        let (_, address) = told(&attach(&runtime, &pods[to]).await?, "net1")?;
-        let address = address.trim_end_matches("/16");
-        pods[from].netns.run(["ping", "-c", "1", "-W", "5", address]).await?;
-    }
-
-    // As containerd does it: more than once, some at the same time.
-    try_join_all(pods.iter().flat_map(|pod| [del(&runtime, pod), del(&runtime, pod)])).await?;
-    runtime.only(&[]).await?;
-    for pod in &pods {
-        ensure!(interfaces(pod).await?.is_empty());
-    }
-    runtime.counts("blue", 0).await?;
-    runtime.down().await
-}
-
-/// Waits until the controller has the port of a sandbox.
-async fn is_stored(runtime: &Runtime, sandbox: &Sandbox) -> Result<()> {
-    wait::holds("the port is stored", PATIENCE, || async {
-        let ports = runtime.ports_of(sandbox).await.map_err(|error| error.to_string())?;
-        if ports.is_empty() { Err("none yet") } else { Ok(()) }.map_err(str::to_owned)
-    })
-    .await?;
-    Ok(())
-}
-
-/// Waits until a sandbox has an interface.
-async fn is_made(sandbox: &Sandbox) -> Result<()> {
-    wait::holds("an interface is made", PATIENCE, || async {
-        let found = interfaces(sandbox).await.map_err(|error| error.to_string())?;
-        if found.is_empty() { Err("none yet".to_owned()) } else { Ok(()) }
-    })
-    .await?;
-    Ok(())
-}
-
-/// The ADD of a sandbox behind another plugin.
-async fn attach(runtime: &Runtime, sandbox: &Sandbox) -> Result<Value> {
-    let configuration = runtime.chained(sandbox, "1.0.0")?;
-    runtime.succeed(&Call::about(sandbox, "ADD"), &configuration).await
-}
-
-/// The DEL of a sandbox whose namespace is there.
-async fn del(runtime: &Runtime, sandbox: &Sandbox) -> Result<()> {
-    let configuration = runtime.chained(sandbox, "1.0.0")?;
-    runtime.succeed(&Call::about(sandbox, "DEL"), &configuration).await?;
     Ok(())
 }
