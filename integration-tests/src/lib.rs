@@ -5,6 +5,7 @@ pub mod container_runtime;
 pub mod dashboards;
 pub mod kubernetes;
 mod members;
+pub mod membership;
 mod networks;
 pub mod prometheus;
 pub mod topology;

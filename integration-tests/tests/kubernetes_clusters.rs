@@ -1,11 +1,14 @@
 //! Labs have real Kubernetes clusters: pods run on every node and anything reaches anything; the API
-//! server takes all of our manifests; service accounts may do what they need and nothing else; and
+//! server takes all of our manifests, which are those that `l2sces cluster join` prints; service accounts may do what they need and nothing else; and
 //! nothing is left.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::kubernetes::{SYSTEM, manifests, manifests_of, shows, token};
+use integration_tests::{
+    kubernetes::{SYSTEM, manifests, manifests_of, shows, token},
+    membership::prints_what_kustomize_makes,
+};
 use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, residue};
 
 /// A pod on each node.
@@ -31,6 +34,10 @@ async fn clusters_run_pods_and_take_our_manifests() -> Result<()> {
     everything_reaches_everything(&lab).await?;
     let kubectl = lab.kubectl("a")?;
     every_manifest_is_taken(&kubectl).await?;
+    let managed = ["--registry", "registry.example", "--tag", "0.1.0"];
+    prints_what_kustomize_makes(&lab, &kubectl, "overlays/managed", &managed).await?;
+    let dev = ["--datapath", "netdev", "--operators", "1", "--tag", "lab"];
+    prints_what_kustomize_makes(&lab, &kubectl, "overlays/dev", &dev).await?;
     rights_are_what_is_needed(&kubectl).await?;
     lab.down().await?;
     let left = residue(&id);
@@ -66,7 +73,13 @@ async fn everything_reaches_everything(lab: &Lab) -> Result<()> {
 /// All overlays are valid for this API server, which names each field that it does not know.
 async fn every_manifest_is_taken(kubectl: &Kubectl) -> Result<()> {
     kubectl.apply(&fs::read_to_string(manifests().join("base/namespace/namespace.yaml"))?).await?;
-    for directory in ["crds", "overlays/managed", "overlays/control", "overlays/dev"] {
+    for directory in [
+        "crds",
+        "overlays/managed",
+        "overlays/control",
+        "overlays/dev",
+        "base/slice-manager-access",
+    ] {
         let text = kubectl.run(["kustomize", &manifests_of(directory)]).await?;
         // The only version that this API server does not know yet; the fields are the same.
         let text = text.replace("apiVersion: policy/v1\n", "apiVersion: policy/v1beta1\n");

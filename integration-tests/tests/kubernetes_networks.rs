@@ -1,13 +1,19 @@
 //! Two Kubernetes clusters with our workloads in them, driven by kubectl alone, with manifests as users
 //! of L2S-M have them: pods are connected across the clusters, networks are isolated, pods find each
-//! other by name, and nothing is left when the manifests are deleted.
+//! other by name, and nothing is left when the manifests are deleted. The clusters join, and leave, by
+//! `l2sces`.
 
 use anyhow::{Result, ensure};
 use futures::future::try_join;
-use integration_tests::kubernetes::{
-    KubernetesWorld, PATIENCE, SYSTEM, address, is_answered, pod, shows,
+use integration_tests::{
+    kubernetes::{KubernetesWorld, PATIENCE, SYSTEM, address, is_answered, pod, shows},
+    membership::{join, leave, leave_nothing, objects_left, shown},
 };
-use l2sces_lab::{Kubectl, layout::CONTROL_ADDRESS, wait};
+use l2sces_lab::{Kubectl, Unit, command, layout::CONTROL_ADDRESS, wait};
+use l2sces_proto::dns::v1::{
+    ApplyRecordRequest, DeleteRecordRequest, Record, RecordKey,
+    record_service_client::RecordServiceClient,
+};
 
 const NETWORKS: [&str; 2] = ["blue", "red"];
 
@@ -17,6 +23,7 @@ const STORM: u32 = 100;
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_are_connected_across_clusters_by_manifests() -> Result<()> {
     let world = KubernetesWorld::up().await?;
+    joining_again_changes_nothing(&world).await?;
     for cluster in ["a", "b"] {
         world.kubectl(cluster)?.apply(&slice(&world, cluster)?).await?;
         world.kubectl(cluster)?.apply(&networks()).await?;
@@ -38,28 +45,29 @@ async fn pods_are_connected_across_clusters_by_manifests() -> Result<()> {
     names_resolve(&world).await?;
     try_join(storm(&world, "a"), storm(&world, "b")).await?;
     everyone_reaches_their_network_and_nobody_else(&world).await?;
-    for cluster in ["a", "b"] {
-        let kubectl = world.kubectl(cluster)?;
-        has_pods(&kubectl, 2).await?;
-        kubectl.delete(&pods(cluster)).await?;
-        has_pods(&kubectl, 0).await?;
-        kubectl.delete(&networks()).await?;
-        kubectl.delete(&slice(&world, cluster)?).await?;
-        for kind in ["overlay", "networkedgedevice", "l2network"] {
-            let ask = ["get", kind, "--all-namespaces", "--output", "name"];
-            shows(&kubectl, &ask, str::is_empty).await?;
-        }
-        // The agents and the switches go with the labels of the nodes.
-        let ask = [
-            "--namespace",
-            SYSTEM,
-            "get",
-            "pods",
-            "--selector",
-            "app in (sps-agent, ned-agent, openvswitch, cni)",
-        ];
-        shows(&kubectl, &[&ask[..], &["--output", "name"]].concat(), str::is_empty).await?;
+    leaves_with_everything(&world).await?;
+    let kubectl = world.kubectl("b")?;
+    has_pods(&kubectl, 2).await?;
+    kubectl.delete(&pods("b")).await?;
+    has_pods(&kubectl, 0).await?;
+    kubectl.delete(&networks()).await?;
+    kubectl.delete(&slice(&world, "b")?).await?;
+    for kind in ["overlay", "networkedgedevice", "l2network"] {
+        let ask = ["get", kind, "--all-namespaces", "--output", "name"];
+        shows(&kubectl, &ask, str::is_empty).await?;
     }
+    // The agents and the switches go with the labels of the nodes.
+    let ask = [
+        "--namespace",
+        SYSTEM,
+        "get",
+        "pods",
+        "--selector",
+        "app in (sps-agent, ned-agent, openvswitch, cni)",
+    ];
+    shows(&kubectl, &[&ask[..], &["--output", "name"]].concat(), str::is_empty).await?;
+    leaves_and_says_what_is_left(&world).await?;
+    joins_again_by_kubectl(&world).await?;
     wait::holds("nothing is left", PATIENCE, || async {
         match world.leftovers().await {
             Ok(left) if left.is_empty() => Ok(()),
@@ -294,5 +302,100 @@ async fn names_resolve(world: &KubernetesWorld) -> Result<()> {
         let answer = asking.run(&format!("dig +short {name}")).await?;
         ensure!(answer.stdout.trim() == named.address, "{name}: {answer:?}");
     }
+    Ok(())
+}
+
+/// A Corefile as others have it.
+const COREFILE: &str = ".:53 {\n    errors\n    kubernetes cluster.local\n}\n";
+
+/// The cluster has joined when the lab came up. It has a CoreDNS from now on.
+async fn joining_again_changes_nothing(world: &KubernetesWorld) -> Result<()> {
+    let said = join(&world.lab, "a", &["--apply", "--no-register"]).await?;
+    let count = |word: &str| said.split_whitespace().filter(|said| *said == word).count();
+    let changed = ["created", "updated"].map(count);
+    ensure!(changed == [0, 0] && said.contains("objects unchanged"), "{said}");
+    let corefile = format!("--from-literal=Corefile={COREFILE}");
+    let create = ["create", "configmap", "coredns", "--namespace=kube-system", &corefile];
+    world.kubectl("a")?.run(create).await?;
+    Ok(())
+}
+
+/// A cluster leaves while its networks have pods, and whoever does that is killed half-way.
+async fn leaves_with_everything(world: &KubernetesWorld) -> Result<()> {
+    let kubectl = world.kubectl("a")?;
+    let corefile = ["get", "configmap", "coredns", "--namespace=kube-system", "--output"];
+    let corefile = [&corefile[..], &["jsonpath={.data.Corefile}"]].concat();
+    shows(&kubectl, &corefile, |text| text.contains("BEGIN l2sces")).await?;
+    let planned = command::run(&mut leave(&world.lab, "a", &["--dry-run"])?).await?;
+    for found in [
+        "L2Network default/blue",
+        "Deployment l2sces-system/operator",
+        "ConfigMap kube-system/coredns",
+        "Node a1",
+        "MutatingWebhookConfiguration l2sces",
+        "gateway a/a1",
+    ] {
+        ensure!(planned.contains(found), "{found} is not in {planned}");
+    }
+    let mut leaving = leave(&world.lab, "a", &[])?.spawn()?;
+    let webhooks = ["get", "mutatingwebhookconfigurations", "--output", "name"];
+    shows(&kubectl, &webhooks, |names| !names.contains("l2sces")).await?;
+    leaving.kill().await?;
+    leave_nothing(&world.lab, "a").await?;
+    let left = objects_left(&kubectl).await?;
+    ensure!(left.is_empty(), "left: {left:#?}");
+    let corefile = kubectl.run(corefile).await?;
+    ensure!(corefile == COREFILE, "{corefile}");
+    let pods = kubectl.run(["get", "pods", "--output=jsonpath={.items[*].status.phase}"]).await?;
+    ensure!(pods == ["Running"; 4].join(" "), "pods without networks are {pods}");
+    kubectl.run(["delete", "pods", "--all"]).await?;
+    Ok(())
+}
+
+/// What others have put where only they can take it away is named.
+async fn leaves_and_says_what_is_left(world: &KubernetesWorld) -> Result<()> {
+    let kubectl = world.kubectl("b")?;
+    let key = RecordKey {
+        slice: "test-slice".to_owned(),
+        network: "blue".to_owned(),
+        cluster: "b".to_owned(),
+        host: "planted".to_owned(),
+    };
+    let mut records = RecordServiceClient::new(world.lab.channel(&Unit::InterDomainDns)?);
+    let record = Record { key: Some(key.clone()), addresses: vec!["10.1.0.9".to_owned()] };
+    records.apply_record(ApplyRecordRequest { record: Some(record) }).await?;
+    kubectl.run(["annotate", "node", "b2", "l2sces.l2sm.io/planted=yes"]).await?;
+    kubectl.run(["create", "quota", "planted"]).await?;
+    kubectl.run(["label", "quota", "planted", "app.kubernetes.io/part-of=l2sces"]).await?;
+
+    let left = command::output(&mut leave(&world.lab, "b", &[])?).await?;
+    ensure!(left.status.code() == Some(1), "{}", shown(&left));
+    for planted in [
+        "ResourceQuota default/planted",
+        "annotation l2sces.l2sm.io/planted",
+        "name planted.b.blue.test-slice",
+    ] {
+        ensure!(left.stdout.contains(planted), "{planted}: {}", shown(&left));
+    }
+    ensure!(left.stderr.contains("3 things are left"), "{}", shown(&left));
+
+    records.delete_record(DeleteRecordRequest { key: Some(key) }).await?;
+    kubectl.run(["annotate", "node", "b2", "l2sces.l2sm.io/planted-"]).await?;
+    kubectl.run(["delete", "quota", "planted"]).await?;
+    leave_nothing(&world.lab, "b").await
+}
+
+/// What is printed is all that kubectl needs.
+async fn joins_again_by_kubectl(world: &KubernetesWorld) -> Result<()> {
+    let kubectl = world.kubectl("b")?;
+    kubectl.apply(&join(&world.lab, "b", &[]).await?).await?;
+    for deployment in ["operator", "sdn-controller"] {
+        let deployment = format!("deployment/{deployment}");
+        let ready = ["--namespace", SYSTEM, "rollout", "status", &deployment, "--timeout=360s"];
+        kubectl.run(ready).await?;
+    }
+    leave_nothing(&world.lab, "b").await?;
+    let left = objects_left(&kubectl).await?;
+    ensure!(left.is_empty(), "left: {left:#?}");
     Ok(())
 }

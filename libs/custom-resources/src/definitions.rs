@@ -3,9 +3,12 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use kube::CustomResourceExt;
+use kube::{CustomResourceExt, ResourceExt};
 
-use crate::{L2Network, NetworkEdgeDevice, Overlay, ProviderProfile, SliceNetwork, SliceOverlay};
+use crate::{
+    L2Network, NetworkEdgeDevice, Overlay, PART_OF_LABEL, PART_OF_US, ProviderProfile,
+    SliceNetwork, SliceOverlay,
+};
 
 /// What every manifest begins with.
 const HEADER: &str = "# Generated from libs/custom-resources by `cargo xtask crds`: do not edit.\n";
@@ -20,6 +23,9 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         SliceNetwork::crd(),
         SliceOverlay::crd(),
     ];
+    for definition in &mut all {
+        definition.labels_mut().insert(PART_OF_LABEL.to_owned(), PART_OF_US.to_owned());
+    }
     let versions = all.iter_mut().flat_map(|definition| &mut definition.spec.versions);
     let schemas = versions.filter_map(|version| version.schema.as_mut());
     schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()).for_each(forbid_null);

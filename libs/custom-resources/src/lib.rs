@@ -11,6 +11,7 @@
     reason = "it takes the fields of one column of kubectl get for those of another"
 )]
 
+mod corefile;
 mod definitions;
 mod ids;
 mod l2_network;
@@ -20,6 +21,7 @@ mod monitor;
 mod names;
 mod network_edge_device;
 mod networks_annotation;
+mod node;
 mod opaque;
 mod overlay;
 mod provider;
@@ -28,6 +30,10 @@ mod slice_network;
 mod slice_overlay;
 mod switch_template;
 
+pub use corefile::{
+    COREFILE_CONFIG_MAP, COREFILE_KEY, COREFILE_NAMESPACE, StubZones, with_stub_zones,
+    without_stub_zones,
+};
 pub use definitions::{definitions, manifest};
 pub use ids::{ConfigMapReference, IdsRules, RuleSource};
 pub use l2_network::{ConnectivityStatus, L2Network, L2NetworkSpec, L2NetworkStatus, NetworkType};
@@ -36,13 +42,15 @@ pub use measurement::{LinkMetric, MeasurementPolicy};
 pub use monitor::{ConfigMapKeySelector, ExportMetric, MetricSpec, Monitor};
 pub use names::{
     FINALIZER, GATEWAY_NODE_LABEL, GROUP, LABEL_APP, LABEL_ATTACHED, LOCAL_SLICE_PREFIX,
-    MANAGED_BY_LABEL, NETWORKS_ANNOTATION, SLICE_GROUP, SLICE_LABEL, SLICE_MANAGER,
-    SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER, SWITCH_NODE_LABEL, VERSION, local_slice,
+    MANAGED_BY_LABEL, NETWORKS_ANNOTATION, PART_OF_LABEL, PART_OF_US, SLICE_GROUP, SLICE_LABEL,
+    SLICE_MANAGER, SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER, SWITCH_NODE_LABEL, VERSION,
+    local_slice,
 };
 pub use network_edge_device::{
     Neighbor, NetworkEdgeDevice, NetworkEdgeDeviceSpec, NetworkEdgeDeviceStatus, NodeConfig,
 };
 pub use networks_annotation::{NetworkSelection, NetworksAnnotationError, parse_networks};
+pub use node::{internal_ip, is_control_plane};
 pub use overlay::{Overlay, OverlaySpec, OverlayStatus, Topology};
 pub use provider::Provider;
 pub use provider_profile::{ProviderProfile, ProviderProfileSpec, ProviderProfileStatus};

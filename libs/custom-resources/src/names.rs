@@ -41,6 +41,12 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`] of what the slice-manager applies.
 pub const SLICE_MANAGER: &str = "slice-manager";
 
+/// Label of everything of ours in a cluster, as recommended by Kubernetes.
+pub const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
+
+/// Value of [`PART_OF_LABEL`].
+pub const PART_OF_US: &str = "l2sces";
+
 /// Label of what the slice-manager applies, with the name of the slice that it is for.
 pub const SLICE_LABEL: &str = "l2sces.l2sm.io/slice";
 

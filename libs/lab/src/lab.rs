@@ -258,6 +258,16 @@ impl Lab {
         Ok(Kubectl::new(layout, layout.kubernetes.cluster(cluster)?))
     }
 
+    /// What `l2sces cluster join` must be told of a Kubernetes cluster: its name, the lab's services, and
+    /// how our workloads run here.
+    ///
+    /// # Errors
+    /// There is no such cluster, or a file cannot be written.
+    pub fn join_flags(&self, cluster: &str) -> Result<Vec<String>, LabError> {
+        let layout = &self.inner.layout;
+        kubernetes::workloads::join_flags(layout, layout.kubernetes.cluster(cluster)?)
+    }
+
     /// A command in all namespaces of a Kubernetes node, killed when its future is dropped.
     ///
     /// # Errors

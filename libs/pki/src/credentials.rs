@@ -4,8 +4,11 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
 use crate::{Identity, PkiError, peer_identity};
 
@@ -28,6 +31,8 @@ pub struct Credentials {
     server: Arc<ServerConfig>,
     open_server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    chain: Arc<[CertificateDer<'static>]>,
     identity: Option<Identity>,
 }
 
@@ -67,7 +72,7 @@ impl Credentials {
             .build()
             .map_err(|error| unusable(error.to_string()))?;
         let server = ServerConfig::builder()
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier))
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| unusable(error.to_string()))?;
         let open_server = ServerConfig::builder()
@@ -77,13 +82,15 @@ impl Credentials {
         let identity = chain.first().and_then(|certificate| peer_identity(certificate));
         let client = ClientConfig::builder()
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
+            .with_client_auth_cert(chain.clone(), key)
             .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             pem: Arc::new(pem),
             server: Arc::new(server),
             open_server: Arc::new(open_server),
             client: Arc::new(client),
+            verifier,
+            chain: chain.into(),
             identity,
         })
     }
@@ -109,6 +116,13 @@ impl Credentials {
     /// The three files' contents: authority, certificate, private key.
     pub fn pem(&self) -> (&str, &str, &str) {
         (&self.pem.ca, &self.pem.cert, &self.pem.key)
+    }
+
+    /// Whether the own certificate is one of the authority, and valid now.
+    pub fn is_certified(&self) -> bool {
+        self.chain.split_first().is_some_and(|(own, others)| {
+            self.verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
+        })
     }
 
     /// The own identity, if the own certificate has one.

@@ -1,5 +1,5 @@
 //! The command line of l2sces: clusters, slices, networks and ports by way of the slice-manager,
-//! and certificates for all services.
+//! certificates for all services, and what a Kubernetes cluster needs to join.
 //!
 //! Exit status: 0 done (and ready, or gone, unless not waited for); 1 refused or failed; 2 wrong
 //! usage; 3 not ready, or not gone, in time.
@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod error;
+mod kubernetes;
 mod link;
 mod manifest;
 mod output;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     args::Format,
     error::CliError,
+    kubernetes::Residue,
     link::{self, Link},
     resource::{Change, Now, Resource},
 };
@@ -73,12 +74,44 @@ impl Output {
         }
     }
 
-    /// Tells people what was done to a resource. Programs get the [`result`](Self::result).
-    pub(crate) fn done<R: Resource>(&mut self, resource: &R, done: &str) -> Result<(), CliError> {
+    /// Prints manifests of Kubernetes: YAML documents, or a List in JSON.
+    pub(crate) fn manifests(&mut self, manifests: &[impl Serialize]) -> Result<(), CliError> {
         match self.format {
-            Format::Table => self.text(&format!("{} {} {done}\n", R::KIND, resource.key())),
+            Format::Json => self.json(&serde_json::json!({
+                "apiVersion": "v1", "kind": "List", "items": manifests,
+            })),
+            Format::Table | Format::Yaml => {
+                manifests.iter().try_for_each(|manifest| self.yaml(manifest))
+            }
+        }
+    }
+
+    /// Prints what is there of a cluster.
+    pub(crate) fn residue(&mut self, residue: &[Residue]) -> Result<(), CliError> {
+        match self.format {
+            Format::Table if residue.is_empty() => Ok(()),
+            Format::Table => {
+                let rows = residue.iter().map(|found| {
+                    vec![found.place.to_owned(), found.what.clone(), found.note.clone()]
+                });
+                self.text(&aligned(&["WHERE", "WHAT", "NOTE"], rows))
+            }
+            Format::Json => self.json(&residue),
+            Format::Yaml => self.yaml(&residue),
+        }
+    }
+
+    /// Tells people something, on a line of its own.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => self.text(&format!("{line}\n")),
             Format::Json | Format::Yaml => Ok(()),
         }
+    }
+
+    /// Tells people what was done to a resource. Programs get the [`result`](Self::result).
+    pub(crate) fn done<R: Resource>(&mut self, resource: &R, done: &str) -> Result<(), CliError> {
+        self.line(&format!("{} {} {done}", R::KIND, resource.key()))
     }
 
     /// Prints, for programs, one of several resources as it has become. People know it from

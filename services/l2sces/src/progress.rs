@@ -31,6 +31,12 @@ impl Progress {
         let _ = self.stderr.flush();
     }
 
+    /// Tells something that stays.
+    pub(crate) fn note(&mut self, line: &str) {
+        self.clear();
+        let _ = writeln!(self.stderr, "{line}");
+    }
+
     /// Takes the line away, so that what follows begins on an empty one.
     pub(crate) fn clear(&mut self) {
         if self.is_terminal && !self.shown.is_empty() {

@@ -12,6 +12,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use l2sces_custom_resources::{PART_OF_LABEL, PART_OF_US};
 use tokio::time::{Instant, sleep};
 
 /// Name of the Lease.
@@ -94,7 +95,11 @@ impl Candidate {
     async fn try_acquire(&self, seen: &mut Option<Seen>) -> kube::Result<bool> {
         let Some(lease) = self.leases.get_opt(LEASE).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(LEASE.to_owned()),
+                    labels: Some([(PART_OF_LABEL.to_owned(), PART_OF_US.to_owned())].into()),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.spec(None)),
             };
             self.leases.create(&PostParams::default(), &lease).await?;

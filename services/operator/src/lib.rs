@@ -30,6 +30,7 @@ use kube::{
     Client,
     runtime::events::{Recorder, Reporter},
 };
+use l2sces_custom_resources::StubZones;
 use l2sces_grpc::{Access, Channel, Dialer, shutdown_signal};
 use l2sces_pki::Credentials;
 use l2sces_proto::attachment::v1::attachment_service_server::AttachmentServiceServer;
@@ -44,7 +45,6 @@ use crate::{
     leader::Candidate,
     reconcile::{AgentEndpoints, Parts, Reconciler, keys_of},
     services::{Fabric, Feed, Sco, Told, follow},
-    stub_zone::StubZones,
     webhook::Webhook,
 };
 

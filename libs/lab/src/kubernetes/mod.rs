@@ -5,7 +5,7 @@
 //! and kube-proxy take it for a machine. All of them, and the lab's control services, are on one
 //! management network, and each has routes to the pods of every node: anything reaches anything.
 //!
-//! With services, our workloads run in the clusters by our own manifests (`k8s/overlays/dev`).
+//! With services, our workloads run in the clusters: those have joined by `l2sces cluster join`.
 //!
 //! A cluster without nodes is an API server with its etcd, and no more.
 //!

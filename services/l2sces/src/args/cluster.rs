@@ -5,11 +5,22 @@ use l2sces_proto::slice::v1::{
     self, Cluster, DirectDriver, Gateway, KubernetesDriver, Node, cluster_spec::Driver,
 };
 
-use super::{DeleteArgs, UpdateArgs, WriteArgs, compound::Compound};
+use super::{DeleteArgs, JoinArgs, LeaveArgs, UpdateArgs, WriteArgs, compound::Compound};
 use crate::manifest::DriftPolicy;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
+    #[command(flatten)]
+    Registered(Box<RegisteredClusterCommand>),
+    /// Print, or apply, everything that a Kubernetes cluster needs to have networks
+    Join(Box<JoinArgs>),
+    /// Remove all of that from a Kubernetes cluster, and tell what is left
+    Leave(Box<LeaveArgs>),
+}
+
+/// On clusters as the slice-manager knows them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegisteredClusterCommand {
     /// Register a cluster
     Create {
         /// Name of the cluster
@@ -166,7 +177,7 @@ impl ClusterFlags {
     }
 }
 
-fn parse_node(text: &str) -> Result<Node, String> {
+pub(super) fn parse_node(text: &str) -> Result<Node, String> {
     let keys = ["underlay", "agent", "gateway-agent", "gateway-underlay", "label"];
     let node = Compound::parse(text, &keys)?;
     let underlay = node.one("underlay")?.ok_or("underlay=ADDRESS is missing")?;

@@ -3,6 +3,8 @@
 mod cluster;
 mod compound;
 mod duration;
+mod join;
+mod leave;
 mod link;
 mod measure;
 mod network;
@@ -16,7 +18,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use l2sces_grpc::TlsArgs;
 
-pub(crate) use cluster::ClusterCommand;
+pub(crate) use cluster::{ClusterCommand, RegisteredClusterCommand};
+#[cfg(test)]
+pub(crate) use join::PullPolicy;
+pub(crate) use join::{Datapath, JoinArgs, KubeconfigFlags, WorkloadFlags};
+pub(crate) use leave::LeaveArgs;
 pub(crate) use link::LinkCommand;
 pub(crate) use network::NetworkCommand;
 pub(crate) use pki::PkiCommand;
@@ -50,6 +56,13 @@ pub(crate) struct ConnectionArgs {
     pub(crate) endpoint: Option<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+}
+
+impl ConnectionArgs {
+    /// How to reach another service, with the same certificate.
+    pub(crate) fn to(&self, endpoint: &str) -> Self {
+        Self { endpoint: Some(endpoint.to_owned()), tls: self.tls.clone() }
+    }
 }
 
 /// Form of what is printed to stdout.

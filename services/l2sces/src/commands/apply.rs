@@ -97,7 +97,7 @@ async fn apply_all<R: Resource>(
 }
 
 /// Creates or updates a resource; also tells what was done.
-async fn apply_one<R: Resource>(
+pub(super) async fn apply_one<R: Resource>(
     session: &Session,
     resource: R,
     validate_only: bool,

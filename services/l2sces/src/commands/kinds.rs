@@ -7,7 +7,7 @@ use l2sces_proto::{
 
 use super::{read, write};
 use crate::{
-    args::{ClusterCommand, NetworkCommand, PortCommand, SliceCommand},
+    args::{NetworkCommand, PortCommand, RegisteredClusterCommand, SliceCommand},
     error::CliError,
     resource::{Key, Scope},
     session::Session,
@@ -15,25 +15,27 @@ use crate::{
 
 pub(super) async fn cluster(
     session: &mut Session,
-    command: ClusterCommand,
+    command: RegisteredClusterCommand,
 ) -> Result<(), CliError> {
     let key = |name| Key { name, ..Key::default() };
     let all = Scope::default();
     match command {
-        ClusterCommand::Create { name, flags, write } => {
+        RegisteredClusterCommand::Create { name, flags, write } => {
             let mut cluster = Cluster { metadata: named(name), ..Cluster::default() };
             flags.change(&mut cluster);
             write::create(session, cluster, &write).await
         }
-        ClusterCommand::Get { name } => read::get::<Cluster>(session, &key(name)).await,
-        ClusterCommand::List => read::list::<Cluster>(session, &all).await,
-        ClusterCommand::Update { name, flags, force, update } => {
+        RegisteredClusterCommand::Get { name } => read::get::<Cluster>(session, &key(name)).await,
+        RegisteredClusterCommand::List => read::list::<Cluster>(session, &all).await,
+        RegisteredClusterCommand::Update { name, flags, force, update } => {
             write::update(session, &key(name), |cluster| flags.change(cluster), force, update).await
         }
-        ClusterCommand::Delete { name, delete } => {
+        RegisteredClusterCommand::Delete { name, delete } => {
             write::delete::<Cluster>(session, &key(name), false, delete).await
         }
-        ClusterCommand::Watch { name } => read::watch::<Cluster>(session, &all, name).await,
+        RegisteredClusterCommand::Watch { name } => {
+            read::watch::<Cluster>(session, &all, name).await
+        }
     }
 }
 

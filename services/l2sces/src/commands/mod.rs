@@ -2,7 +2,9 @@
 
 mod apply;
 mod health;
+mod join;
 mod kinds;
+mod leave;
 mod link;
 mod pki;
 mod read;
@@ -11,7 +13,7 @@ mod write;
 use clap::CommandFactory;
 
 use crate::{
-    args::{Cli, Command, Format},
+    args::{Cli, ClusterCommand, Command, Format},
     error::CliError,
     output::Output,
     session::Session,
@@ -21,7 +23,15 @@ use crate::{
 pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     let session = || Session::new(&cli.connection, cli.output);
     match cli.command {
-        Command::Cluster(command) => kinds::cluster(&mut session()?, command).await,
+        Command::Cluster(ClusterCommand::Join(args)) => {
+            Box::pin(join::run(&cli.connection, cli.output, *args)).await
+        }
+        Command::Cluster(ClusterCommand::Leave(args)) => {
+            Box::pin(leave::run(&cli.connection, cli.output, *args)).await
+        }
+        Command::Cluster(ClusterCommand::Registered(command)) => {
+            kinds::cluster(&mut session()?, *command).await
+        }
         Command::Slice(command) => kinds::slice(&mut session()?, command).await,
         Command::Link(command) => link::run(&mut session()?, command).await,
         Command::Network(command) => kinds::network(&mut session()?, command).await,

@@ -22,6 +22,12 @@ pub(super) async fn list<R: Resource>(
     session: &mut Session,
     scope: &Scope,
 ) -> Result<(), CliError> {
+    let resources = all::<R>(session, scope).await?;
+    session.output.many(&resources)
+}
+
+/// All resources of a kind.
+pub(super) async fn all<R: Resource>(session: &Session, scope: &Scope) -> Result<Vec<R>, CliError> {
     let mut resources = Vec::new();
     let mut token = String::new();
     loop {
@@ -29,7 +35,7 @@ pub(super) async fn list<R: Resource>(
         let (page, next) = page.map_err(|status| session.failed(status))?;
         resources.extend(page);
         if next.is_empty() {
-            return session.output.many(&resources);
+            return Ok(resources);
         }
         token = next;
     }

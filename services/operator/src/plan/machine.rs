@@ -2,11 +2,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
+use l2sces_custom_resources::{internal_ip, is_control_plane};
 use l2sces_model::Name;
-
-/// Labels by which a node of the control plane is known; the second is the older.
-const CONTROL_PLANE_LABELS: [&str; 2] =
-    ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
 /// A node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,17 +43,11 @@ impl Machines {
 }
 
 fn machine(node: &Node) -> Option<(Name, Machine)> {
-    let addresses = node.status.as_ref()?.addresses.as_ref()?;
-    let mut internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
-    let address = internal.find_map(|address| address.address.parse().ok())?;
-    let kubernetes_name = node.name_any();
     let machine = Machine {
         uid: node.uid().unwrap_or_default(),
-        address,
-        is_control_plane: CONTROL_PLANE_LABELS
-            .iter()
-            .any(|label| node.labels().contains_key(*label)),
-        kubernetes_name,
+        address: internal_ip(node)?,
+        is_control_plane: is_control_plane(node),
+        kubernetes_name: node.name_any(),
     };
     Some((Name::standing_for(&machine.kubernetes_name), machine))
 }

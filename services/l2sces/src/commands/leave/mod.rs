@@ -1,0 +1,127 @@
+//! Has a Kubernetes cluster leave.
+
+mod audit;
+mod steps;
+
+use l2sces_proto::slice::v1::{Cluster, Slice, cluster_spec::Driver};
+
+use super::write::{self, Deleted, send_delete, send_get};
+use crate::{
+    args::{ConnectionArgs, Format, LeaveArgs},
+    error::CliError,
+    kubernetes::{self, Joined},
+    output::Output,
+    progress::Progress,
+    resource::{DeleteOptions, Key, Scope},
+    session::Session,
+    wait,
+};
+use audit::Services;
+use steps::Removal;
+
+/// Removes everything of ours from the cluster, or tells what that would be, and looks for what is left.
+pub(super) async fn run(
+    connection: &ConnectionArgs,
+    format: Format,
+    args: LeaveArgs,
+) -> Result<(), CliError> {
+    let client = kubernetes::connect(&args.kubeconfig).await?.client;
+    let joined = kubernetes::joined(&client, &args.name).await?;
+    let has_joined = joined.is_some();
+    let services = Services::find(connection, joined, &args);
+    let mut session = match &services.slice_manager {
+        Some(endpoint) => Some(Session::new(&connection.to(endpoint), format)?),
+        None => None,
+    };
+    let mut output = Output::stdout(format);
+    let mut progress = Progress::stderr();
+    if !args.dry_run {
+        let is_used = match &mut session {
+            Some(session) => deregister(session, &args, has_joined, &mut output).await?,
+            None => false,
+        };
+        let mut removal = Removal::new(&client, &args, &mut output, &mut progress);
+        removal.run(is_used).await?;
+    }
+    let residue =
+        audit::look(&client, session.as_ref(), connection, &services, &args, &mut progress);
+    let residue = residue.await?;
+    output.residue(&residue)?;
+    match (args.dry_run, residue.len()) {
+        (false, 0) => output.line(&format!("nothing is left of cluster {}", args.name)),
+        (true, 0) => output.line(&format!("there is nothing of cluster {}", args.name)),
+        (true, _) => Ok(()),
+        (false, left) => {
+            Err(CliError::Failed(format!("{left} things are left of cluster {}", args.name)))
+        }
+    }
+}
+
+/// Takes the cluster from the slice-manager. Answers whether slices have it and it therefore stays, which
+/// only force allows.
+async fn deregister(
+    session: &mut Session,
+    args: &LeaveArgs,
+    has_joined: bool,
+    output: &mut Output,
+) -> Result<bool, CliError> {
+    let key = Key { name: args.name.to_string(), ..Key::default() };
+    let Some(registered) = send_get::<Cluster>(session, &key).await? else { return Ok(false) };
+    let driver = registered.spec.and_then(|spec| spec.driver);
+    if !matches!(driver, Some(Driver::Kubernetes(_))) {
+        let what = format!("cluster {} of the slice-manager is none of Kubernetes", args.name);
+        return Err(CliError::Usage(what));
+    }
+    // It is the first thing to go, so that an interrupted one does not come here.
+    if !has_joined && !args.force {
+        return Err(CliError::Usage(format!(
+            "the slice-manager has a cluster {}, but this Kubernetes cluster has never joined: is it \
+             another (--context)? If not, leave by --force",
+            args.name
+        )));
+    }
+    let slices = slices_with(session, args.name.as_str()).await?;
+    if !slices.is_empty() {
+        if args.force {
+            return Ok(true);
+        }
+        return Err(CliError::Failed(format!(
+            "cluster {} is used by {}: take it out of them first. Or leave by --force: it stays \
+             registered, and they fail there until they are changed",
+            args.name,
+            slices.join(", ")
+        )));
+    }
+    let options =
+        DeleteOptions { etag: String::new(), force: false, write: write::write_options(false) };
+    if let Deleted::Accepted(going) = send_delete::<Cluster>(session, &key, options).await? {
+        let deadline = tokio::time::Instant::now() + args.timeout;
+        let gone = wait::until_gone(session, going, deadline).await?;
+        output.done(&gone, "deleted")?;
+    }
+    Ok(false)
+}
+
+/// The slices that have a cluster.
+async fn slices_with(session: &Session, cluster: &str) -> Result<Vec<String>, CliError> {
+    let slices = super::read::all::<Slice>(session, &Scope::default()).await?;
+    let has = |slice: &&Slice| {
+        let clusters = slice.spec.iter().flat_map(|spec| &spec.clusters);
+        clusters.into_iter().any(|member| member.cluster == cluster)
+    };
+    let name = |slice: &Slice| format!("slice {}", crate::resource::Resource::key(slice));
+    Ok(slices.iter().filter(has).map(name).collect())
+}
+
+impl Services {
+    /// Those that the command line names, or else those that the cluster knows.
+    fn find(connection: &ConnectionArgs, joined: Option<Joined>, args: &LeaveArgs) -> Self {
+        let (slice_manager, sco_provider) =
+            joined.map_or((None, None), |joined| (joined.slice_manager, joined.sco_provider));
+        Self {
+            slice_manager: connection.endpoint.clone().or(slice_manager),
+            sco_provider: args.sco_provider.clone().or(sco_provider),
+            inter_domain_dns: args.inter_domain_dns.clone(),
+        }
+    }
+}
