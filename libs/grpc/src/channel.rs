@@ -14,6 +14,9 @@ use tracing::{Instrument, Span};
 
 use crate::{deadline, rpc_body::RpcBody, trace};
 
+/// What is said of a call whose connection broke before it was answered.
+const BROKEN: &str = "the connection broke before there was an answer";
+
 /// A connection to a service, for any generated client. Cheap to clone. Every call on it has a
 /// span, whose context the server gets, and a deadline: the caller's, else
 /// [`DEFAULT_DEADLINE`](crate::DEFAULT_DEADLINE), else (`Watch...`) none.
@@ -40,16 +43,15 @@ impl fmt::Debug for Channel {
     }
 }
 
-type ResponseFuture =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, transport::Error>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
-    type Error = transport::Error;
+    type Error = Status;
     type Future = ResponseFuture;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), transport::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.inner.poll_ready(cx).map_err(unanswered)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
@@ -75,10 +77,14 @@ impl Service<Request<Body>> for Channel {
 fn finish(
     response: Result<Response<Body>, transport::Error>,
     span: Span,
-) -> Result<Response<Body>, transport::Error> {
+) -> Result<Response<Body>, Status> {
     let response = match response {
         Err(error) if is_timeout(&error) => too_late(),
-        Err(error) => unanswered(error),
+        Err(error) => {
+            let status = unanswered(error);
+            trace::record_status(&span, status.code());
+            return Err(status);
+        }
         Ok(response) if is_timeout_answer(&response) => too_late(),
         Ok(response) => response,
     };
@@ -89,14 +95,16 @@ fn finish(
 }
 
 /// What becomes of a call whose connection cannot be made, or breaks before there is an answer. Of the
-/// latter tonic knows no code.
-fn unanswered(error: transport::Error) -> Response<Body> {
-    let status = Status::from_error(Box::new(error));
-    let status = match status.code() {
-        Code::Unknown => Status::unavailable("the connection broke before there was an answer"),
-        _ => status,
+/// latter tonic knows no code. The cause is its source.
+fn unanswered(error: transport::Error) -> Status {
+    let source: Arc<dyn Error + Send + Sync> = match Status::try_from_error(Box::new(error)) {
+        Ok(status) if status.code() != Code::Unknown => return status,
+        Ok(status) => Arc::new(status),
+        Err(error) => error.into(),
     };
-    status.into_http()
+    let mut status = Status::unavailable(BROKEN);
+    status.set_source(source);
+    status
 }
 
 fn too_late() -> Response<Body> {
