@@ -35,7 +35,14 @@ pub(super) struct Observation {
 /// sees whether another has changed them. Bounded by the number of custom resources.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
-    known: Mutex<HashMap<ResourceId, Known>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: HashMap<ResourceId, Known>,
+    /// What the watch has told last of each resource.
+    seen: HashMap<ResourceId, Observation>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +74,13 @@ impl Observation {
         };
         (resource.object(), observation)
     }
+
+    /// Whether both are of the same state of a resource, but for its conditions.
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { id, life, generation, made_for, parts, problem: _ } = self;
+        (id, life, generation) == (&other.id, &other.life, &other.generation)
+            && (made_for, parts) == (&other.made_for, &other.parts)
+    }
 }
 
 /// Why a resource is not as wanted.
@@ -96,13 +110,20 @@ impl Acknowledged {
         let (_, observation) = Observation::of(resource);
         let (life, generation) = (observation.life.clone(), observation.generation);
         let known = Known { life, generation, has_drifted };
-        self.lock().insert(observation.id.clone(), known);
+        self.lock().known.insert(observation.id.clone(), known);
         observation
+    }
+
+    /// Notes what the watch tells of a resource.
+    pub(super) fn see(&self, observation: &Observation) {
+        self.lock().seen.insert(observation.id.clone(), observation.clone());
     }
 
     /// Forgets a resource that is gone.
     pub(super) fn forget(&self, id: &ResourceId) {
-        self.lock().remove(id);
+        let mut inner = self.lock();
+        inner.known.remove(id);
+        inner.seen.remove(id);
     }
 
     /// How an object fares of which these resources were made. It has no version, and so is applied
@@ -111,7 +132,7 @@ impl Acknowledged {
         &self,
         observations: impl Iterator<Item = &'a Observation> + Clone,
     ) -> ObjectState {
-        let known = self.lock();
+        let Inner { known, seen } = &*self.lock();
         let mut drift = None;
         let mut version = observations.clone().next().and_then(|first| first.made_for.clone());
         let parts = observations.clone().count();
@@ -129,7 +150,10 @@ impl Acknowledged {
                 drift =
                     Some(("Drifted".to_owned(), format!("{kind} {name} was changed by others")));
             }
-            problem = problem.or_else(|| observation.problem.clone());
+            // An answer may have been on its way while the watch told of other conditions, and nobody
+            // tells those again.
+            let latest = seen.get(&observation.id).filter(|seen| seen.is_like(observation));
+            problem = problem.or_else(|| latest.unwrap_or(observation).problem.clone());
         }
         let (uid, generation) = version.unwrap_or_default();
         let problem = drift.or(problem);
@@ -138,8 +162,56 @@ impl Acknowledged {
         ObjectState { uid, generation, ready, reason, message, given: Given::Nothing }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ResourceId, Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // No code that holds the lock can leave it half changed.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use l2sces_custom_resources::{L2Network, L2NetworkStatus};
+    use serde_json::json;
+
+    use super::*;
+
+    fn network(generation: i64, observed: i64) -> L2Network {
+        let mut network: L2Network = serde_json::from_value(json!({
+            "apiVersion": "l2sm.l2sm.k8s.local/v1",
+            "kind": "L2Network",
+            "metadata": { "name": "n", "uid": "u", "generation": generation, "annotations": {
+                "l2sces.l2sm.io/uid": "v",
+                "l2sces.l2sm.io/generation": "1",
+                "l2sces.l2sm.io/parts": "1",
+            }},
+            "spec": { "type": "vnet" },
+        }))
+        .unwrap();
+        let condition = Condition {
+            type_: "Ready".to_owned(),
+            status: "True".to_owned(),
+            reason: "Ready".to_owned(),
+            message: String::new(),
+            observed_generation: Some(observed),
+            last_transition_time: Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+        };
+        network.status =
+            Some(L2NetworkStatus { conditions: vec![condition], ..L2NetworkStatus::default() });
+        network
+    }
+
+    #[test]
+    fn an_answer_does_not_undo_what_the_watch_told() {
+        let acknowledged = Acknowledged::default();
+        let told = |network: &L2Network| acknowledged.see(&Observation::of(network).1);
+        told(&network(1, 1));
+        let answered = acknowledged.note(&network(2, 1), false);
+        assert!(!acknowledged.state([&answered].into_iter()).ready, "of a former specification");
+        told(&network(2, 2));
+        let state = acknowledged.state([&answered].into_iter());
+        assert!(state.ready, "{state:?}");
+        acknowledged.forget(&answered.id);
+        assert!(!acknowledged.state([&answered].into_iter()).ready);
     }
 }

@@ -133,6 +133,7 @@ impl Told {
             }
             News::Seen(object, observation) => {
                 let id = observation.id.clone();
+                self.client.acknowledged.see(&observation);
                 let former = match &object {
                     Some(object) => self.objects.insert(id.clone(), object.clone()),
                     None => self.objects.remove(&id),
