@@ -29,8 +29,11 @@ pub(crate) fn state_directory(id: &str) -> PathBuf {
     Path::new(STATE_ROOT).join(format!("l2s-{id}"))
 }
 
-/// How long removing may take; after that, what is left is an error.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long removing may take; after that, what is left is an error. The kernel takes its time to end the
+/// containers of a node, and the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Removes everything: processes, namespaces, files. Goes round until nothing is left, because
 /// whoever was busy with the lab when it was interrupted may still be making something.
@@ -53,6 +56,7 @@ pub(crate) fn remove(
         if start.elapsed() > PATIENCE {
             return result.and(Err(LabError::Residue(residue(&layout.id))));
         }
+        thread::sleep(PAUSE);
     }
 }
 
