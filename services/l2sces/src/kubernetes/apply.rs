@@ -3,7 +3,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
 };
 
-use super::{api, explained, shown};
+use super::{api, explained, kind, shown};
 use crate::error::CliError;
 
 /// Whose fields they are.
@@ -15,7 +15,12 @@ pub(crate) enum Done {
     Created,
     Updated,
     Unchanged,
+    /// Nothing: the API server is older than the object's kind, without which everything works.
+    LeftOut,
 }
+
+/// Of Kubernetes 1.21.
+const OPTIONAL: &str = "PodDisruptionBudget";
 
 impl Done {
     pub(crate) fn as_str(self) -> &'static str {
@@ -23,6 +28,7 @@ impl Done {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Unchanged => "unchanged",
+            Self::LeftOut => "left out: the API server does not know this kind",
         }
     }
 }
@@ -34,7 +40,12 @@ pub(crate) async fn apply(client: &Client, object: &DynamicObject) -> Result<Don
     let failed = |error| explained(&shown(object), error);
     let before = api.get_opt(&name).await.map_err(failed)?;
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let after = api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(failed)?;
+    let after = match api.patch(&name, &parameters, &Patch::Apply(object)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 && kind(object) == OPTIONAL => {
+            return Ok(Done::LeftOut);
+        }
+        after => after.map_err(failed)?,
+    };
     Ok(match before {
         None => Done::Created,
         Some(before) if wanted(&before) == wanted(&after) => Done::Unchanged,
