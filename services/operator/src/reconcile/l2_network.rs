@@ -110,12 +110,7 @@ impl Reconciler {
             .clone()
             .or_else(|| claim.objection.clone())
             .or_else(|| self.network_problem(plan, claim, here.as_ref(), between.as_ref()));
-        let ports = if is_own { self.fabric.board.ports_of(&claim.key) } else { BTreeMap::new() };
-        let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
-        let assigned_ips = addresses.map(|(name, state)| {
-            let address = state.address.split('/').next().unwrap_or_default();
-            (address.to_owned(), name.to_string())
-        });
+        let (connected_pod_count, assigned_ips) = self.pods(claim, &before);
         let identity = |number: u32| i32::try_from(number).ok().filter(|number| *number > 0);
         let of_own = |board: &Board, state: &Option<ObjectState>| match is_own {
             true => connectivity(board, state.as_ref()),
@@ -124,9 +119,9 @@ impl Reconciler {
         let mut conditions = vec![conditions::ready(problem.as_ref(), generation)];
         conditions.extend(conditions::ignored(&ignored_fields(network), generation));
         L2NetworkStatus {
-            connected_pod_count: i32::try_from(ports.len()).unwrap_or(i32::MAX),
+            connected_pod_count,
             last_assigned_ip: None,
-            assigned_ips: assigned_ips.collect(),
+            assigned_ips,
             internal_connectivity: of_own(&self.fabric.board, &here),
             provider_connectivity: network
                 .spec
@@ -139,6 +134,25 @@ impl Reconciler {
             vni: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.vni)),
             mtu: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.mtu)),
         }
+    }
+
+    /// How many pods a network has in the cluster, and their addresses, each with the name of its pod. What
+    /// was known before stays while the sdn-controller does not say: that a leader has just begun takes
+    /// no pod away.
+    fn pods(&self, claim: &Claim, before: &L2NetworkStatus) -> (i32, BTreeMap<String, String>) {
+        if claim.problem.is_some() {
+            return (0, BTreeMap::new());
+        }
+        if self.fabric.board.fault().is_some() {
+            return (before.connected_pod_count, before.assigned_ips.clone());
+        }
+        let ports = self.fabric.board.ports_of(&claim.key);
+        let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
+        let assigned_ips = addresses.map(|(name, state)| {
+            let address = state.address.split('/').next().unwrap_or_default();
+            (address.to_owned(), name.to_string())
+        });
+        (i32::try_from(ports.len()).unwrap_or(i32::MAX), assigned_ips.collect())
     }
 
     /// Why a network is not as it is to be.
