@@ -72,8 +72,8 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     let late = Call::about(&one, "DEL").set("CNI_NETNS", "");
     let dels = [(&del, &configuration), (&del, &bare), (&late, &bare), (&late, &configuration)];
     try_join_all(dels.map(|(del, configuration)| runtime.succeed(del, configuration))).await?;
-    ensure!(!interfaces(&one).await?.iter().any(|name| name.starts_with("net")));
     runtime.only(&[&other]).await?;
+    ensure!(!interfaces(&one).await?.iter().any(|name| name.starts_with("net")));
     runtime.remove(&one).await?;
     // The namespace of the other is gone before anybody says so, but the pod is not: nobody else would
     // remove its port.
