@@ -21,6 +21,11 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
+/// The plugin's own number of what the pod cannot have.
+pub const REFUSED: u64 = 100;
+/// The specification's number of what may be possible later.
+pub const TRY_AGAIN: u64 = 11;
+
 /// How long anything may take to become as wanted: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 

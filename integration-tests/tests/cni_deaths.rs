@@ -6,14 +6,9 @@ use std::{collections::BTreeSet, time::Instant};
 use anyhow::{Result, ensure};
 use futures::future::{try_join, try_join_all};
 use integration_tests::container_runtime::{
-    Call, PATIENCE, Runtime, Sandbox, interfaces, is_as_told, told,
+    Call, PATIENCE, REFUSED, Runtime, Sandbox, TRY_AGAIN, interfaces, is_as_told, told,
 };
 use l2sces_lab::{Unit, wait};
-
-/// The plugin's own number of what the pod cannot have.
-const REFUSED: u64 = 100;
-/// The specification's number of what may be possible later.
-const TRY_AGAIN: u64 = 11;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_dies_in_the_middle_of_an_add_leaves_nothing() -> Result<()> {
@@ -96,7 +91,8 @@ async fn a_pod_dies(runtime: &Runtime) -> Result<()> {
     runtime.forget(&pod).await
 }
 
-/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached.
+/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached; or
+/// it says that it may be tried again, when its first attempt was just being undone, and that attaches it.
 async fn services_die(runtime: &Runtime) -> Result<()> {
     let switch = Unit::OvsVswitchd("a1".to_owned());
     for unit in [
@@ -112,7 +108,13 @@ async fn services_die(runtime: &Runtime) -> Result<()> {
             runtime.restart(&unit).await?;
             Ok(runtime.lab.start(&switch).await?)
         };
-        let (result, ()) = try_join(runtime.attach(&pod), dying).await?;
+        let configuration = runtime.chained(&pod, "1.0.0")?;
+        let add = Call::about(&pod, "ADD");
+        let (first, ()) = try_join(runtime.run(&add, &configuration), dying).await?;
+        let result = match first {
+            Err(refusal) if refusal.code == TRY_AGAIN => runtime.attach(&pod).await?,
+            first => first.map_err(|refusal| anyhow::anyhow!("{unit}: {refusal:?}"))?,
+        };
         is_as_told(&pod, &result, "net1").await?;
         is_as_told(&pod, &result, "net2").await?;
         runtime.only(&[&pod]).await?;

@@ -8,13 +8,10 @@
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::container_runtime::{
-    Call, PATIENCE, Runtime, interfaces, is_as_told, previous, told,
+    Call, PATIENCE, REFUSED, Runtime, interfaces, is_as_told, previous, told,
 };
 use l2sces_lab::{Unit, wait};
 use serde_json::{Value, json};
-
-/// The plugin's own number of what the pod cannot have.
-const REFUSED: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verb_does_what_the_specification_says() -> Result<()> {
