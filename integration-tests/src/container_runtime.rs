@@ -5,14 +5,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use l2sces_lab::{Kubectl, Lab, LabOptions, Namespace, Pod, Unit, layout, probe, wait};
 use l2sces_proto::fabric::v1::{
-    ListPortsRequest, ListedPort, fabric_service_client::FabricServiceClient, port::Attachment,
+    DeletePortRequest, ListPortsRequest, ListedPort, PortKey,
+    fabric_service_client::FabricServiceClient, port::Attachment,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -67,6 +69,8 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Call {
     node: String,
+    /// Another plugin's program; none: ours.
+    other: Option<PathBuf>,
     environment: BTreeMap<&'static str, String>,
 }
 
@@ -75,7 +79,7 @@ impl Call {
     pub fn on(node: &str, verb: &str) -> Self {
         let environment =
             [("CNI_COMMAND", verb.to_owned()), ("CNI_PATH", "/opt/cni/bin".to_owned())];
-        Self { node: node.to_owned(), environment: environment.into() }
+        Self { node: node.to_owned(), other: None, environment: environment.into() }
     }
 
     /// A call about a sandbox, as containerd makes it.
@@ -93,6 +97,12 @@ impl Call {
             .set("CNI_ARGS", &arguments)
     }
 
+    /// The same of another plugin, one of those in this directory.
+    pub fn of(mut self, directory: &Path, plugin: &str) -> Self {
+        self.other = Some(directory.join(plugin));
+        self.set("CNI_PATH", &directory.display().to_string())
+    }
+
     /// The same with a variable of the environment.
     pub fn set(mut self, variable: &'static str, value: &str) -> Self {
         self.environment.insert(variable, value.to_owned());
@@ -103,11 +113,13 @@ impl Call {
 impl Runtime {
     /// Brings up the lab; pods can be attached to [`NETWORKS`].
     pub async fn up() -> Result<Self> {
-        let options = LabOptions {
-            operators: true,
-            log_filter: "info,l2sces_controller=debug,operator=debug".to_owned(),
-            ..LabOptions::default()
-        };
+        let log_filter = "info,l2sces_controller=debug,operator=debug".to_owned();
+        Self::up_with(LabOptions { log_filter, ..LabOptions::default() }).await
+    }
+
+    /// The same, with options for the lab.
+    pub async fn up_with(options: LabOptions) -> Result<Self> {
+        let options = LabOptions { operators: true, ..options };
         let lab = Lab::up(&"a=a1,a2".parse()?, options).await?;
         let kubectl = lab.kubectl("a")?;
         let fabric = FabricServiceClient::new(lab.channel(&Unit::SdnController("a".to_owned()))?);
@@ -135,31 +147,44 @@ impl Runtime {
                 "topology": { "nodes": ["a1", "a2"], "links": [] },
             },
         }));
-        items.extend(NETWORKS.map(|name| {
-            json!({
-                "apiVersion": "l2sm.l2sm.k8s.local/v1", "kind": "L2Network",
-                "metadata": { "name": name, "namespace": "default" },
-                "spec": { "type": "vnet", "networkCIDR": "10.1.0.0/16" },
-            })
-        }));
         self.create(&items).await?;
         for network in NETWORKS {
-            let network = format!("l2network/{network}");
-            wait::holds(&format!("{network} is ready"), PATIENCE, || async {
-                let shown = self.kubectl.run(["get", &network, "--output", "json"]).await;
-                let shown: Value = serde_json::from_str(&shown.map_err(|error| error.to_string())?)
-                    .map_err(|error| error.to_string())?;
-                let conditions = shown["status"]["conditions"].as_array();
-                let is_ready = |condition: &Value| {
-                    condition["type"] == "Ready" && condition["status"] == "True"
-                };
-                match conditions.is_some_and(|conditions| conditions.iter().any(is_ready)) {
-                    true => Ok(()),
-                    false => Err(shown["status"].to_string()),
-                }
-            })
-            .await?;
+            self.create_network(network, Some("10.1.0.0/16")).await?;
         }
+        Ok(())
+    }
+
+    /// Creates a network, without a CIDR one that has no addresses, and waits until pods can be attached.
+    pub async fn create_network(&self, name: &str, cidr: Option<&str>) -> Result<()> {
+        let mut network = json!({
+            "apiVersion": "l2sm.l2sm.k8s.local/v1", "kind": "L2Network",
+            "metadata": { "name": name, "namespace": "default" },
+            "spec": { "type": "vnet" },
+        });
+        if let Some(cidr) = cidr {
+            network["spec"]["networkCIDR"] = cidr.into();
+        }
+        self.create(&[network]).await?;
+        let network = format!("l2network/{name}");
+        wait::holds(&format!("{network} is ready"), PATIENCE, || async {
+            let shown = self.kubectl.run(["get", &network, "--output", "json"]).await;
+            let shown: Value = serde_json::from_str(&shown.map_err(|error| error.to_string())?)
+                .map_err(|error| error.to_string())?;
+            let conditions = shown["status"]["conditions"].as_array();
+            let is_ready =
+                |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+            match conditions.is_some_and(|conditions| conditions.iter().any(is_ready)) {
+                true => Ok(()),
+                false => Err(shown["status"].to_string()),
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes a network, and waits until it is gone.
+    pub async fn delete_network(&self, name: &str) -> Result<()> {
+        self.kubectl.run(["delete", "l2network", name]).await?;
         Ok(())
     }
 
@@ -255,9 +280,9 @@ impl Runtime {
 
     /// Starts the plugin.
     pub async fn start(&self, call: &Call, configuration: &Value) -> Result<Child> {
-        let layout = self.lab.layout();
+        let ours = || self.lab.layout().binaries.join("l2sces-cni");
         let namespace = Namespace::named(&self.lab.node(&call.node)?.namespace);
-        let mut command: Command = namespace.command(layout.binaries.join("l2sces-cni"))?;
+        let mut command: Command = namespace.command(call.other.clone().unwrap_or_else(ours))?;
         let mut plugin =
             command.env_clear().envs(&call.environment).stdin(Stdio::piped()).spawn()?;
         let mut stdin = plugin.stdin.take().context("no input")?;
@@ -323,6 +348,21 @@ impl Runtime {
             _ => false,
         });
         Ok(ports)
+    }
+
+    /// Removes a port as an operator undoes the attempt that made it; says whether nothing of that attempt
+    /// is left.
+    pub async fn undo(&self, port: &ListedPort) -> Result<bool> {
+        let port = port.port.clone().context("no port")?;
+        let Some(Attachment::Namespace(namespace)) = port.attachment else {
+            bail!("no port of a sandbox")
+        };
+        let request = DeletePortRequest {
+            key: Some(PortKey { slice: port.slice, network: port.network, name: port.name }),
+            attachment_id: namespace.attachment_id,
+            generation: port.version.unwrap_or_default().generation,
+        };
+        Ok(self.fabric.clone().delete_port(request).await?.into_inner().gone)
     }
 
     /// Waits until nothing is attached but these sandboxes, which are: with ports of theirs in the

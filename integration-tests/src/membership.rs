@@ -37,9 +37,9 @@ pub fn leave(lab: &Lab, cluster: &str, flags: &[&str]) -> Result<Command> {
 }
 
 /// The same, which must find nothing left.
-pub async fn leave_nothing(lab: &Lab, cluster: &str) -> Result<()> {
-    let left = command::output(&mut leave(lab, cluster, &[])?).await?;
-    let said = format!("nothing is left of cluster {cluster}");
+pub async fn leave_nothing(lab: &Lab, cluster: &str, flags: &[&str]) -> Result<()> {
+    let left = command::output(&mut leave(lab, cluster, flags)?).await?;
+    let said = format!("nothing is left of cluster {cluster}\n");
     ensure!(left.status.success() && left.stdout.contains(&said), "{}", shown(&left));
     ensure!(!left.stderr.contains("not looked at"), "{}", shown(&left));
     Ok(())

@@ -277,19 +277,23 @@ impl Traffic {
     /// All streams have ended; waits until every frame has come to everyone whom it concerns.
     pub async fn all_arrived(&self) -> Result<()> {
         wait::holds("every frame comes", LIMIT, || async {
-            for flow in &self.flows {
-                for (pod, station) in self.receivers_of(flow) {
-                    let lost = station.receiver.of(flow.id).lost(0..flow.sent());
-                    if !lost.is_empty() {
-                        return Err(format!("{flow}: {pod} lacks {lost:?} of {}", flow.sent()));
-                    }
-                }
-            }
-            Ok(())
+            let mut lost = self.flows.iter().flat_map(|flow| self.lost(flow)).peekable();
+            if lost.peek().is_none() { Ok(()) } else { Err(lost.collect::<String>()) }
         })
         .await?;
         self.nothing_twice()?;
         self.nothing_astray()
+    }
+
+    /// What has not come of a stream that has ended, a line for each station.
+    fn lost<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = String> + 'a {
+        self.receivers_of(flow).filter_map(move |(pod, station)| {
+            let lost = station.receiver.of(flow.id).lost(0..flow.sent());
+            let lost: Vec<_> = lost.chunk_by(|one, next| one + 1 == *next).map(in_a_row).collect();
+            let is_lost = !lost.is_empty();
+            is_lost
+                .then(|| format!("\n  {flow}: {pod} lacks {} of {}", lost.join(", "), flow.sent()))
+        })
     }
 
     /// No frame has come twice, or back: each to any station at most once, and of those that have
@@ -410,6 +414,14 @@ impl Traffic {
             lost.1 += u64::from(flow.sent());
         }
         lost
+    }
+}
+
+/// Numbers that follow one another, in short.
+fn in_a_row(numbers: &[u32]) -> String {
+    match numbers {
+        [first, .., last] => format!("{first} to {last}"),
+        _ => numbers.iter().map(u32::to_string).collect(),
     }
 }
 

@@ -50,9 +50,15 @@ pub struct World {
 /// Labels of nodes, by the node's name; a label is a key and its value.
 pub type Labels<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
 
+/// Variables for services of a lab in which no link is cut: a tunnel is taken for broken after six
+/// seconds, not after 0.6, since a busy machine can keep a switch from its frames for so long.
+pub fn patient() -> Vec<(String, String)> {
+    vec![("L2SCES_BFD_INTERVAL".to_owned(), "2000".to_owned())]
+}
+
 impl World {
     /// Cluster `a` with the nodes `a1` (gateway) and `a2`, cluster `b` likewise, and the slice `s1`
-    /// over both, ready.
+    /// over both, ready. It is [`patient`].
     pub async fn up() -> Result<Self> {
         let mut world = Self::bare().await?;
         world.register_clusters(&Labels::new()).await?;
@@ -62,7 +68,7 @@ impl World {
 
     /// The lab of [`World::up`], and no more.
     pub async fn bare() -> Result<Self> {
-        Self::on(&Topology::two_clusters(), Vec::new()).await
+        Self::on(&Topology::two_clusters(), patient()).await
     }
 
     /// Clusters as in [`Topology`], registered and ready. The services are started with variables
@@ -82,12 +88,20 @@ impl World {
         Self::on(&topology.parse()?, Vec::new()).await
     }
 
+    /// The lab of [`World::bare`], and a control cluster, whose slice-operator makes slices.
+    pub async fn with_control_cluster() -> Result<Self> {
+        let options = LabOptions { control_cluster: true, ..LabOptions::default() };
+        Self::with(&Topology::two_clusters(), options).await
+    }
+
     async fn on(topology: &Topology, environment: Vec<(String, String)>) -> Result<Self> {
-        let options = LabOptions {
-            log_filter: "info,l2sces_controller=debug".to_owned(),
-            environment: environment.into_iter().collect(),
-            ..LabOptions::default()
-        };
+        let environment = environment.into_iter().collect();
+        Self::with(topology, LabOptions { environment, ..LabOptions::default() }).await
+    }
+
+    async fn with(topology: &Topology, options: LabOptions) -> Result<Self> {
+        let log_filter = "info,l2sces_controller=debug".to_owned();
+        let options = LabOptions { log_filter, switches_first: true, ..options };
         let lab = Lab::up(topology, options).await?;
         let channel = lab.channel(&Unit::SliceManager)?;
         Ok(Self {
@@ -97,6 +111,13 @@ impl World {
             limit: if lab.layout().kubernetes.clusters.is_empty() { LIMIT } else { PATIENCE },
             lab,
         })
+    }
+
+    /// What came of a test; of one that failed, keeps what tells why, and says where.
+    pub async fn with_evidence<T>(&self, outcome: Result<T>) -> Result<T> {
+        let Err(error) = outcome else { return outcome };
+        let kept = self.lab.keep_evidence().await?;
+        Err(error.context(format!("evidence in {}", kept.display())))
     }
 
     /// Registers every cluster of the lab and waits until they are ready.

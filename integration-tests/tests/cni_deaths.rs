@@ -1,5 +1,6 @@
 //! Plugins, pods and services die in the middle of an ADD, which leaves nothing, or is carried out when they
-//! are back; and a crowd of pods comes to one node at once. Parts as in the story `cni_verbs`.
+//! are back; networks go and come back under pods that run; and a crowd of pods comes to one node at once.
+//! Parts as in the story `cni_verbs`.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -19,6 +20,7 @@ async fn whoever_dies_in_the_middle_of_an_add_leaves_nothing() -> Result<()> {
     services_die(&runtime).await?;
     what_is_half_done_is_undone(&runtime).await?;
     a_lost_del_is_made_up_for(&runtime).await?;
+    a_network_comes_back_to_its_pods(&runtime).await?;
     runtime.only(&[]).await?;
     runtime.down().await
 }
@@ -91,8 +93,7 @@ async fn a_pod_dies(runtime: &Runtime) -> Result<()> {
     runtime.forget(&pod).await
 }
 
-/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached; or
-/// it says that it may be tried again, when its first attempt was just being undone, and that attaches it.
+/// Whichever of those that the plugin needs dies, it waits until that is back, and the pod is attached.
 async fn services_die(runtime: &Runtime) -> Result<()> {
     let switch = Unit::OvsVswitchd("a1".to_owned());
     for unit in [
@@ -110,11 +111,7 @@ async fn services_die(runtime: &Runtime) -> Result<()> {
         };
         let configuration = runtime.chained(&pod, "1.0.0")?;
         let add = Call::about(&pod, "ADD");
-        let (first, ()) = try_join(runtime.run(&add, &configuration), dying).await?;
-        let result = match first {
-            Err(refusal) if refusal.code == TRY_AGAIN => runtime.attach(&pod).await?,
-            first => first.map_err(|refusal| anyhow::anyhow!("{unit}: {refusal:?}"))?,
-        };
+        let (result, ()) = try_join(runtime.succeed(&add, &configuration), dying).await?;
         is_as_told(&pod, &result, "net1").await?;
         is_as_told(&pod, &result, "net2").await?;
         runtime.only(&[&pod]).await?;
@@ -162,6 +159,67 @@ async fn a_lost_del_is_made_up_for(runtime: &Runtime) -> Result<()> {
     runtime.detach(alive).await?;
     runtime.only(&[]).await?;
     runtime.remove(alive).await
+}
+
+/// Somebody deletes the network of pods that run, and makes it again: they are attached as they were, but
+/// for those that have been detached meanwhile. The switch may be away when the ports go, or the agent when
+/// the network comes.
+async fn a_network_comes_back_to_its_pods(runtime: &Runtime) -> Result<()> {
+    let stays = runtime.pod("a1", "stays", Some("red,blue")).await?;
+    let neighbour = runtime.pod("a1", "neighbour", Some("blue")).await?;
+    let leaves = runtime.pod("a1", "leaves", Some("blue")).await?;
+    runtime.kubectl.run(["label", "pod", "neighbour", "l2sm/app=beside"]).await?;
+    let [result, of_neighbour] = [runtime.attach(&stays).await?, runtime.attach(&neighbour).await?];
+    runtime.attach(&leaves).await?;
+    let goes = async || {
+        runtime.delete_network("blue").await?;
+        for (pod, left) in [(&stays, &["net1"][..]), (&neighbour, &[]), (&leaves, &[])] {
+            wait::holds("the interface to the network is gone", PATIENCE, || async {
+                let found = interfaces(pod).await.map_err(|error| error.to_string())?;
+                if found == left { Ok(()) } else { Err(format!("{found:?}")) }
+            })
+            .await?;
+        }
+        anyhow::Ok(())
+    };
+    let is_back = async || {
+        runtime.create_network("blue", Some("10.1.0.0/16")).await?;
+        for (pod, result, interface) in
+            [(&stays, &result, "net2"), (&neighbour, &of_neighbour, "net1")]
+        {
+            wait::holds("the network is back", PATIENCE, || async {
+                is_as_told(pod, result, interface).await.map_err(|error| error.to_string())
+            })
+            .await?;
+        }
+        is_as_told(&stays, &result, "net1").await
+    };
+
+    // Then interfaces go long after their ports.
+    let switch = Unit::OvsVswitchd("a1".to_owned());
+    runtime.lab.kill(&switch).await?;
+    goes().await?;
+    runtime.lab.start(&switch).await?;
+    runtime.detach(&leaves).await?;
+    is_back().await?;
+
+    goes().await?;
+    runtime.restart(&Unit::SpsAgent("a1".to_owned())).await?;
+    is_back().await?;
+    runtime.only(&[&stays, &neighbour]).await?;
+    let (_, address) = told(&of_neighbour, "net1")?;
+    let address = address.trim_end_matches("/16");
+    stays.netns.run(["ping", "-c", "1", "-W", "5", "-I", "net2", address]).await?;
+    runtime.named("beside", "blue", &[address]).await?;
+    for pod in [&stays, &neighbour] {
+        runtime.detach(pod).await?;
+    }
+    runtime.only(&[]).await?;
+    ensure!(interfaces(&stays).await?.is_empty());
+    for pod in [&stays, &neighbour, &leaves] {
+        runtime.remove(pod).await?;
+    }
+    Ok(())
 }
 
 /// How many pods come to a node at once.

@@ -19,9 +19,12 @@ async fn every_verb_does_what_the_specification_says() -> Result<()> {
     the_versions_are_told(&runtime).await?;
     a_pod_comes_and_goes(&runtime).await?;
     a_pod_gets_another_sandbox(&runtime).await?;
+    what_a_later_attempt_has_made_stays(&runtime).await?;
+    addresses_are_chosen_where_a_network_has_none(&runtime).await?;
     every_version_is_spoken(&runtime).await?;
     alone_its_first_network_is_the_pods_interface(&runtime).await?;
     as_multus_would_call_it(&runtime).await?;
+    pods_are_found_by_their_alias_as_well(&runtime).await?;
     a_check_finds_what_was_tampered_with(&runtime).await?;
     garbage_goes_and_what_is_valid_stays(&runtime).await?;
     the_status_is_the_nodes(&runtime).await?;
@@ -108,6 +111,51 @@ async fn a_pod_gets_another_sandbox(runtime: &Runtime) -> Result<()> {
     runtime.remove(&second).await
 }
 
+/// A replica of the operator that is late to undo a failed attempt removes nothing that a later one has
+/// got from another replica.
+async fn what_a_later_attempt_has_made_stays(runtime: &Runtime) -> Result<()> {
+    let pod = runtime.pod("a1", "tries-again", Some("blue")).await?;
+    runtime.attach(&pod).await?;
+    let earlier = runtime.ports_of(&pod).await?;
+    let result = runtime.attach(&pod).await?;
+    let later = runtime.ports_of(&pod).await?;
+    ensure!(runtime.undo(&earlier[0]).await?, "it is the later attempt's");
+    is_as_told(&pod, &result, "net1").await?;
+    runtime.only(&[&pod]).await?;
+    ensure!(!runtime.undo(&later[0]).await?, "it is not undone");
+    runtime.only(&[]).await?;
+    runtime.detach(&pod).await?;
+    runtime.remove(&pod).await
+}
+
+/// As L2S-M's users do it: the network has no addresses, and the pods say theirs.
+async fn addresses_are_chosen_where_a_network_has_none(runtime: &Runtime) -> Result<()> {
+    runtime.create_network("bare", None).await?;
+    let asking = |address: &str| format!(r#"[{{"name": "bare", "ips": ["{address}"]}}]"#);
+    let one = runtime.pod("a1", "chooses", Some(&asking("192.168.1.2/24"))).await?;
+    let other = runtime.pod("a1", "chooses-too", Some(&asking("192.168.1.3/24"))).await?;
+    for (pod, address) in [(&one, "192.168.1.2/24"), (&other, "192.168.1.3/24")] {
+        let result = runtime.attach(pod).await?;
+        ensure!(told(&result, "net1")?.1 == address, "{result}");
+        is_as_told(pod, &result, "net1").await?;
+    }
+    one.netns.run(["ping", "-c", "1", "-W", "5", "192.168.1.3"]).await?;
+    runtime.named("chooses-too", "bare", &["192.168.1.3"]).await?;
+    // It is in use, whatever the prefix.
+    let late = runtime.pod("a1", "late", Some(&asking("192.168.1.3/16"))).await?;
+    let configuration = runtime.chained(&late, "1.0.0")?;
+    let refusal = runtime.fail(&Call::about(&late, "ADD"), &configuration).await?;
+    ensure!(refusal.code == REFUSED && refusal.message.contains("192.168.1.3"), "{refusal:?}");
+    for pod in [&one, &other, &late] {
+        runtime.detach(pod).await?;
+    }
+    runtime.only(&[]).await?;
+    for pod in [&one, &other, &late] {
+        runtime.remove(pod).await?;
+    }
+    runtime.delete_network("bare").await
+}
+
 /// The versions that containerd, CRI-O and Multus speak, old ones in their own form.
 async fn every_version_is_spoken(runtime: &Runtime) -> Result<()> {
     for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
@@ -143,12 +191,22 @@ async fn alone_its_first_network_is_the_pods_interface(runtime: &Runtime) -> Res
     runtime.succeed(&Call::about(&pod, "CHECK"), &configuration).await?;
     runtime.succeed(&Call::about(&pod, "DEL"), &configuration).await?;
     runtime.remove(&pod).await?;
-    // A pod without any interface could not be reached by the kubelet.
-    let plain = runtime.pod("a2", "bare", None).await?;
-    let configuration = runtime.alone("a2", "1.0.0")?;
-    let refusal = runtime.fail(&Call::about(&plain, "ADD"), &configuration).await?;
-    ensure!(refusal.code == REFUSED, "{refusal:?}");
-    runtime.remove(&plain).await
+    runtime.create_network("bare", None).await?;
+    let lan = r#"[{"name": "red", "ifname": "lan0"}]"#;
+    for (name, networks, reason) in [
+        ("nothing", None, "asks for no network"),
+        ("elsewhere", Some(lan), "must name an interface eth0"),
+        ("no-address", Some("bare,red"), "network bare has no addresses"),
+    ] {
+        // The kubelet would know no address of the pod.
+        let pod = runtime.pod("a2", name, networks).await?;
+        let configuration = runtime.alone("a2", "1.0.0")?;
+        let refusal = runtime.fail(&Call::about(&pod, "ADD"), &configuration).await?;
+        ensure!(refusal.code == REFUSED && refusal.message.contains(reason), "{refusal:?}");
+        runtime.remove(&pod).await?;
+    }
+    runtime.only(&[]).await?;
+    runtime.delete_network("bare").await
 }
 
 /// As Multus would call it, which cannot be had here: for one network at a time, by the configuration of
@@ -186,6 +244,35 @@ async fn as_multus_would_call_it(runtime: &Runtime) -> Result<()> {
     runtime.succeed(&call("DEL", "lan0"), &red).await?;
     runtime.only(&[]).await?;
     runtime.remove(&pod).await
+}
+
+/// The label `l2sm/app` gives pods another name, which they share wherever they run.
+async fn pods_are_found_by_their_alias_as_well(runtime: &Runtime) -> Result<()> {
+    let one = runtime.pod("a1", "shop-1", Some("blue,red")).await?;
+    let other = runtime.pod("a2", "shop-2", Some("blue")).await?;
+    runtime.kubectl.run(["label", "pods", "shop-1", "shop-2", "l2sm/app=shop"]).await?;
+    let (attached, attached_too) = (runtime.attach(&one).await?, runtime.attach(&other).await?);
+    let address = |result: &Value, interface: &str| -> Result<String> {
+        let (_, address) = told(result, interface)?;
+        Ok(address.trim_end_matches("/16").to_owned())
+    };
+    let [blue, red] = [address(&attached, "net1")?, address(&attached, "net2")?];
+    let other_blue = address(&attached_too, "net1")?;
+    runtime.named("shop-1", "blue", &[&blue]).await?;
+    runtime.named("shop-2", "blue", &[&other_blue]).await?;
+    runtime.named("shop", "blue", &[&blue, &other_blue]).await?;
+    runtime.named("shop", "red", &[&red]).await?;
+
+    runtime.detach(&one).await?;
+    runtime.named("shop", "blue", &[&other_blue]).await?;
+    runtime.named("shop", "red", &[]).await?;
+    runtime.detach(&other).await?;
+    for name in ["shop", "shop-1", "shop-2"] {
+        runtime.named(name, "blue", &[]).await?;
+    }
+    runtime.only(&[]).await?;
+    runtime.remove(&one).await?;
+    runtime.remove(&other).await
 }
 
 /// What somebody does to a pod's interface, and what of it is found.

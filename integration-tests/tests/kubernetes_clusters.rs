@@ -1,6 +1,7 @@
 //! Labs have real Kubernetes clusters: pods run on every node and anything reaches anything; the API
-//! server takes all of our manifests, which are those that `l2sces cluster join` prints; service accounts may do what they need and nothing else; and
-//! nothing is left.
+//! server takes all of our manifests, which are those that `l2sces cluster join` prints; service accounts
+//! may do what they need and nothing else; the network plugin stays in a node unless that leaves; and nothing is
+//! left.
 
 use std::fs;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::{
     kubernetes::{SYSTEM, manifests, manifests_of, shows, token},
     membership::prints_what_kustomize_makes,
+    plugin::goes_only_with_its_node_or_daemon_set,
 };
 use l2sces_lab::{Kubectl, Lab, LabOptions, Topology, residue};
 
@@ -39,6 +41,7 @@ async fn clusters_run_pods_and_take_our_manifests() -> Result<()> {
     let dev = ["--datapath", "netdev", "--operators", "1", "--tag", "lab"];
     prints_what_kustomize_makes(&lab, &kubectl, "overlays/dev", &dev).await?;
     rights_are_what_is_needed(&kubectl).await?;
+    goes_only_with_its_node_or_daemon_set(&lab, &kubectl, "overlays/dev", ["a1", "a2"]).await?;
     lab.down().await?;
     let left = residue(&id);
     ensure!(left.is_empty(), "left: {left:?}");
@@ -101,7 +104,7 @@ async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
     }
     for forbidden in [
         "get secrets --all-namespaces",
-        "get secret l2sces-issuer --namespace l2sces-system",
+        "get secret l2sces-authority --namespace l2sces-system",
         "delete node a1",
         "delete pod any --namespace default",
         "run any --image=any --namespace default",
@@ -115,6 +118,23 @@ async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
         for forbidden in ["get nodes", "get pods --namespace l2sces-system"] {
             is_forbidden(kubectl, agent, &token, forbidden).await?;
         }
+    }
+    let plugin = token(kubectl, SYSTEM, "cni").await?;
+    for allowed in [
+        "get node a1",
+        "get daemonset cni --namespace l2sces-system",
+        "get namespace l2sces-system",
+    ] {
+        let output = try_as(kubectl, &plugin, allowed).await?;
+        ensure!(output.status.success(), "the plugin may not {allowed}: {}", output.stderr);
+    }
+    for forbidden in [
+        "get daemonset sps-agent --namespace l2sces-system",
+        "get namespace default",
+        "get secrets --namespace l2sces-system",
+        "label node a1 any=any",
+    ] {
+        is_forbidden(kubectl, "cni", &plugin, forbidden).await?;
     }
     Ok(())
 }

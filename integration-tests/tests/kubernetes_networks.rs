@@ -4,12 +4,14 @@
 //! `l2sces`.
 
 use anyhow::{Context, Result, ensure};
-use futures::future::try_join;
+use futures::future::{try_join, try_join_all};
 use integration_tests::{
+    alone::a_node_has_our_networks_only_for_a_while,
+    certified::agents_start_while_nobody_signs,
     kubernetes::{KubernetesWorld, PATIENCE, SYSTEM, address, is_answered, pod, shows},
     membership::{join, leave, leave_nothing, objects_left, shown},
 };
-use l2sces_lab::{Kubectl, Unit, command, layout::CONTROL_ADDRESS, wait};
+use l2sces_lab::{Kubectl, Lab, Unit, command, layout::CONTROL_ADDRESS, wait};
 use l2sces_proto::dns::v1::{
     ApplyRecordRequest, DeleteRecordRequest, Record, RecordKey,
     record_service_client::RecordServiceClient,
@@ -44,6 +46,9 @@ async fn pods_are_connected_across_clusters_by_manifests() -> Result<()> {
     }
     everyone_reaches_their_network_and_nobody_else(&world).await?;
     names_resolve(&world).await?;
+    agents_start_while_nobody_signs(&world).await?;
+    // What comes afterwards is attached beside others again.
+    a_node_has_our_networks_only_for_a_while(&world).await?;
     let size = storm_size()?;
     try_join(storm(&world, "a", size), storm(&world, "b", size)).await?;
     everyone_reaches_their_network_and_nobody_else(&world).await?;
@@ -201,32 +206,31 @@ async fn members(world: &KubernetesWorld) -> Result<Vec<Member>> {
 
 async fn everyone_reaches_their_network_and_nobody_else(world: &KubernetesWorld) -> Result<()> {
     let members = members(world).await?;
-    for from in &members {
-        for to in &members {
-            if from.pod == to.pod {
-                continue;
+    let pairs = members.iter().flat_map(|from| members.iter().map(move |to| (from, to)));
+    let (own, foreign): (Vec<_>, Vec<_>) = pairs
+        .filter(|(from, to)| from.pod != to.pod)
+        .partition(|(from, to)| from.network == to.network);
+    for (from, to) in own {
+        wait::holds(&format!("{} reaches {}", from.pod, to.pod), PATIENCE, || async {
+            match from.reaches(&to.address, 5).await {
+                Ok(true) => Ok(()),
+                answered => Err(format!("answered: {answered:?}")),
             }
-            let is_own = from.network == to.network;
-            // Addresses are the same in both networks, or nobody's.
-            if !is_own
-                && members.iter().any(|m| m.network == from.network && m.address == to.address)
-            {
-                continue;
-            }
-            let what = format!("{} to {}", from.pod, to.pod);
-            if is_own {
-                wait::holds(&what, PATIENCE, || async {
-                    match from.reaches(&to.address, 5).await {
-                        Ok(true) => Ok(()),
-                        answered => Err(format!("answered: {answered:?}")),
-                    }
-                })
-                .await?;
-            } else {
-                ensure!(!from.reaches(&to.address, 1).await?, "{what}: answered");
-            }
-        }
+        })
+        .await?;
     }
+    // Most addresses are somebody's in both networks.
+    let is_taken = |from: &Member, to: &Member| {
+        members.iter().any(|it| it.network == from.network && it.address == to.address)
+    };
+    let foreign: Vec<_> = foreign.into_iter().filter(|(from, to)| !is_taken(from, to)).collect();
+    ensure!(!foreign.is_empty(), "no address is of one network only");
+    try_join_all(foreign.into_iter().map(|(from, to)| async move {
+        let is_answered = from.reaches(&to.address, 1).await?;
+        ensure!(!is_answered, "{} reaches {}", from.pod, to.pod);
+        Ok(())
+    }))
+    .await?;
     Ok(())
 }
 
@@ -308,8 +312,13 @@ async fn names_resolve(world: &KubernetesWorld) -> Result<()> {
     let members = members(world).await?;
     for (asking, named) in [(&members[0], &members[3]), (&members[7], &members[4])] {
         let name = format!("{}.{}.inter.l2sces", named.pod, named.network);
-        let answer = asking.run(&format!("dig +short {name}")).await?;
-        ensure!(answer.stdout.trim() == named.address, "{name}: {answer:?}");
+        wait::holds(&format!("{name} is {}", named.address), PATIENCE, || async {
+            match asking.run(&format!("dig +short {name}")).await {
+                Ok(answer) if answer.stdout.trim() == named.address => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await?;
     }
     Ok(())
 }
@@ -317,15 +326,25 @@ async fn names_resolve(world: &KubernetesWorld) -> Result<()> {
 /// A Corefile as others have it.
 const COREFILE: &str = ".:53 {\n    errors\n    kubernetes cluster.local\n}\n";
 
-/// The cluster has joined when the lab came up. It has a CoreDNS from now on.
+/// The cluster has joined when the lab came up. It has a CoreDNS from now on. The authority's key that it would
+/// have of an earlier version is taken away.
 async fn joining_again_changes_nothing(world: &KubernetesWorld) -> Result<()> {
+    let kubectl = world.kubectl("a")?;
+    let of_system = ["--namespace", SYSTEM];
+    let create = ["create", "secret", "generic", "l2sces-issuer", "--from-literal=ca.key=former"];
+    kubectl.run(of_system.iter().chain(&create)).await?;
+    let label = ["label", "secret", "l2sces-issuer", "app.kubernetes.io/part-of=l2sces"];
+    kubectl.run(of_system.iter().chain(&label)).await?;
     let said = join(&world.lab, "a", &["--apply", "--no-register"]).await?;
     let count = |word: &str| said.split_whitespace().filter(|said| *said == word).count();
     let changed = ["created", "updated"].map(count);
     ensure!(changed == [0, 0] && said.contains("objects unchanged"), "{said}");
+    let secrets = kubectl.run(of_system.iter().chain(&["get", "secrets", "--output=name"])).await?;
+    let is_left = secrets.contains("l2sces-issuer");
+    ensure!(said.contains("l2sces-issuer deleted") && !is_left, "{said}{secrets}");
     let corefile = format!("--from-literal=Corefile={COREFILE}");
     let create = ["create", "configmap", "coredns", "--namespace=kube-system", &corefile];
-    world.kubectl("a")?.run(create).await?;
+    kubectl.run(create).await?;
     Ok(())
 }
 
@@ -350,7 +369,7 @@ async fn leaves_with_everything(world: &KubernetesWorld) -> Result<()> {
     let webhooks = ["get", "mutatingwebhookconfigurations", "--output", "name"];
     shows(&kubectl, &webhooks, |names| !names.contains("l2sces")).await?;
     leaving.kill().await?;
-    leave_nothing(&world.lab, "a").await?;
+    leave_nothing(&world.lab, "a", &[]).await?;
     let left = objects_left(&kubectl).await?;
     ensure!(left.is_empty(), "left: {left:#?}");
     let corefile = kubectl.run(corefile).await?;
@@ -371,7 +390,8 @@ async fn leaves_and_says_what_is_left(world: &KubernetesWorld) -> Result<()> {
         host: "planted".to_owned(),
     };
     let mut records = RecordServiceClient::new(world.lab.channel(&Unit::InterDomainDns)?);
-    let record = Record { key: Some(key.clone()), addresses: vec!["10.1.0.9".to_owned()] };
+    let addresses = vec!["10.1.0.9".to_owned()];
+    let record = Record { key: Some(key.clone()), addresses, aliases: Vec::new() };
     records.apply_record(ApplyRecordRequest { record: Some(record) }).await?;
     kubectl.run(["annotate", "node", "b2", "l2sces.l2sm.io/planted=yes"]).await?;
     kubectl.run(["create", "quota", "planted"]).await?;
@@ -391,7 +411,7 @@ async fn leaves_and_says_what_is_left(world: &KubernetesWorld) -> Result<()> {
     records.delete_record(DeleteRecordRequest { key: Some(key) }).await?;
     kubectl.run(["annotate", "node", "b2", "l2sces.l2sm.io/planted-"]).await?;
     kubectl.run(["delete", "quota", "planted"]).await?;
-    leave_nothing(&world.lab, "b").await
+    leave_nothing(&world.lab, "b", &[]).await
 }
 
 /// What is printed is all that kubectl needs.
@@ -403,8 +423,34 @@ async fn joins_again_by_kubectl(world: &KubernetesWorld) -> Result<()> {
         let ready = ["--namespace", SYSTEM, "rollout", "status", &deployment, "--timeout=360s"];
         kubectl.run(ready).await?;
     }
-    leave_nothing(&world.lab, "b").await?;
+    leaves_by_force(&world.lab, &kubectl).await?;
+    leave_nothing(&world.lab, "b", &[]).await?;
     let left = objects_left(&kubectl).await?;
     ensure!(left.is_empty(), "left: {left:#?}");
+    Ok(())
+}
+
+/// A cluster whose operator does not clean up leaves only by force; its definitions may stay.
+async fn leaves_by_force(lab: &Lab, kubectl: &Kubectl) -> Result<()> {
+    let operator = ["--namespace", SYSTEM, "scale", "deployment/operator", "--replicas=0"];
+    kubectl.run(operator).await?;
+    let pods = ["--namespace", SYSTEM, "get", "pods", "--selector=app=operator", "--output=name"];
+    shows(kubectl, &pods, str::is_empty).await?;
+    let network = "
+apiVersion: l2sm.l2sm.k8s.local/v1
+kind: L2Network
+metadata: {name: blue, namespace: default, finalizers: [l2sm.operator.io/finalizer]}
+spec: {type: vnet, networkCIDR: 10.1.0.0/24}
+";
+    kubectl.apply(network).await?;
+    let refused = command::output(&mut leave(lab, "b", &["--timeout=3s"])?).await?;
+    let is_told = refused.stderr.contains("--force gives it up");
+    ensure!(!refused.status.success() && is_told, "{}", shown(&refused));
+    let flags = ["--force", "--keep-crds", "--timeout=30s"];
+    let forced = command::output(&mut leave(lab, "b", &flags)?).await?;
+    let is_told = forced.stderr.contains("given up: ");
+    ensure!(forced.status.success() && is_told, "{}", shown(&forced));
+    let networks = kubectl.run(["get", "l2network", "--all-namespaces", "--output=name"]).await?;
+    ensure!(networks.is_empty(), "left: {networks}");
     Ok(())
 }

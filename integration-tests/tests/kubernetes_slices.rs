@@ -1,16 +1,22 @@
 //! Slices of the slice-manager over Kubernetes clusters, which it reaches by their API servers and tokens,
 //! and plain hosts: a third cluster comes later, one is away for a while, somebody changes a custom
-//! resource, a cluster goes, and in the end nothing is left.
+//! resource, a cluster goes, and in the end nothing is left. One cluster joins, and leaves, by `l2sces`; the
+//! others are registered by an API's user.
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::{
     Labels, World, described,
     kubernetes::{self, PATIENCE, shows},
+    membership::{join, leave, leave_nothing, shown},
     named,
     topology::{mesh, slice},
 };
-use l2sces_lab::{Pod, Unit, command::Output, wait};
+use l2sces_lab::{
+    Pod, Unit,
+    command::{self, Output},
+    wait,
+};
 use l2sces_proto::slice::v1::{
     Cluster, ClusterSpec, Gateway, GetSliceRequest, KubernetesDriver, Node, SliceSpec,
     cluster_spec::Driver,
@@ -18,14 +24,15 @@ use l2sces_proto::slice::v1::{
 
 const NETWORKS: [&str; 2] = ["blue", "red"];
 
-/// The account of the slice-manager in a cluster, as docs/operations.md has an administrator make it.
+/// The account of the slice-manager in a cluster that does not join by `l2sces`.
 const ACCOUNT: &str = "l2sces-slice-manager";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slices_span_kubernetes_clusters_and_plain_hosts() -> Result<()> {
     let mut world = World::bare_of("kubernetes:a=a1,a2 kubernetes:b=b1 c=c1*,c2").await?;
-    let clusters = [kubernetes_cluster(&world, "a").await?, kubernetes_cluster(&world, "b").await?];
-    world.register(clusters.into()).await?;
+    let said = join(&world.lab, "a", &["--apply"]).await?;
+    ensure!(said.contains("cluster a created"), "{said}");
+    world.register(vec![kubernetes_cluster(&world, "b").await?]).await?;
     world.create_slice_of("s1", slice_of(&["a", "b"])).await?;
     for network in NETWORKS {
         world.create_network(network, "10.1.0.0/24").await?;
@@ -58,12 +65,12 @@ async fn slices_span_kubernetes_clusters_and_plain_hosts() -> Result<()> {
     is_empty(&world, "b").await?;
     each_reaches_its_network_and_no_other(&members).await?;
 
+    leaving_is_refused_to_a_cluster_of_a_slice(&world).await?;
     delete_pods(&world, "a").await?;
     world.delete_slice("s1").await?;
-    for cluster in ["a", "c"] {
-        world.delete_cluster(cluster).await?;
-    }
+    leave_nothing(&world.lab, "a", &["--keep-crds"]).await?;
     is_empty(&world, "a").await?;
+    world.delete_cluster("c").await?;
     wait::holds("nothing is left", PATIENCE, || async {
         let left = async {
             Ok::<_, anyhow::Error>(
@@ -210,21 +217,25 @@ async fn host_of(world: &mut World, network: &'static str, node: &str) -> Result
 }
 
 async fn each_reaches_its_network_and_no_other(members: &[Member]) -> Result<()> {
-    for from in members {
-        for to in members.iter().filter(|to| to.name != from.name) {
-            if from.network == to.network {
-                from.reaches(to).await?;
-                continue;
-            }
-            // Both networks have the same addresses: it could be somebody of the own.
-            let is_taken =
-                |member: &Member| member.network == from.network && member.address == to.address;
-            if !members.iter().any(is_taken) {
-                let is_answered = from.is_answered_by(to, 1).await?;
-                ensure!(!is_answered, "{} is answered by {}", from.name, to.name);
-            }
-        }
+    let pairs = members.iter().flat_map(|from| members.iter().map(move |to| (from, to)));
+    let (own, foreign): (Vec<_>, Vec<_>) = pairs
+        .filter(|(from, to)| from.name != to.name)
+        .partition(|(from, to)| from.network == to.network);
+    for (from, to) in own {
+        from.reaches(to).await?;
     }
+    // Both networks have the same addresses: it could be somebody of the own.
+    let is_taken = |from: &Member, to: &Member| {
+        members.iter().any(|it| it.network == from.network && it.address == to.address)
+    };
+    let foreign: Vec<_> = foreign.into_iter().filter(|(from, to)| !is_taken(from, to)).collect();
+    ensure!(!foreign.is_empty(), "no address is of one network only");
+    try_join_all(foreign.into_iter().map(|(from, to)| async move {
+        let is_answered = from.is_answered_by(to, 1).await?;
+        ensure!(!is_answered, "{} is answered by {}", from.name, to.name);
+        Ok(())
+    }))
+    .await?;
     Ok(())
 }
 
@@ -232,8 +243,13 @@ async fn names_resolve(world: &World, members: &[Member]) -> Result<()> {
     let server = format!("@{}", world.lab.layout().control.address);
     for member in members {
         let name = format!("{}.{}.inter.l2sces", member.name, member.network);
-        let answer = world.lab.control().run(["dig", "+short", &server, &name]).await?;
-        ensure!(answer.trim() == member.address, "{name}: {answer}");
+        wait::holds(&format!("{name} is {}", member.address), PATIENCE, || async {
+            match world.lab.control().run(["dig", "+short", &server, &name]).await {
+                Ok(answer) if answer.trim() == member.address => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await?;
     }
     Ok(())
 }
@@ -280,7 +296,14 @@ async fn a_change_by_hand_is_mended(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// No custom resource is left in a cluster.
+async fn leaving_is_refused_to_a_cluster_of_a_slice(world: &World) -> Result<()> {
+    let refused = command::output(&mut leave(&world.lab, "a", &[])?).await?;
+    ensure!(refused.status.code() == Some(1), "{}", shown(&refused));
+    ensure!(refused.stderr.contains("cluster a is used by slice s1"), "{}", shown(&refused));
+    Ok(())
+}
+
+/// No custom resource is left in a cluster, which knows their definitions.
 async fn is_empty(world: &World, cluster: &str) -> Result<()> {
     let kubectl = world.lab.kubectl(cluster)?;
     for kind in ["overlay", "networkedgedevice", "l2network"] {

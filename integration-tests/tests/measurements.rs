@@ -183,21 +183,21 @@ async fn what_a_cable_imposes_is_what_is_measured() -> Result<()> {
         losses.push(round.loss.context("no loss")?);
     }
     for (name, rounds) in [("a1-b1", &forth), ("b1-a1", &back)] {
-        let mut sum = 0.0;
-        for round in rounds {
-            sum += milliseconds(round.jitter)?;
-        }
-        // Of two delays between 15 and 25 ms, the difference is a third of 10 ms on average.
-        let mean = sum / rounds.len() as f64;
-        near(&format!("jitter of {name}"), mean, 10.0 / 3.0, 0.1, 0.2)?;
+        // Of two delays between 15 and 25 ms, the difference is a third of 10 ms on average. A round in
+        // which the machine stood still for a moment has more.
+        let jitters = rounds.iter().map(|round| milliseconds(round.jitter));
+        let mut jitters = jitters.collect::<Result<Vec<f64>>>()?;
+        jitters.sort_unstable_by(f64::total_cmp);
+        near(&format!("jitter of {name}"), jitters[jitters.len() / 2], 10.0 / 3.0, 0.1, 0.2)?;
     }
     let loss = losses.iter().sum::<f64>() / losses.len() as f64;
     near("loss", loss, (after.0 - before.0) / (after.1 - before.1), 0.1, 0.0)?;
 
     for (name, rounds) in [("a1-a2", &slow_forth), ("a2-a1", &slow_back)] {
-        let rates: Option<Vec<u64>> =
-            rounds.iter().map(|round| round.throughput_bits_per_second).collect();
-        let mut rates = rates.with_context(|| format!("no throughput: {rounds:?}"))?;
+        // A train whose frames come late because the machine stood still tells none.
+        let mut rates: Vec<u64> =
+            rounds.iter().filter_map(|round| round.throughput_bits_per_second).collect();
+        ensure!(rates.len() > rounds.len() / 2, "little throughput: {rounds:?}");
         rates.sort_unstable();
         let on_cable = rates[rates.len() / 2] as f64 / FRAME * FRAME_ON_CABLE;
         near(&format!("throughput of {name}"), on_cable, bits_per_second as f64, 0.15, 0.0)?;

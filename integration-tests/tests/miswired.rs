@@ -117,8 +117,12 @@ async fn tunnels_that_end_at_the_wrong_peers_are_found_and_named() -> Result<()>
     };
     let watched: Vec<_> = members.iter().map(watch).collect::<Result<_, _>>()?;
     forge(&members, &seen).await?;
-    let all_up = faults(&world).await?;
-    ensure!(all_up.len() == 6 && all_up.values().all(String::is_empty), "{all_up:#?}");
+    wait::holds("every link is as it should be", LIMIT, || async {
+        let faults = faults(&world).await.map_err(|error| error.to_string())?;
+        let are_up = faults.len() == 6 && faults.values().all(String::is_empty);
+        if are_up { Ok(()) } else { Err(format!("{faults:#?}")) }
+    })
+    .await?;
 
     let traffic = Traffic::among(&members, Duration::from_millis(20))?;
     traffic.settled().await?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
 use integration_tests::{
-    LIMIT, Labels, Traffic, World, members_on,
+    LIMIT, Labels, Member, Traffic, World, members_on, patient,
     topology::{link_by, mesh, slice},
 };
 use l2sces_lab::{
@@ -120,18 +120,23 @@ async fn goes_by(world: &World, traffic: &Traffic, vni: u32, stage: &Stage) -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planned_change_of_plan_loses_no_frame() -> Result<()> {
-    let mut world = World::of("a=a1* b=b1*,b2* c=c1*", &Labels::new(), Vec::new()).await?;
+    let mut world = World::of("a=a1* b=b1*,b2* c=c1*", &Labels::new(), patient()).await?;
     world.create_slice_of("s1", STAGES[0].slice()).await?;
     let members = members_on(&mut world, "blue", &[], &["a1", "b1", "c1"]).await?;
     let vni = world.network("blue").await?.status.unwrap_or_default().vni;
     Traffic::among(&members, INTERVAL)?.settled().await?;
-    let mut traffic = Traffic::among(&members, INTERVAL)?;
+    let walked = walk(&mut world, &members, vni).await;
+    world.with_evidence(walked).await?;
+    world.down().await
+}
+
+async fn walk(world: &mut World, members: &[Member], vni: u32) -> Result<()> {
+    let mut traffic = Traffic::among(members, INTERVAL)?;
     for stage in STAGES.iter().chain(&STAGES[..1]) {
         world.update_slice("s1", stage.slice()).await?;
-        goes_by(&world, &traffic, vni, stage).await.with_context(|| stage.name)?;
+        goes_by(world, &traffic, vni, stage).await.with_context(|| stage.name)?;
         traffic.nothing_twice().with_context(|| stage.name)?;
     }
     traffic.end();
-    traffic.all_arrived().await?;
-    world.down().await
+    traffic.all_arrived().await
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use integration_tests::{
-    Carried, LIMIT, Labels, Member, NetworkKey, Traffic, World, members_on,
+    Carried, LIMIT, Labels, Member, NetworkKey, Traffic, World, members_on, patient,
     topology::{link, link_by, mesh, overlay, slice},
 };
 use l2sces_lab::{
@@ -139,7 +139,7 @@ async fn everyone_reaches_everyone(members: &[Member]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slices_of_three_clusters_keep_to_their_links() -> Result<()> {
-    let mut world = World::of("a=a1*,a2 b=b1*,b2* c=c1*,c2", &Labels::new(), Vec::new()).await?;
+    let mut world = World::of("a=a1*,a2 b=b1*,b2* c=c1*,c2", &Labels::new(), patient()).await?;
     let [a, c] = ["a", "c"].map(|cluster| mesh(cluster, &[]));
     let line =
         slice(vec![a.clone(), mesh("b", &["b1"]), c.clone()], vec![link("a", "b"), link("b", "c")]);
@@ -182,7 +182,7 @@ async fn slices_of_three_clusters_keep_to_their_links() -> Result<()> {
 async fn slices_of_one_cluster_keep_to_their_links() -> Result<()> {
     let large = ("size", "large");
     let labels = Labels::from([("d1", large), ("d3", large), ("d4", large)]);
-    let mut world = World::of("d=d1,d2,d3,d4", &labels, Vec::new()).await?;
+    let mut world = World::of("d=d1,d2,d3,d4", &labels, patient()).await?;
     let ring = overlay("d", "d1-d2 d2-d3 d3-d4 d4-d1");
     let star = overlay("d", "d1-d2 d1-d3 d1-d4");
     // The same ring, where d2 is too small to carry what is not its own.

@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "l2sces/resource/v1/resource.proto",
     "l2sces/measurement/v1/measurement.proto",
     "l2sces/slice/v1/slice.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 10] = [
     "l2sces/fabric/v1/fabric.proto",
     "l2sces/switch/v1/switch.proto",
     "l2sces/attachment/v1/attachment.proto",
+    "l2sces/issuer/v1/authority.proto",
     "l2sces/issuer/v1/issuer.proto",
     "l2sces/dns/v1/dns.proto",
 ];

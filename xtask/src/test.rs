@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change is taken in.
 
+mod room;
+
 use std::{
     path::PathBuf,
     process::{ExitCode, Stdio},
@@ -40,6 +42,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     workspace::ensure_packages(packages::PROBES).await?;
     workspace::ensure_kubernetes().await?;
     let tools = Tools::ensure().await?;
+    let _room = room::make();
     let is_everything = args.stories.is_none() && args.changes.is_none();
     if is_everything {
         narrator.chapter("Format");

@@ -14,6 +14,7 @@ use std::{
 
 use l2sces_fabric::{Fabric, Subject};
 use l2sces_model::DatapathId;
+use l2sces_pki::Identity;
 use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
 use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +32,7 @@ use crate::{
     readiness::Readiness,
     rounds::{Rounds, SessionKey},
     session::Session,
-    steps::Steps,
+    steps::{Fence, Pace, Steps},
     traces::Traces,
 };
 
@@ -45,9 +46,13 @@ const BATCH: usize = 1024;
 /// least every second, as the agents tell it.
 const GATHERING: Duration = Duration::from_secs(3);
 
+/// How long a datapath may go on by what it has cached: Open vSwitch looks at its tables again at once
+/// when they have changed, and is done in milliseconds, or somewhat later on a busy machine.
+const SETTLING: Duration = Duration::from_millis(250);
+
 /// Something that concerns a switch.
 enum Input {
-    Connected(Box<SwitchConnection>),
+    Connected(Box<SwitchConnection>, Option<Identity>),
     Switch(SessionKey, SwitchEvent),
     Installer(SessionKey, Progress),
     /// A switch is to be read again, since its flows may not be as wanted.
@@ -61,6 +66,7 @@ pub(crate) struct Actor {
     sessions: BTreeMap<DatapathId, Session>,
     rounds: Rounds,
     steps: Steps,
+    pace: Pace,
     /// Switches that have been read, and will be told what to change when the steps are over.
     parked: Vec<changes::Parked>,
     discovery: Discovery,
@@ -92,6 +98,7 @@ impl Actor {
             sessions: BTreeMap::new(),
             rounds: Rounds::default(),
             steps: Steps::default(),
+            pace: Pace { patience: config.patience, settling: SETTLING },
             parked: Vec::new(),
             discovery: Discovery::new(DiscoveryKey::new(&config.discovery_key)),
             learning: Learning::default(),
@@ -122,7 +129,7 @@ impl Actor {
         let events = self.events.clone();
         loop {
             let next_probe = self.discovery.next_deadline();
-            let fence = self.steps.fence().map(|fence| fence.deadline);
+            let fence = self.steps.fence().map(Fence::next_look);
             let conflict = self.learning.next_deadline();
             let gathering = self.gathering;
             tokio::select! {
@@ -165,6 +172,7 @@ impl Actor {
             Command::PutSwitch(spec) => {
                 let id = spec.id;
                 self.fabric.put_switch(spec);
+                self.check_holder(id);
                 self.synchronize(id);
             }
             Command::RemoveSwitch(id) => {
@@ -228,7 +236,7 @@ impl Actor {
 
     fn input(&mut self, input: Input) {
         match input {
-            Input::Connected(connection) => self.connected(*connection),
+            Input::Connected(connection, holder) => self.connected(*connection, holder),
             Input::Switch(key, event) if self.is_current(key) => self.switch_event(key, event),
             Input::Installer(key, progress) if self.is_current(key) => self.progress(key, progress),
             Input::Read(key) if self.is_current(key) => self.read_again(key.0),

@@ -1,6 +1,6 @@
 //! The handle of an engine.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use l2sces_fabric::{
     AgeingTime, EndpointSpec, NetworkSpec, PortId, PortSpec, SliceSpec, SwitchSpec,
@@ -24,6 +24,9 @@ const COMMANDS: usize = 1024;
 /// How many events may wait for the owner, besides the latest one of each object.
 const EVENTS: usize = 256;
 
+/// How long a switch that answers nothing may hold up the others, unless it is configured.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How an engine talks to switches.
 pub struct EngineConfig {
     /// Address and port to listen on for OpenFlow connections.
@@ -34,6 +37,9 @@ pub struct EngineConfig {
     pub discovery_key: [u8; 32],
     /// After how long without a frame a learned address is forgotten.
     pub ageing_time: AgeingTime,
+    /// How long a switch that answers nothing may hold up the others when they turn one after the
+    /// other. It is not waited for again before it has answered.
+    pub patience: Duration,
 }
 
 /// Why an engine cannot start.
@@ -48,14 +54,15 @@ pub enum EngineError {
 }
 
 impl EngineConfig {
-    /// A configuration with a discovery key of its own.
+    /// A configuration with a discovery key of its own and one second of patience.
     ///
     /// # Errors
     /// The system gives no random numbers.
     pub fn new(listen: SocketAddr, credentials: Option<Credentials>) -> Result<Self, EngineError> {
         let mut discovery_key = [0; 32];
         SystemRandom::new().fill(&mut discovery_key).map_err(|_| EngineError::Random)?;
-        Ok(Self { listen, credentials, discovery_key, ageing_time: AgeingTime::default() })
+        let ageing_time = AgeingTime::default();
+        Ok(Self { listen, credentials, discovery_key, ageing_time, patience: PATIENCE })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::InterfaceName;
 use l2sces_openflow::{GroupId, PortDescription};
+use l2sces_pki::Identity;
 use l2sces_southbound::SwitchHandle;
 use tokio::sync::mpsc;
 
@@ -33,6 +34,8 @@ pub(crate) enum Stage {
 pub(crate) struct Session {
     /// Which connection of the switch this is.
     pub(crate) epoch: u64,
+    /// The agent whose certificate it shows; none without TLS.
+    pub(crate) holder: Option<Identity>,
     pub(crate) stage: Stage,
     /// Whether it has been read, and changes are sent to it from then on.
     pub(crate) takes_changes: bool,
@@ -69,9 +72,15 @@ enum Liveness {
 }
 
 impl Session {
-    pub(crate) fn new(epoch: u64, handle: SwitchHandle, work: mpsc::Sender<Work>) -> Self {
+    pub(crate) fn new(
+        epoch: u64,
+        holder: Option<Identity>,
+        handle: SwitchHandle,
+        work: mpsc::Sender<Work>,
+    ) -> Self {
         Self {
             epoch,
+            holder,
             stage: Stage::Connected,
             takes_changes: false,
             is_late: false,

@@ -1,7 +1,10 @@
 //! The steps of a revision, handed out one after the other.
 //!
 //! A revision of several steps is fenced: a step is handed out when every switch has confirmed what
-//! was handed out before, or has gone away. Until all of it is confirmed nothing else is compiled,
+//! was handed out before, or has gone away. After ways have turned that takes a moment more: a switch
+//! that has confirmed sends by what its datapath has cached until it has looked at its tables again, and
+//! what it sends to one that has turned the other way comes back to where it came from, and is dropped.
+//! Where a link has broken nobody waits for that. Until all of it is confirmed nothing else is compiled,
 //! so that no later change overtakes it; commands collect in the fabric meanwhile, which takes as
 //! many milliseconds as there are steps. A revision of one step, as nearly all are, waits for
 //! nothing, nor does anything wait for it.
@@ -19,10 +22,6 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::rounds::RoundId;
 
-/// How long a switch that answers nothing may hold up the others. It is not waited for again before
-/// it has answered.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// For each switch with changes: the changed part of its program, before and after.
 pub(crate) type Step = BTreeMap<DatapathId, (Program, Program)>;
 
@@ -31,6 +30,9 @@ pub(crate) type Step = BTreeMap<DatapathId, (Program, Program)>;
 pub(crate) struct Steps {
     rest: VecDeque<Step>,
     is_fenced: bool,
+    is_urgent: bool,
+    /// So will be the revision that comes next.
+    is_next_urgent: bool,
     subjects: BTreeSet<Subject>,
     waiters: Vec<oneshot::Sender<()>>,
     cause: Option<TraceContext>,
@@ -42,8 +44,26 @@ pub(crate) struct Steps {
 pub(crate) struct Fence {
     /// This round, and those before it.
     pub(crate) through: RoundId,
+    /// Until when it does not go on though all is confirmed: caches may hold what was before.
+    pub(crate) settled: Instant,
     /// Until when it is waited for.
     pub(crate) deadline: Instant,
+}
+
+impl Fence {
+    /// When it may have become time to go on, if nothing is confirmed until then.
+    pub(crate) fn next_look(self) -> Instant {
+        if Instant::now() < self.settled { self.settled } else { self.deadline }
+    }
+}
+
+/// How long to wait for switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// For one that answers nothing.
+    pub(crate) patience: Duration,
+    /// For what a datapath has cached, when ways have turned.
+    pub(crate) settling: Duration,
 }
 
 /// A step to hand out.
@@ -69,8 +89,24 @@ impl Steps {
         cause: Option<TraceContext>,
     ) {
         let Revision { steps, subjects } = revision;
-        let is_fenced = steps.len() > 1;
-        *self = Self { rest: steps.into(), is_fenced, subjects, waiters, cause, fence: None };
+        *self = Self {
+            is_fenced: steps.len() > 1,
+            is_urgent: self.is_next_urgent,
+            is_next_urgent: false,
+            rest: steps.into(),
+            subjects,
+            waiters,
+            cause,
+            fence: None,
+        };
+    }
+
+    /// A link has broken: what is left, and the revision that answers it, do not wait for caches.
+    pub(crate) fn hurry(&mut self) {
+        (self.is_urgent, self.is_next_urgent) = (true, true);
+        if let Some(fence) = &mut self.fence {
+            fence.settled = Instant::now();
+        }
     }
 
     /// Whether everything is handed out, and confirmed if it had to be.
@@ -106,9 +142,12 @@ impl Steps {
         })
     }
 
-    /// The step that was returned last went out with this round.
-    pub(crate) fn handed_out(&mut self, round: RoundId, now: Instant) {
-        self.fence = self.is_fenced.then_some(Fence { through: round, deadline: now + PATIENCE });
+    /// The step that was returned last went out with this round; whether ways turn in it.
+    pub(crate) fn handed_out(&mut self, round: RoundId, turns: bool, pace: Pace) {
+        let now = Instant::now();
+        let settled = if turns && !self.is_urgent { now + pace.settling } else { now };
+        let deadline = settled.max(now + pace.patience);
+        self.fence = self.is_fenced.then_some(Fence { through: round, settled, deadline });
     }
 
     /// Gives back what is not handed out, and those who wait for it.
@@ -147,6 +186,9 @@ pub(crate) fn turns(before: &Program, after: &Program) -> BTreeSet<GroupId> {
 mod tests {
     use super::*;
 
+    const PACE: Pace =
+        Pace { patience: Duration::from_secs(1), settling: Duration::from_millis(250) };
+
     fn id(number: u64) -> DatapathId {
         number.try_into().unwrap()
     }
@@ -169,7 +211,7 @@ mod tests {
         assert!(!steps.is_over());
         let next = steps.next().unwrap();
         assert_eq!((ids(&next), next.waiters.len()), (vec![id(1), id(2)], 1));
-        steps.handed_out(1, Instant::now());
+        steps.handed_out(1, true, PACE);
         assert_eq!(steps.fence(), None);
         assert!(steps.is_over());
     }
@@ -182,17 +224,50 @@ mod tests {
         assert_eq!(steps.next().unwrap().waiters.len(), 1);
         assert!(steps.next().is_none());
 
-        let now = Instant::now();
         steps.begin(revision(&[&[1], &[2]]), vec![waiter()], None);
         assert_eq!(steps.next().unwrap().waiters.len(), 0);
-        steps.handed_out(3, now);
-        assert_eq!(steps.fence(), Some(Fence { through: 3, deadline: now + PATIENCE }));
+        steps.handed_out(3, false, PACE);
+        assert_eq!(steps.fence().unwrap().through, 3);
         steps.lift_fence();
         assert_eq!(steps.next().unwrap().waiters.len(), 1);
-        steps.handed_out(4, now);
+        steps.handed_out(4, false, PACE);
         assert!(!steps.is_over(), "the last one is to be confirmed as well");
         steps.lift_fence();
         assert!(steps.is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ways_that_turn_settle_unless_a_link_has_broken() {
+        let start = Instant::now();
+        let times = |steps: &Steps| {
+            let fence = steps.fence().unwrap();
+            (fence.settled - start, fence.deadline - start, fence.next_look() - start)
+        };
+        let at_once = (Duration::ZERO, PACE.patience, PACE.patience);
+        let later = (PACE.settling, PACE.patience, PACE.settling);
+        let mut steps = Steps::default();
+        let begin = |steps: &mut Steps| {
+            steps.begin(revision(&[&[1], &[2], &[3]]), vec![], None);
+            steps.next();
+        };
+        begin(&mut steps);
+        steps.handed_out(1, false, PACE);
+        assert_eq!(times(&steps), at_once);
+        steps.handed_out(2, true, PACE);
+        assert_eq!(times(&steps), later);
+        // What is under way is hurried, and so is the revision that follows, but no other.
+        steps.hurry();
+        assert_eq!(times(&steps), at_once);
+        steps.handed_out(3, true, PACE);
+        assert_eq!(times(&steps), at_once);
+        for expected in [at_once, later] {
+            begin(&mut steps);
+            steps.handed_out(4, true, PACE);
+            assert_eq!(times(&steps), expected);
+        }
+        // A datapath may take longer than a switch that hangs.
+        steps.handed_out(5, true, Pace { patience: Duration::ZERO, ..PACE });
+        assert_eq!(times(&steps), (PACE.settling, PACE.settling, PACE.settling));
     }
 
     #[tokio::test]

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{IdsRules, Provider, local_slice};
 
+/// What a field may be that is a CIDR, as far as a pattern can tell: empty is absent, which L2S-M's users
+/// are used to.
+pub(crate) const CIDR_PATTERN: &str = "^$|^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
+
 /// A layer-2 network: pods that name it in their annotation l2sm/networks are on one segment.
 /// Isolated from all other networks.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,11 +70,11 @@ pub struct L2NetworkSpec {
     /// Addresses of the network, such as "10.1.0.0/24"; absent: pods get none. The same in every
     /// cluster that the network spans.
     #[serde(rename = "networkCIDR", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "cidr"))]
+    #[schemars(extend("pattern" = CIDR_PATTERN))]
     pub network_cidr: Option<String>,
     /// Those of the addresses that pods of this cluster get, as a CIDR; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "cidr"))]
+    #[schemars(extend("pattern" = CIDR_PATTERN))]
     pub pod_address_range: Option<String>,
     /// L2S-M's intrusion detection. Not carried out: a condition says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]

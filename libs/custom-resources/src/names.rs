@@ -23,7 +23,8 @@ pub const SLICE_OVERLAY_FINALIZER: &str = "l2sces.l2sm.io/sliceoverlay-cleanup";
 /// Label of pods that are attached to networks; its value is `true`.
 pub const LABEL_ATTACHED: &str = "l2sm";
 
-/// Label of pods that gives the name by which the DNS knows them, instead of the pod's.
+/// Label of pods that gives another name by which the DNS finds them, beside the pod's; several pods
+/// may have the same.
 pub const LABEL_APP: &str = "l2sm/app";
 
 /// Annotation of pods that lists their networks ([`parse_networks`](crate::parse_networks)).
@@ -46,6 +47,12 @@ pub const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
 
 /// Value of [`PART_OF_LABEL`].
 pub const PART_OF_US: &str = "l2sces";
+
+/// Label that says what part of us something is, as recommended by Kubernetes.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// Value of [`COMPONENT_LABEL`] of what controls all clusters, and may be in one that is managed.
+pub const CONTROL_COMPONENT: &str = "control";
 
 /// Label of what the slice-manager applies, with the name of the slice that it is for.
 pub const SLICE_LABEL: &str = "l2sces.l2sm.io/slice";

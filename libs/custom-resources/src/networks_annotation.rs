@@ -3,8 +3,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-use l2sces_model::{InterfaceName, InterfaceNameError};
+use l2sces_model::{HostAddress, InterfaceName, InterfaceNameError};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -14,7 +13,7 @@ pub struct NetworkSelection {
     /// Name of the `L2Network`, in the pod's namespace.
     pub name: String,
     /// The address that the pod is to have; `None`: it gets one.
-    pub address: Option<IpAddr>,
+    pub address: Option<HostAddress>,
     /// Name of the interface in the pod; `None`: one is chosen.
     pub interface_name: Option<InterfaceName>,
     /// Namespace that the annotation names. Only the pod's own is allowed, which the caller knows.
@@ -67,6 +66,9 @@ pub enum NetworksAnnotationError {
     /// Two networks are to have one interface.
     #[error("names interface {0} twice")]
     RepeatedInterface(String),
+    /// Two interfaces are to have one address.
+    #[error("names address {0} twice: nobody could tell by which interface it is meant")]
+    RepeatedAddress(IpAddr),
 }
 
 /// Reads the value of the annotation.
@@ -88,6 +90,12 @@ pub fn parse_networks(text: &str) -> Result<Vec<NetworkSelection>, NetworksAnnot
             && before().any(|other| other.interface_name.as_ref() == Some(interface))
         {
             return Err(NetworksAnnotationError::RepeatedInterface(interface.to_string()));
+        }
+        let address = network.address.map(HostAddress::address);
+        if let Some(address) = address
+            && before().any(|other| other.address.map(HostAddress::address) == Some(address))
+        {
+            return Err(NetworksAnnotationError::RepeatedAddress(address));
         }
     }
     Ok(networks)
@@ -134,7 +142,7 @@ impl TryFrom<Element> for NetworkSelection {
         let address = match element.ips.as_slice() {
             [] => None,
             [address] => {
-                Some(parse_address(address).ok_or_else(|| NetworksAnnotationError::Address {
+                Some(address.trim().parse().map_err(|_| NetworksAnnotationError::Address {
                     network: network.clone(),
                     address: address.clone(),
                 })?)
@@ -155,12 +163,6 @@ impl TryFrom<Element> for NetworkSelection {
         let namespace = element.namespace.filter(|namespace| !namespace.is_empty());
         Ok(Self { name: network, address, interface_name, namespace })
     }
-}
-
-/// An address with or without the length of its network's prefix, which the network knows itself.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
-    text.parse().ok().or_else(|| text.parse::<IpNet>().ok().map(|net| net.addr()))
 }
 
 /// A DNS subdomain (RFC 1123), as names of custom resources are.
@@ -215,7 +217,7 @@ mod tests {
             (r#" [ {"name": "blue"}, {"name": "red"} ] "#, vec![blue.clone(), selection("red")]),
             (
                 r#"[{"name":"blue","ips":["10.0.0.1/24"]}]"#,
-                vec![NetworkSelection { address: address("10.0.0.1"), ..blue.clone() }],
+                vec![NetworkSelection { address: address("10.0.0.1/24"), ..blue.clone() }],
             ),
             (
                 r#"[{"name":"blue","ips":["fd00::1"]}]"#,
@@ -265,6 +267,10 @@ mod tests {
             (
                 "[{\"name\":\"blue\",\"ifname\":\"eth1\"},{\"name\":\"red\",\"ifname\":\"eth1\"}]",
                 "names interface eth1 twice",
+            ),
+            (
+                "[{\"name\":\"blue\",\"ips\":[\"10.0.0.1\"]},{\"name\":\"red\",\"ips\":[\"10.0.0.1/24\"]}]",
+                "names address 10.0.0.1 twice",
             ),
         ];
         for (text, wrong) in cases {

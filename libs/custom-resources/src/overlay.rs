@@ -47,6 +47,11 @@ pub struct OverlaySpec {
     /// Nodes and links; absent: all nodes, each linked with each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
+    /// The namespaces, besides its own, whose L2Networks may be networks of the slice; absent: all.
+    /// What is a network of it already stays one. Unknown to L2S-M.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub network_namespaces: Option<Vec<String>>,
     /// L2S-M's pod of a switch. Not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch_template: Option<SwitchTemplate>,

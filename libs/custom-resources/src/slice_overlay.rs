@@ -20,6 +20,13 @@ use crate::{Link, Monitor, Provider, ProviderReference, SwitchTemplate};
     status = "SliceOverlayStatus",
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "SWITCHES", type_ = "integer", json_path = ".status.deployedSwitches"),
+    printcolumn(name = "SLICE", type_ = "string", json_path = ".status.slice", priority = 1),
+    printcolumn(
+        name = "REASON",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    ),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -43,7 +50,7 @@ pub struct SliceOverlaySpec {
 /// Clusters and the links between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SliceTopology {
-    /// The clusters.
+    /// The clusters, as they are registered with the slice-manager.
     #[serde(default)]
     pub nodes: Vec<SliceNode>,
     /// Links between them; none: each cluster is linked with each.
@@ -57,7 +64,7 @@ pub struct SliceNode {
     /// Name of the cluster.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Its gateway; absent: every gateway of the cluster.
+    /// Its gateway, where the links with other clusters end; absent: every gateway of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<SliceGateway>,
 }
@@ -66,10 +73,11 @@ pub struct SliceNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SliceGateway {
-    /// Name of its node.
+    /// Name of its node; absent: that of the gateway with `ipAddress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
-    /// Address that tunnels of other clusters end on.
+    /// Address that tunnels of other clusters end on. It only tells which gateway is meant: where
+    /// gateways are, the registration of the cluster says, and another address is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
 }
@@ -78,12 +86,17 @@ pub struct SliceGateway {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SliceOverlayStatus {
-    /// How it fares, as one word.
+    /// How it fares: "Ready", "Pending" (it is on its way), "NotReady" (something of it does not work),
+    /// "Failed" (it cannot be what the resource says), "Unknown" (nobody can tell now) or "Deleting". The
+    /// condition "Ready" says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// How many of its switches are ready.
+    /// How many of its switches are ready; absent: it is not known of all of its clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed_switches: Option<i32>,
+    /// Name of the slice that it is, for good. Unknown to L2S-CES.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
     /// "Ready", and what else is to be said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

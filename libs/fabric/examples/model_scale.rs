@@ -133,7 +133,13 @@ impl Model {
         }
         for (ordinal, id) in (1..).zip(&model.switches) {
             let name = format!("switch {ordinal}");
-            model.fabric.put_switch(SwitchSpec { id: *id, ordinal, name });
+            model.fabric.put_switch(SwitchSpec {
+                id: *id,
+                ordinal,
+                name,
+                cluster: "a".parse()?,
+                node: format!("n{ordinal}").parse()?,
+            });
             model.fabric.set_connected(*id);
             model.fabric.set_interfaces(*id, &tunnels[id]);
         }

@@ -82,6 +82,11 @@ impl Fabric {
         self.switches.get(&id)?.spec.as_ref().map(|spec| spec.name.as_str())
     }
 
+    /// The cluster and the node that a switch is on.
+    pub fn switch_node(&self, id: DatapathId) -> Option<(&Name, &Name)> {
+        self.switches.get(&id)?.spec.as_ref().map(|spec| (&spec.cluster, &spec.node))
+    }
+
     /// Tells the number of a switch's interface, or that it has none.
     pub fn set_interface(&mut self, id: DatapathId, interface: &InterfaceName, port: Option<u32>) {
         if self.interface(id, interface) == port && self.has_reported(id) {

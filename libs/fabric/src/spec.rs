@@ -13,6 +13,10 @@ pub struct SwitchSpec {
     pub ordinal: u16,
     /// Its name, for messages.
     pub name: String,
+    /// The cluster of the node that it is on.
+    pub cluster: Name,
+    /// The node that it is on, by whose agent's certificate it is known.
+    pub node: Name,
 }
 
 /// A slice: the switches and links that its networks may use.

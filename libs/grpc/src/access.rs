@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use l2sces_pki::Role;
+use l2sces_pki::{Identity, Role};
 use tonic::{Status, server::NamedService};
 
 use crate::Peer;
@@ -16,10 +16,12 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// Which roles may call which services. What is not allowed is refused with PERMISSION_DENIED;
-/// health and reflection are open to every role.
+/// health and reflection are open to every role. A server of one cluster is called by nobody of another,
+/// whatever its role, if both their certificates name their clusters.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     allowed: HashMap<&'static str, Vec<Role>>,
+    own_cluster: Option<String>,
 }
 
 impl Access {
@@ -33,6 +35,12 @@ impl Access {
     pub fn allow<S: NamedService>(mut self, roles: &[Role]) -> Self {
         self.allowed.entry(S::NAME).or_default().extend_from_slice(roles);
         self
+    }
+
+    /// The same for a server that is known by this identity.
+    pub(crate) fn of(self, own: Option<&Identity>) -> Self {
+        let own_cluster = own.and_then(Identity::own_cluster).map(str::to_owned);
+        Self { own_cluster, ..self }
     }
 
     /// The services that somebody may call: those that the server has.
@@ -51,9 +59,15 @@ impl Access {
             return Err(Status::permission_denied("the client's certificate has no identity"));
         };
         let roles = self.allowed.get(service).map(Vec::as_slice).unwrap_or_default();
-        if roles.contains(&identity.role) {
-            return Ok(());
+        if !roles.contains(&identity.role) {
+            let message = format!("the role {} may not call {service}", identity.role);
+            return Err(Status::permission_denied(message));
         }
-        Err(Status::permission_denied(format!("the role {} may not call {service}", identity.role)))
+        match (self.own_cluster.as_deref(), identity.own_cluster()) {
+            (Some(own), Some(other)) if own != other => Err(Status::permission_denied(format!(
+                "{identity} may not call {service} of cluster {own}"
+            ))),
+            _ => Ok(()),
+        }
     }
 }

@@ -95,10 +95,10 @@ fn finish(
 }
 
 /// What becomes of a call whose connection cannot be made, or breaks before there is an answer. Of the
-/// latter tonic knows no code. The cause is its source.
+/// latter tonic knows no code, or says CANCELLED if the call was still to be sent. The cause is its source.
 fn unanswered(error: transport::Error) -> Status {
     let source: Arc<dyn Error + Send + Sync> = match Status::try_from_error(Box::new(error)) {
-        Ok(status) if status.code() != Code::Unknown => return status,
+        Ok(status) if !matches!(status.code(), Code::Unknown | Code::Cancelled) => return status,
         Ok(status) => Arc::new(status),
         Err(error) => error.into(),
     };

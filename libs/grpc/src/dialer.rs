@@ -1,11 +1,15 @@
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use http::Uri;
-use l2sces_pki::Credentials;
+use http::{Uri, uri::Scheme};
+use l2sces_pki::{PkiError, anonymous_client_config};
+use rustls::ClientConfig;
 use thiserror::Error;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Endpoint;
 
-use crate::{Channel, TlsArgs, TlsArgsError};
+use crate::{
+    Channel, TlsArgs, TlsArgsError,
+    connector::{Callee, connector, server_name},
+};
 
 /// Longest that TCP and TLS may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,18 +22,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Opens channels to other services with the process's own credentials. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    protection: Protection,
-}
-
-/// How connections are protected.
-#[derive(Clone, Debug)]
-enum Protection {
-    /// Not at all.
-    Plaintext,
-    /// Both ends show certificates.
-    Mutual(Credentials),
-    /// The server shows one of this authority (PEM).
-    Server(String),
+    /// None: connections are not protected.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// Why there can be no channel to an endpoint.
@@ -44,9 +38,6 @@ pub enum DialError {
     /// It asks for TLS, but this process was told not to use it.
     #[error("endpoint {0} must begin with http://, because of --insecure-plaintext")]
     Tls(String),
-    /// TLS refuses the credentials.
-    #[error("TLS refuses the credentials: {0}")]
-    Credentials(#[source] tonic::transport::Error),
 }
 
 impl Dialer {
@@ -55,25 +46,34 @@ impl Dialer {
     /// # Errors
     /// The files cannot be used.
     pub fn new(args: &TlsArgs) -> Result<Self, TlsArgsError> {
-        l2sces_pki::install_crypto_provider();
-        let protection = args.credentials()?.map_or(Protection::Plaintext, Protection::Mutual);
-        Ok(Self { protection })
+        let credentials = args.credentials()?;
+        Ok(Self { tls: credentials.map(|credentials| credentials.client_config()) })
     }
 
-    /// A dialer of a process that has no certificate yet: it only checks those of servers, against an
-    /// authority's (PEM).
-    pub fn without_certificate(ca_pem: String) -> Self {
-        l2sces_pki::install_crypto_provider();
-        Self { protection: Protection::Server(ca_pem) }
+    /// A dialer of a process that has no certificate yet: it only checks those of servers, against that of
+    /// the authority in the file `ca`.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn without_certificate(ca: &Path) -> Result<Self, PkiError> {
+        Ok(Self { tls: Some(anonymous_client_config(ca)?) })
     }
 
-    /// A channel to `https://host:port` (`http://` with `--insecure-plaintext`). It connects when
-    /// it is first used, and again whenever the connection was lost; a call on it fails at once
+    /// A channel to a service at `https://host:port` (`http://` with `--insecure-plaintext`), which no
+    /// agent's certificate can stand for. It connects when it is first used, and again whenever the connection was lost; a call on it fails at once
     /// with UNAVAILABLE when there is no connection to be had.
     ///
     /// # Errors
     /// The endpoint is malformed, or does not go with the credentials.
     pub fn channel(&self, endpoint: &str) -> Result<Channel, DialError> {
+        self.channel_to(Callee::Service, endpoint)
+    }
+
+    /// The same to another than a service.
+    ///
+    /// # Errors
+    /// As of [`channel`](Self::channel).
+    pub fn channel_to(&self, callee: Callee, endpoint: &str) -> Result<Channel, DialError> {
         let malformed = || DialError::Endpoint(endpoint.to_owned());
         let uri: Uri = endpoint.parse().map_err(|_| malformed())?;
         if uri.host().is_none_or(str::is_empty)
@@ -82,35 +82,30 @@ impl Dialer {
         {
             return Err(malformed());
         }
-        let builder = Endpoint::from(uri.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
-        let tls = match &self.protection {
-            Protection::Plaintext => None,
-            Protection::Mutual(credentials) => {
-                let (ca, cert, key) = credentials.pem();
-                let authority = Certificate::from_pem(ca);
-                let own = Identity::from_pem(cert, key);
-                Some(ClientTlsConfig::new().ca_certificate(authority).identity(own))
-            }
-            Protection::Server(ca) => {
-                Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)))
-            }
+        let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        let builder = |uri: Uri| {
+            Endpoint::from(uri)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .keep_alive_while_idle(true)
+                .tcp_nodelay(true)
         };
-        let builder = match (uri.scheme_str(), tls) {
+        let inner = match (uri.scheme_str(), &self.tls) {
             (Some("https"), Some(tls)) => {
-                builder.tls_config(tls).map_err(DialError::Credentials)?
+                let connector = connector(tls, server_name(&uri).ok_or_else(malformed)?, callee);
+                // For tonic, whoever says https wants its own TLS; the server is told what is true.
+                let mut parts = uri.clone().into_parts();
+                parts.scheme = Some(Scheme::HTTP);
+                let plain = Uri::from_parts(parts).map_err(|_| malformed())?;
+                builder(plain).origin(uri.clone()).connect_with_connector_lazy(connector)
             }
-            (Some("http"), None) => builder,
+            (Some("http"), None) => builder(uri.clone()).connect_lazy(),
             (Some("http"), Some(_)) => return Err(DialError::Plaintext(endpoint.to_owned())),
             (Some("https"), None) => return Err(DialError::Tls(endpoint.to_owned())),
             _ => return Err(malformed()),
         };
-        let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        Ok(Channel::new(builder.connect_lazy(), authority))
+        Ok(Channel::new(inner, authority))
     }
 }
 

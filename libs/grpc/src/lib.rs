@@ -7,6 +7,7 @@
 mod access;
 mod args;
 mod channel;
+mod connector;
 mod deadline;
 mod dialer;
 mod incoming;
@@ -23,6 +24,7 @@ mod trace;
 pub use access::Access;
 pub use args::{ServerArgs, TlsArgs, TlsArgsError};
 pub use channel::Channel;
+pub use connector::Callee;
 pub use deadline::DEFAULT_DEADLINE;
 pub use dialer::{DialError, Dialer};
 pub use peer::{Peer, peer};

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 
 use crate::{
-    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, incoming::incoming, local,
-    measure::Methods, peer::Connection, rpc_layer::RpcLayer,
+    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, connector::HTTP2,
+    incoming::incoming, local, measure::Methods, peer::Connection, rpc_layer::RpcLayer,
 };
 
 /// Longest that an RPC may take to begin its response, whatever the client says.
@@ -98,7 +98,8 @@ pub async fn serve_on(
         Ok(address) => tracing::info!(%address, tls = tls.is_some(), "listening"),
         Err(error) => tracing::warn!(%error, "listening on an unknown address"),
     }
-    run(incoming(listener, tls), routes, access, shutdown).await
+    let own = credentials.as_ref().and_then(Credentials::identity);
+    run(incoming(listener, tls), routes, access.of(own), shutdown).await
 }
 
 /// The same as [`serve`], on a Unix socket at `path`, in the place of one that is left there: for
@@ -169,7 +170,7 @@ async fn run(
 
 fn http2(config: &ServerConfig) -> Arc<ServerConfig> {
     let mut config = config.clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec()];
     Arc::new(config)
 }
 

@@ -1,5 +1,4 @@
 //! What happens to calls: errors, deadlines, reflection, shutdown.
-#![expect(clippy::unwrap_used, reason = "test")]
 
 mod support;
 
@@ -8,7 +7,11 @@ use std::time::{Duration, Instant};
 use l2sces_grpc::{DEFAULT_DEADLINE, Dialer, TlsArgs};
 use l2sces_proto::dns::v1::record_service_client::RecordServiceClient;
 use support::{DEPARTURE, STAGE, TestServer, apply};
-use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpSocket},
+    time::{timeout, timeout_at},
+};
 use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -20,6 +23,9 @@ use tonic_reflection::pb::{
     v1alpha,
 };
 use tonic_types::StatusExt;
+
+/// Sooner than the deadline of a call that has no other.
+const SOON: Duration = Duration::from_secs(8);
 
 fn plaintext() -> TlsArgs {
     TlsArgs { insecure_plaintext: true, ..TlsArgs::default() }
@@ -86,16 +92,16 @@ async fn a_call_without_a_deadline_gets_one() {
 
 #[tokio::test]
 async fn connecting_to_nobody_fails_at_once() {
-    let unused = format!("http://{}", unused_address().await);
+    // Bound, so that nobody else gets the port, and not listened on.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let unused = format!("http://{}", socket.local_addr().unwrap());
     let dialer = l2sces_grpc::Dialer::new(&plaintext()).unwrap();
     let mut nobody = RecordServiceClient::new(dialer.channel(&unused).unwrap());
     let started = Instant::now();
     assert_eq!(nobody.apply_record(apply("a")).await.unwrap_err().code(), Code::Unavailable);
-    assert!(started.elapsed() < Duration::from_secs(1));
-}
-
-async fn unused_address() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    // Somebody who does not answer at all is given up after 5 s.
+    assert!(started.elapsed() < Duration::from_secs(4));
 }
 
 #[tokio::test]
@@ -148,9 +154,11 @@ async fn shutdown_ends_streams_with_unavailable_and_does_not_wait_for_them() {
     assert!(stream.message().await.unwrap().is_some());
 
     server.shut_down();
-    let ended = timeout(Duration::from_secs(3), stream.message()).await.expect("the stream ends");
+    // Less than the 5 s for which a server waits for calls.
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(4_500);
+    let ended = timeout_at(deadline, stream.message()).await.expect("the stream ends");
     assert_eq!(ended.unwrap_err().code(), Code::Unavailable);
-    timeout(Duration::from_secs(3), &mut server.task).await.expect("the server ends").unwrap();
+    timeout_at(deadline, &mut server.task).await.expect("the server ends").unwrap();
 }
 
 #[tokio::test]
@@ -169,7 +177,7 @@ async fn a_handler_runs_to_its_end_though_the_client_has_gone() {
     }
     STAGE.send_replace("released");
     let finished = stage.wait_for(|stage| *stage == "finished");
-    timeout(Duration::from_secs(5), finished).await.unwrap().unwrap();
+    timeout(SOON, finished).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -181,7 +189,7 @@ async fn a_handler_is_told_that_the_client_has_gone() {
     departure.wait_for(|stage| *stage == "waiting").await.unwrap();
     call.abort();
     let noticed = departure.wait_for(|stage| *stage == "noticed");
-    timeout(Duration::from_secs(5), noticed).await.unwrap().unwrap();
+    timeout(SOON, noticed).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -65,9 +65,13 @@ async fn calls_are_counted_by_method_and_code() {
     client.apply_record(apply("panic")).await.unwrap_err();
     client.delete_record(DeleteRecordRequest::default()).await.unwrap_err();
     stranger.apply_record(apply("a")).await.unwrap_err();
-    let mut hurried = Request::new(apply("hang"));
-    hurried.set_timeout(Duration::from_millis(50));
-    client.apply_record(hurried).await.unwrap_err();
+    // Another leaves while its call runs.
+    let running = "l2sces_rpc_server_running{method=\"l2sces.dns.v1.RecordService/ApplyRecord\"}";
+    measured(metrics, &format!("{running} 0")).await;
+    let mut leaving = client.clone();
+    let call = tokio::spawn(async move { leaving.apply_record(apply("hang")).await });
+    measured(metrics, &format!("{running} 1")).await;
+    call.abort();
     for path in ["/l2sces.dns.v1.RecordService/Guess", "/any/Guess", "/\"}/{"] {
         let mut grpc = tonic::client::Grpc::new(server.channel(&admin));
         grpc.ready().await.unwrap();

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use l2sces_pki::{Authority, Credentials, Identity, PkiError, Role};
 
-use crate::{error::LabError, layout::Layout, unit::Unit};
+use crate::{error::LabError, kubernetes::layout::CONTROL_CLUSTER, layout::Layout, unit::Unit};
 
 /// Makes authority and certificates in the lab's state directory.
 pub(crate) fn issue_all(layout: &Layout) -> Result<(), LabError> {
@@ -13,12 +13,12 @@ pub(crate) fn issue_all(layout: &Layout) -> Result<(), LabError> {
         let authority = Authority::create()?;
         authority.save(&directory)?;
         for (unit, role, name, address) in holders(layout) {
-            let identity = Identity { role, name };
+            let identity = Identity::new(role, &name)?;
             authority
                 .issue(&identity, &[address.to_string()])?
                 .save(&directory, &unit.to_string())?;
         }
-        let admin = Identity { role: Role::Admin, name: "lab".to_owned() };
+        let admin = Identity::new(Role::Admin, "lab")?;
         authority.issue(&admin, &[])?.save(&directory, "admin")
     };
     issue().map_err(|error| LabError::Certificates(error.to_string()))
@@ -32,6 +32,10 @@ fn holders(layout: &Layout) -> Vec<(Unit, Role, String, Ipv4Addr)> {
         (Unit::ScoProvider, Role::ScoProvider, "sco-provider".to_owned(), control),
         (Unit::InterDomainDns, Role::InterDomainDns, "inter-domain-dns".to_owned(), control),
     ];
+    if layout.service(&Unit::SliceOperator).is_ok() {
+        let name = CONTROL_CLUSTER.to_owned();
+        holders.push((Unit::SliceOperator, Role::SliceOperator, name, control));
+    }
     for cluster in &layout.clusters {
         holders.push((
             cluster.controller.unit.clone(),

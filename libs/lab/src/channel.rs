@@ -24,9 +24,9 @@ pub fn connect(
     endpoint: &str,
     credentials: &Credentials,
 ) -> Result<Channel, LabError> {
-    let (ca, cert, key) = credentials.pem();
+    let (cert, key) = credentials.own_pem();
     let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(ca))
+        .ca_certificate(Certificate::from_pem(credentials.ca_pem()))
         .identity(Identity::from_pem(cert, key));
     let endpoint = Endpoint::from_shared(endpoint.to_owned())?
         .tls_config(tls)?

@@ -8,7 +8,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -23,7 +22,7 @@ use crate::{
     error::{Context, LabError},
     interrupt,
     kubernetes::{self, Kubectl},
-    layout::{Layout, Node},
+    layout::{ApiServers, Layout, Node},
     namespace::Namespace,
     openvswitch,
     pod::{Pod, PodRecord},
@@ -55,6 +54,9 @@ pub struct LabOptions {
     /// and an operator for it. There is no kubelet: whoever plays the container runtime calls the
     /// network plugin, which finds the sps-agents at [`Node::attachment_socket`].
     pub operators: bool,
+    /// Whether there is a control cluster ([`kubernetes::layout::CONTROL_CLUSTER`]): an API server of
+    /// Kubernetes, and a slice-operator that carries out its resources.
+    pub control_cluster: bool,
     /// Whether the lab outlives the process that makes it.
     pub detached: bool,
     /// Where to put a symbolic link to `lab.json`; taken means that the lab is up.
@@ -65,6 +67,9 @@ pub struct LabOptions {
     pub environment: BTreeMap<String, String>,
     /// Whether Postgres counts the statements that the services run; see [`Lab::statements`].
     pub counts_statements: bool,
+    /// Whether switches run before all else on the machine, as if they had processors of their own: for
+    /// tests that look for lost frames. Not for comparisons with what has no such advantage.
+    pub switches_first: bool,
 }
 
 impl Default for LabOptions {
@@ -74,11 +79,13 @@ impl Default for LabOptions {
             kubernetes_binaries: None,
             services: true,
             operators: false,
+            control_cluster: false,
             detached: false,
             link: None,
             log_filter: "info".to_owned(),
             environment: BTreeMap::new(),
             counts_statements: false,
+            switches_first: false,
         }
     }
 }
@@ -133,8 +140,12 @@ impl Lab {
         }
         let nodes = async {
             underlay::up(layout).await?;
-            try_join_all(layout.nodes().map(|node| openvswitch::up(layout, node, supervisor)))
-                .await?;
+            try_join_all(
+                layout
+                    .nodes()
+                    .map(|node| openvswitch::up(layout, node, supervisor, options.switches_first)),
+            )
+            .await?;
             self.inner.write()?;
             self.greet().await?;
             kubernetes::up(layout, supervisor).await
@@ -422,6 +433,8 @@ impl Lab {
                 &["tnl/ports/show", "-v"],
                 &["tnl/neigh/show"],
                 &["bfd/show"],
+                // Why frames were dropped.
+                &["coverage/show"],
             ] {
                 datapath += &format!("{question:?}\n{}\n", node.appctl(question).await?);
             }
@@ -487,7 +500,10 @@ impl Inner {
                 &directory,
                 &binaries,
                 kubernetes_binaries.clone(),
-                options.operators,
+                &ApiServers {
+                    operators: options.operators,
+                    control_cluster: options.control_cluster,
+                },
             )?;
             match fs::DirBuilder::new().mode(0o755).create(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -571,9 +587,8 @@ impl Drop for Inner {
         if self.detached || self.is_down.load(Ordering::SeqCst) {
             return;
         }
-        if thread::panicking() {
-            self.keep_logs();
-        }
+        // Whoever is content with it takes it down.
+        self.keep_logs();
         if let Err(error) = self.take_down() {
             tracing::warn!(lab = self.layout.id, %error, "the lab could not be taken down");
         }

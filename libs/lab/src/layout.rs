@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use l2sces_model::Name;
 use l2sces_pki::CredentialPaths;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::LabError,
-    kubernetes::layout::Kubernetes,
+    kubernetes::layout::{CONTROL_CLUSTER, Kubernetes},
     topology::{ClusterTopology, Topology},
     unit::Unit,
 };
@@ -251,15 +252,24 @@ pub(crate) fn secret() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
+/// Which clusters have an API server of Kubernetes, though no nodes of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiServers {
+    /// Those that are none of Kubernetes, for operators.
+    pub(crate) operators: bool,
+    /// The control cluster, for a slice-operator.
+    pub(crate) control_cluster: bool,
+}
+
 impl Layout {
-    /// Lays out a lab, whose clusters have operators or not.
+    /// Lays out a lab.
     pub(crate) fn new(
         topology: &Topology,
         id: &str,
         directory: &Path,
         binaries: &Path,
         kubernetes_binaries: PathBuf,
-        operators: bool,
+        api_servers: &ApiServers,
     ) -> Result<Self, LabError> {
         topology.validate()?;
         let service = |unit: Unit, address: Ipv4Addr, port: u16| Service {
@@ -282,7 +292,7 @@ impl Layout {
                     50052,
                 ),
                 controller_address: controller_address(c),
-                operator: operators.then(|| {
+                operator: api_servers.operators.then(|| {
                     let unit = Unit::Operator(cluster.name.to_string());
                     service(unit, controller_address(c), 50055)
                 }),
@@ -325,12 +335,19 @@ impl Layout {
         let mut storing = vec![Unit::SliceManager, Unit::ScoProvider, Unit::InterDomainDns];
         storing.extend(clusters.iter().map(|cluster| cluster.controller.unit.clone()));
         let mut with_api_server = topology.kubernetes.clone();
-        if operators {
-            let without_nodes = |cluster: &ClusterTopology| ClusterTopology {
-                name: cluster.name.clone(),
-                nodes: Vec::new(),
-            };
-            with_api_server.extend(topology.clusters.iter().map(without_nodes));
+        let without_nodes = |name: &Name| ClusterTopology { name: name.clone(), nodes: Vec::new() };
+        if api_servers.operators {
+            let names = topology.clusters.iter().map(|cluster| &cluster.name);
+            with_api_server.extend(names.map(without_nodes));
+        }
+        let mut services = vec![
+            service(Unit::SliceManager, address, 50051),
+            service(Unit::ScoProvider, address, 50060),
+            service(Unit::InterDomainDns, address, 50070),
+        ];
+        if api_servers.control_cluster {
+            with_api_server.push(without_nodes(&Name::standing_for(CONTROL_CLUSTER)));
+            services.push(service(Unit::SliceOperator, address, 50057));
         }
         let kubernetes = Kubernetes::new(&with_api_server, id, directory, kubernetes_binaries);
         let in_pods = topology.kubernetes.iter().map(|cluster| cluster.name.to_string());
@@ -343,11 +360,7 @@ impl Layout {
                 namespace: format!("l2s-{id}-ctl"),
                 address,
                 dns: SocketAddr::from((address, 53)),
-                services: vec![
-                    service(Unit::SliceManager, address, 50051),
-                    service(Unit::ScoProvider, address, 50060),
-                    service(Unit::InterDomainDns, address, 50070),
-                ],
+                services,
             },
             wan: Underlay { namespace: format!("l2s-{id}-wan") },
             clusters,

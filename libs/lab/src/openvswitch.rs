@@ -25,11 +25,13 @@ pub(crate) const WAN_INTERFACE: &str = "eth-wan";
 /// How long Open vSwitch may take to carry something out; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Starts a node's Open vSwitch and makes its underlay bridges.
+/// Starts a node's Open vSwitch, before all else on the machine if `comes_first`, and makes its underlay
+/// bridges.
 pub(crate) async fn up(
     layout: &Layout,
     node: &Node,
     supervisor: &Supervisor,
+    comes_first: bool,
 ) -> Result<(), LabError> {
     fs::create_dir_all(&node.directory).context(|| format!("make {}", node.directory.display()))?;
     let database = node.directory.join("conf.db");
@@ -59,7 +61,8 @@ pub(crate) async fn up(
     vsctl(node, ["--no-wait", "set", "Open_vSwitch", ".", &system_id]).await?;
     let unit = Unit::OvsVswitchd(node.name.clone());
     let remote = format!("unix:{}", node.ovsdb.display());
-    supervisor.add(process(layout, node, unit, "/usr/sbin/ovs-vswitchd", vec![remote])).await?;
+    let vswitchd = process(layout, node, unit, "/usr/sbin/ovs-vswitchd", vec![remote]);
+    supervisor.add(if comes_first { vswitchd.coming_first() } else { vswitchd }).await?;
     for (bridge, interface, address) in underlays(node) {
         add_underlay(node, bridge, interface, address).await?;
     }

@@ -53,6 +53,16 @@ pub struct ProcessSpec {
     pub log: PathBuf,
 }
 
+impl ProcessSpec {
+    /// The same at the highest priority below real time (nice(1)).
+    #[must_use]
+    pub(crate) fn coming_first(self) -> Self {
+        let command = ["-n".to_owned(), "-20".to_owned(), self.program.display().to_string()];
+        let arguments = command.into_iter().chain(self.arguments).collect();
+        Self { program: "/usr/bin/nice".into(), arguments, ..self }
+    }
+}
+
 /// Says which process a pid means: pids are used again, the pair is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {

@@ -11,7 +11,10 @@ use tonic_health::pb::{
 use crate::{
     channel,
     error::LabError,
-    kubernetes::credentials,
+    kubernetes::{
+        credentials::{self, SLICE_OPERATOR},
+        layout::CONTROL_CLUSTER,
+    },
     layout::{Cluster, Layout, Node, Service, UNDERLAY_MTU},
     namespace::Namespace,
     process::{ProcessSpec, Supervisor},
@@ -88,19 +91,40 @@ fn control(layout: &Layout) -> Result<Vec<ProcessSpec>, LabError> {
                 ]),
                 Unit::ScoProvider => {
                     let address = layout.control.address;
-                    flags([
+                    let mut arguments = flags([
                         ("--dns", dns.clone()),
                         ("--openflow-listen", format!("{address}:{SCO_OPENFLOW_PORT}")),
                         ("--openflow-advertise", format!("ssl:{address}:{SCO_OPENFLOW_PORT}")),
                         ("--underlay-mtu", UNDERLAY_MTU.to_string()),
+                    ]);
+                    // Agents in pods have no certificates yet.
+                    if layout.kubernetes.nodes().next().is_some() {
+                        arguments.extend(flags([("--authority", pki(layout))]));
+                    }
+                    arguments
+                }
+                Unit::SliceOperator => {
+                    let slice_manager = endpoint(layout, &Unit::SliceManager)?;
+                    flags([
+                        ("--slice-manager", slice_manager),
+                        ("--replica", service.unit.to_string()),
                     ])
                 }
                 _ => flags([("--dns-listen", layout.control.dns.to_string())]),
             };
             let spec = spec(layout, service, namespace, arguments);
+            if service.unit == Unit::SliceOperator {
+                let cluster = layout.kubernetes.cluster(CONTROL_CLUSTER)?;
+                return Ok(with_kubeconfig(spec, &cluster.kubeconfig_of(SLICE_OPERATOR)));
+            }
             with_database(layout, spec)
         })
         .collect()
+}
+
+/// Directory of the lab's authority.
+fn pki(layout: &Layout) -> String {
+    layout.directory.join("pki").display().to_string()
 }
 
 /// Makes the key by which the slice-manager seals the credentials of Kubernetes clusters; its file.
@@ -134,10 +158,13 @@ fn operator(
         ("--sdn-controller", cluster.controller.endpoint.clone()),
         ("--sco-provider", endpoint(layout, &Unit::ScoProvider)?),
     ]);
-    let mut spec = spec(layout, service, &layout.control.namespace, arguments);
-    let kubeconfig = &layout.kubernetes.cluster(&cluster.name)?.kubeconfig;
+    let spec = spec(layout, service, &layout.control.namespace, arguments);
+    Ok(with_kubeconfig(spec, &layout.kubernetes.cluster(&cluster.name)?.kubeconfig))
+}
+
+fn with_kubeconfig(mut spec: ProcessSpec, kubeconfig: &Path) -> ProcessSpec {
     spec.environment.insert("KUBECONFIG".to_owned(), kubeconfig.display().to_string());
-    Ok(spec)
+    spec
 }
 
 fn agent(layout: &Layout, node: &Node, service: &Service, bridge: &str) -> ProcessSpec {

@@ -27,6 +27,8 @@ pub enum Unit {
     NedAgent(String),
     /// The operator of a cluster.
     Operator(String),
+    /// The operator of the control cluster.
+    SliceOperator,
     /// The store of a Kubernetes cluster.
     Etcd(String),
     /// The API server of a Kubernetes cluster.
@@ -55,6 +57,7 @@ impl Unit {
             Self::SpsAgent(node) => ("sps-agent", Some(node)),
             Self::NedAgent(node) => ("ned-agent", Some(node)),
             Self::Operator(cluster) => ("operator", Some(cluster)),
+            Self::SliceOperator => ("slice-operator", None),
             Self::Etcd(cluster) => ("etcd", Some(cluster)),
             Self::KubeApiserver(cluster) => ("kube-apiserver", Some(cluster)),
             Self::KubeControllerManager(cluster) => ("kube-controller-manager", Some(cluster)),
@@ -75,6 +78,7 @@ impl Unit {
                 | Self::SpsAgent(_)
                 | Self::NedAgent(_)
                 | Self::Operator(_)
+                | Self::SliceOperator
         )
     }
 
@@ -106,6 +110,7 @@ impl FromStr for Unit {
             "slice-manager" => return Ok(Self::SliceManager),
             "sco-provider" => return Ok(Self::ScoProvider),
             "inter-domain-dns" => return Ok(Self::InterDomainDns),
+            "slice-operator" => return Ok(Self::SliceOperator),
             _ => {}
         }
         of("ovsdb-server")
@@ -156,6 +161,7 @@ mod tests {
             Unit::SpsAgent("y".to_owned()),
             Unit::NedAgent("z".to_owned()),
             Unit::Operator("a".to_owned()),
+            Unit::SliceOperator,
             Unit::Etcd("a".to_owned()),
             Unit::KubeApiserver("a".to_owned()),
             Unit::KubeControllerManager("a".to_owned()),

@@ -23,14 +23,16 @@ fn namespace(lab: &Lab, node: &str) -> Namespace {
     Namespace::named(&lab.node(node).unwrap().namespace)
 }
 
-async fn reaches(lab: &Lab, from: &str, address: Ipv4Addr) -> bool {
+/// Whether a single ping is answered soon. A cut is seen so; an answer may take longer on a busy
+/// machine, and is waited for by [`reaches`].
+async fn is_answered(lab: &Lab, from: &str, address: Ipv4Addr) -> bool {
     let ping = Ping { patience: Duration::from_millis(300), ..Ping::new(address, 1) };
     ping.run(&namespace(lab, from)).await.unwrap().received == 1
 }
 
-async fn reaches_again(lab: &Lab, from: &str, address: Ipv4Addr) {
+async fn reaches(lab: &Lab, from: &str, address: Ipv4Addr) {
     wait::until(&format!("{from} reaches {address}"), PATIENCE, || async {
-        reaches(lab, from, address).await.then_some(())
+        is_answered(lab, from, address).await.then_some(())
     })
     .await
     .unwrap();
@@ -42,14 +44,15 @@ async fn cables_are_cut_and_healed() {
     let [a1, a2, b1] = ["a1", "a2", "b1"].map(|node| lab.node(node).unwrap().clone());
     let wan = b1.gateway.unwrap().wan_address;
     lab.set_underlay(&a1.name, false).await.unwrap();
-    assert!(!reaches(&lab, "a1", a2.underlay_address).await);
-    assert!(reaches(&lab, "a1", wan).await, "the WAN has a cable of its own");
+    assert!(!is_answered(&lab, "a1", a2.underlay_address).await);
+    // The WAN has a cable of its own.
+    reaches(&lab, "a1", wan).await;
     lab.set_underlay(&a1.name, true).await.unwrap();
     lab.set_wan(&b1.name, false).await.unwrap();
-    reaches_again(&lab, "a1", a2.underlay_address).await;
-    assert!(!reaches(&lab, "a1", wan).await);
+    reaches(&lab, "a1", a2.underlay_address).await;
+    assert!(!is_answered(&lab, "a1", wan).await);
     lab.set_wan(&b1.name, true).await.unwrap();
-    reaches_again(&lab, "a1", wan).await;
+    reaches(&lab, "a1", wan).await;
     assert!(lab.set_wan("a2", false).await.is_err(), "a2 is no gateway");
 }
 
@@ -71,13 +74,17 @@ async fn two_nodes_are_parted_and_nobody_else() {
         ("a1", wan("c1"), true),
         ("b1", wan("c1"), true),
     ] {
-        assert_eq!(reaches(&lab, from, to).await, connected, "{from} to {to}");
+        if connected {
+            reaches(&lab, from, to).await;
+        } else {
+            assert!(!is_answered(&lab, from, to).await, "{from} to {to}");
+        }
     }
     for (one, other) in [("a1", "a2"), ("a1", "b1")] {
         lab.set_pair(one, other, true).await.unwrap();
     }
-    reaches_again(&lab, "a1", underlay("a2")).await;
-    reaches_again(&lab, "b1", wan("a1")).await;
+    reaches(&lab, "a1", underlay("a2")).await;
+    reaches(&lab, "b1", wan("a1")).await;
     assert!(lab.set_pair("a2", "b1", false).await.is_err(), "a2 is no gateway");
 }
 
@@ -86,13 +93,13 @@ async fn a_node_without_management_still_has_its_tunnels() {
     let lab = lab("a=a1*,a2 b=b1*").await;
     let control = lab.layout().control.address;
     lab.set_management("a1", false).await.unwrap();
-    assert!(!reaches(&lab, "a1", control).await);
-    assert!(reaches(&lab, "a2", control).await);
-    assert!(reaches(&lab, "a1", lab.node("a2").unwrap().underlay_address).await);
+    assert!(!is_answered(&lab, "a1", control).await);
+    reaches(&lab, "a2", control).await;
+    reaches(&lab, "a1", lab.node("a2").unwrap().underlay_address).await;
     let wan = lab.node("b1").unwrap().gateway.as_ref().unwrap().wan_address;
-    assert!(reaches(&lab, "a1", wan).await);
+    reaches(&lab, "a1", wan).await;
     lab.set_management("a1", true).await.unwrap();
-    reaches_again(&lab, "a1", control).await;
+    reaches(&lab, "a1", control).await;
 }
 
 /// The kernel answers ARP for any of its addresses on any of its interfaces, unless told not to:
@@ -105,7 +112,7 @@ async fn only_the_bridge_answers_for_the_underlay_address() {
         lab.set_underlay("a1", false).await.unwrap();
         lab.set_underlay("a1", true).await.unwrap();
     }
-    reaches_again(&lab, "a2", a1.underlay_address).await;
+    reaches(&lab, "a2", a1.underlay_address).await;
     // Ethernet and IPv4, with the lengths of their addresses, and the operation "reply".
     let answer = [0, 1, 8, 0, 6, 4, 0, 2];
     let sender = a1.underlay_address.octets();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use l2sces_lab::{
     Lab, LabOptions, Namespace, Topology, Unit,
+    layout::Node,
     probe::{self, Frame, MulticastReceiver, Ping, Sniffer, scan_arp, send_frames, send_multicast},
     residue, wait,
 };
@@ -49,32 +50,41 @@ async fn two_pods(lab: &Lab) -> [Namespace; 2] {
     pods.try_into().unwrap()
 }
 
+/// A node gets one answer from an address, or none.
+async fn reaches_if(is_wanted: bool, from: &Node, to: std::net::Ipv4Addr) {
+    let namespace = Namespace::named(&from.namespace);
+    if is_wanted {
+        answers_perfectly(&namespace, to, 1).await;
+    } else {
+        let ping = Ping { patience: Duration::from_millis(300), ..Ping::new(to, 1) };
+        let report = ping.run(&namespace).await.unwrap();
+        assert_eq!(report.received, 0, "{} reaches {to}", from.name);
+    }
+}
+
+/// Waits until an address answers every one of some pings, and no one twice.
+async fn answers_perfectly(from: &Namespace, to: std::net::Ipv4Addr, count: u32) {
+    wait::holds(&format!("{} reaches {to}", from.name()), PATIENCE, || async {
+        let report = Ping::new(to, count).run(from).await.unwrap();
+        assert_eq!(report.duplicates, 0, "{report:?}");
+        if report.is_perfect() { Ok(()) } else { Err(format!("{report:?}")) }
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_reach_their_cluster_and_gateways_the_wan() {
     let lab = lab("a=a1*,a2 b=b1*,b2").await;
     let layout = lab.layout();
-    let once = |address: std::net::Ipv4Addr| Ping {
-        patience: Duration::from_millis(300),
-        ..Ping::new(address, 1)
-    };
     for from in layout.nodes() {
-        let from_namespace = Namespace::named(&from.namespace);
         for to in layout.nodes() {
-            let report = once(to.underlay_address).run(&from_namespace).await.unwrap();
-            assert_eq!(
-                report.received == 1,
-                from.cluster == to.cluster,
-                "{} {}",
-                from.name,
-                to.name
-            );
-            assert_eq!(report.duplicates, 0, "{} {}", from.name, to.name);
+            let is_wanted = from.cluster == to.cluster;
+            reaches_if(is_wanted, from, to.underlay_address).await;
             let Some(gateway) = &to.gateway else { continue };
-            let report = once(gateway.wan_address).run(&from_namespace).await.unwrap();
-            assert_eq!(report.received == 1, from.gateway.is_some(), "{} {}", from.name, to.name);
+            reaches_if(from.gateway.is_some(), from, gateway.wan_address).await;
         }
-        let report = once(layout.control.address).run(&from_namespace).await.unwrap();
-        assert!(report.is_perfect(), "{} does not reach the control services", from.name);
+        reaches_if(true, from, layout.control.address).await;
     }
     lab.down().await.unwrap();
 }
@@ -158,9 +168,8 @@ async fn two_labs_at_once_know_nothing_of_each_other_and_leave_nothing() {
     assert_eq!(residue(&ids[0]), Vec::<String>::new());
     assert!(!pids.iter().any(|process| process.is_alive()));
     assert!(!left.wait().await.unwrap().success());
-    let report =
-        Ping::new(second.layout().control.address, 1).run(&namespace(&second, "a1")).await.unwrap();
-    assert!(report.is_perfect(), "the second lab lives on");
+    // The second lab lives on.
+    answers_perfectly(&namespace(&second, "a1"), second.layout().control.address, 1).await;
     assert!(!residue(&ids[1]).is_empty(), "what is there is seen");
 
     drop(second);
@@ -218,12 +227,18 @@ async fn probes_see_what_there_is_and_nothing_else() {
     let addresses = [1, 2].map(|n| std::net::Ipv4Addr::new(10, 1, 0, n));
     let [mac, peer] = [1, 2].map(|n| MacAddress::new([2, 0, 0, 0, 0, n]));
 
-    let report = Ping::new(addresses[1], 3).run(first).await.unwrap();
-    assert!(report.is_perfect(), "{report:?}");
+    answers_perfectly(first, addresses[1], 3).await;
     let absent = Ping { patience: Duration::from_millis(200), ..Ping::new([10, 1, 0, 9], 1) };
     assert_eq!(absent.run(first).await.unwrap().received, 0);
-    let broadcast = Ping::new([10, 1, 0, 255], 3).run(first).await.unwrap();
-    assert!(broadcast.responders.contains(&addresses[1].into()), "{broadcast:?}");
+    wait::holds("the other pod answers a broadcast", PATIENCE, || async {
+        let broadcast = Ping::new([10, 1, 0, 255], 3).run(first).await.unwrap();
+        let is_own = |host: &std::net::IpAddr| addresses.iter().any(|own| host == own);
+        assert!(broadcast.responders.iter().all(is_own), "{broadcast:?}");
+        let is_answered = broadcast.responders.contains(&addresses[1].into());
+        if is_answered { Ok(()) } else { Err(format!("{broadcast:?}")) }
+    })
+    .await
+    .unwrap();
     let limit = Duration::from_millis(500);
     let no_reply = probe::first_reply(first, "net1", [10, 1, 0, 9].into(), limit / 50, limit).await;
     assert!(no_reply.is_err());
@@ -236,9 +251,16 @@ async fn probes_see_what_there_is_and_nothing_else() {
     let report = running.stop().await.unwrap();
     assert!(report.received > 0, "{report:?}");
 
-    let hosts = scan_arp(first, "net1", "10.1.0.0/28").await.unwrap();
-    let found: Vec<_> = hosts.iter().map(|host| (host.address, host.mac)).collect();
-    assert_eq!(found, [(addresses[1].into(), peer)]);
+    // nmap asks twice, and does not wait for long.
+    wait::holds("the scan finds the other pod", PATIENCE, || async {
+        let hosts = scan_arp(first, "net1", "10.1.0.0/28").await.unwrap();
+        let found: Vec<_> = hosts.iter().map(|host| (host.address, host.mac)).collect();
+        let wanted = (std::net::IpAddr::from(addresses[1]), peer);
+        assert!(found.iter().all(|host| *host == wanted), "{found:?}");
+        if found == [wanted] { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await
+    .unwrap();
 
     let (seen_mark, other_mark) = (probe::marker(), probe::marker());
     let sniffer = Sniffer::for_marker(second, Some("net1"), seen_mark).unwrap();

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use l2sces_lab::{
     Lab, LabOptions, Namespace,
+    layout::Node,
     probe::{LinkCounters, LinkName, Stream, StreamReceiver, StreamSpec},
     wait,
 };
@@ -82,9 +83,17 @@ async fn a_dozen_pods_send_200_broadcasts_a_second_each() {
     let receivers: Vec<_> = pods.iter().map(|pod| StreamReceiver::start(pod).unwrap()).collect();
     let streams: Vec<_> =
         (1..).zip(&pods).map(|(n, pod)| stream(pod, n, MacAddress::BROADCAST, 5)).collect();
-    let start = std::time::Instant::now();
-    sent(streams.last().unwrap(), 400).await;
-    let rate = f64::from(streams[0].sent()) / start.elapsed().as_secs_f64();
+    // The machine may be held up meanwhile, but not time and again.
+    let last = streams.last().unwrap();
+    let mut rate = 0.0;
+    for _ in 0..5 {
+        let (start, before) = (std::time::Instant::now(), streams[0].sent());
+        sent(last, last.sent() + 400).await;
+        rate = f64::from(streams[0].sent() - before) / start.elapsed().as_secs_f64();
+        if rate > 150.0 {
+            break;
+        }
+    }
     let streams: Vec<_> = streams.into_iter().map(|stream| (stream.id(), stream.stop())).collect();
     assert!(rate > 150.0, "{rate} frames a second");
     for (r, receiver) in receivers.iter().enumerate() {
@@ -104,6 +113,14 @@ async fn a_dozen_pods_send_200_broadcasts_a_second_each() {
     }
 }
 
+/// How many frames a bridge's flow that drops them has dropped, as far as it is known.
+async fn dropped(node: &Node) -> u64 {
+    let flows = node.flows("br0").await.unwrap();
+    let flow = flows.iter().find(|flow| flow.contains("priority=10,")).unwrap();
+    let frames = flow.split_once("n_packets=").unwrap().1.split(',').next().unwrap();
+    frames.parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_or_comes_twice_is_known_by_number() {
     let lab = lab("a=a1").await;
@@ -118,14 +135,50 @@ async fn what_is_lost_or_comes_twice_is_known_by_number() {
     node.ofctl("add-flow", "br0", &["priority=9,in_port=v1,actions=output:v2,output:v2"])
         .await
         .unwrap();
-    let twice = stream.sent() + 2;
-    sent(&stream, twice + 20).await;
-    node.ofctl("add-flow", "br0", &["priority=9,in_port=v1,actions=drop"]).await.unwrap();
-    let never = stream.sent() + 2;
+    wait::until("a frame comes twice", PATIENCE, || async {
+        (!receiver.of(stream.id()).duplicates().is_empty()).then_some(())
+    })
+    .await
+    .unwrap();
+    let twice = stream.sent();
+    wait::holds("frames come twice", PATIENCE, || async {
+        let received = receiver.of(stream.id());
+        let is_twice = |number: u32| received.duplicates().get(&number) == Some(&1);
+        let all_are = (twice..twice + 18).all(is_twice);
+        if all_are { Ok(()) } else { Err(format!("{twice}: {received:?}")) }
+    })
+    .await
+    .unwrap();
+
+    node.ofctl("add-flow", "br0", &["priority=10,in_port=v1,actions=drop"]).await.unwrap();
+    let first = wait::until("frames are dropped", PATIENCE, || async {
+        Some(dropped(node).await).filter(|frames| *frames > 0)
+    })
+    .await
+    .unwrap();
+    // Those that are counted first may have been forwarded, by what the datapath had cached.
+    wait::until("more frames are dropped", PATIENCE, || async {
+        (dropped(node).await > first).then_some(())
+    })
+    .await
+    .unwrap();
+    let never = stream.sent();
     sent(&stream, never + 20).await;
-    node.ofctl("del-flows", "br0", &["--strict", "priority=9,in_port=v1"]).await.unwrap();
-    let again = stream.sent() + 2;
-    sent(&stream, again + 20).await;
+
+    node.ofctl("del-flows", "br0", &["in_port=v1"]).await.unwrap();
+    let resumed = stream.sent();
+    wait::until("frames come again", PATIENCE, || async {
+        let received = receiver.of(stream.id());
+        (resumed..stream.sent()).any(|number| received.has(number)).then_some(())
+    })
+    .await
+    .unwrap();
+    let again = stream.sent();
+    wait::until("all of some frames come", PATIENCE, || async {
+        receiver.has_all(stream.id(), again..again + 18).then_some(())
+    })
+    .await
+    .unwrap();
 
     // An interface that goes and comes back, as a pod's does that is detached and attached.
     one.ip(["link", "set", "net1", "down"]).await.unwrap();
@@ -137,11 +190,7 @@ async fn what_is_lost_or_comes_twice_is_known_by_number() {
     .await
     .unwrap();
     let received = receiver.of(stream.id());
-    for number in twice..twice + 18 {
-        assert_eq!(received.duplicates().get(&number), Some(&1), "{received:?}");
-    }
     assert_eq!(received.lost(never..never + 18), Vec::from_iter(never..never + 18));
-    assert!(received.lost(again..again + 18).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +246,12 @@ async fn links_count_the_frames_of_networks_and_streams_and_nothing_else() {
             let counted = links.of_stream(id);
             let wanted = BTreeMap::from([(there.clone(), frames)]);
             if counted == wanted { Ok(()) } else { Err(format!("{counted:?}, not {wanted:?}")) }
+        })
+        .await
+        .unwrap();
+        wait::holds("every frame is received", PATIENCE, || async {
+            let received = receiver.of(id).frames();
+            if received >= frames { Ok(()) } else { Err(received.to_string()) }
         })
         .await
         .unwrap();

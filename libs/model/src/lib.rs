@@ -4,6 +4,7 @@
 
 mod datapath_id;
 mod epoch;
+mod host_address;
 mod interface_name;
 mod mac_address;
 mod name;
@@ -12,6 +13,7 @@ mod vni;
 
 pub use datapath_id::{DatapathId, DatapathIdError};
 pub use epoch::{Epoch, EpochError};
+pub use host_address::{HostAddress, HostAddressError};
 pub use interface_name::{InterfaceName, InterfaceNameError};
 pub use mac_address::{MacAddress, MacAddressError};
 pub use name::{Name, NameError};

@@ -74,9 +74,9 @@ pub(crate) struct Connection<'a> {
     unwritten: BytesMut,
     pending: HashMap<u64, Pending>,
     next_id: u64,
-    /// When the server was last heard of.
-    heard: Instant,
-    /// Whether it has been asked since whether it lives.
+    /// Since when the server is silent: it was last heard of then, or asked whether it lives.
+    silent_since: Instant,
+    /// Whether it has been asked since it was last heard of.
     probed: bool,
     /// Whether the monitor's snapshot has come.
     synced: bool,
@@ -91,7 +91,7 @@ impl<'a> Connection<'a> {
             unwritten: BytesMut::new(),
             pending: HashMap::new(),
             next_id: 0,
-            heard: Instant::now(),
+            silent_since: Instant::now(),
             probed: false,
             synced: false,
         }
@@ -114,9 +114,8 @@ impl<'a> Connection<'a> {
             let may_send = self.synced
                 && self.unwritten.len() < MAX_UNWRITTEN
                 && self.pending.len() < MAX_PENDING;
-            let silences = if self.probed { 2 } else { 1 };
             let probe_at =
-                self.parameters.probe_interval.map(|interval| self.heard + interval * silences);
+                self.parameters.probe_interval.map(|interval| self.silent_since + interval);
             tokio::select! {
                 read = reader.read_buf(self.framer.buffer()) => {
                     if read? == 0 {
@@ -139,7 +138,9 @@ impl<'a> Connection<'a> {
                     }
                     None => return Ok(()),
                 },
-                () = tokio::time::sleep_until(probe_at.unwrap_or(self.heard)), if probe_at.is_some() => {
+                () = tokio::time::sleep_until(probe_at.unwrap_or(self.silent_since)),
+                    if probe_at.is_some() =>
+                {
                     self.probe()?;
                 }
             }
@@ -159,12 +160,14 @@ impl<'a> Connection<'a> {
             return Err(ConnectionError::Silent);
         }
         self.probed = true;
+        // Whoever wakes late gives the server as long for its answer all the same.
+        self.silent_since = Instant::now();
         self.send("echo", &json!([]), Pending::Echo);
         Ok(())
     }
 
     fn received(&mut self) -> Result<(), ConnectionError> {
-        self.heard = Instant::now();
+        self.silent_since = Instant::now();
         self.probed = false;
         while let Some(object) = self.framer.next_object()? {
             match Message::parse(&object)? {

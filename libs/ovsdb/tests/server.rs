@@ -311,7 +311,7 @@ async fn a_silent_server_is_probed_and_given_up() {
     let socket = directory.path().join("db.sock");
     let server = tokio::spawn(silent_server(UnixListener::bind(&socket).unwrap(), ""));
     let mut config = config(&socket);
-    config.probe_interval = Some(Duration::from_millis(50));
+    config.probe_interval = Some(Duration::from_secs(1));
     let client = Client::start(config);
     timeout(PATIENCE, client.connected()).await.unwrap();
     let unanswered = client.transact(&[Operation::comment("hello")]).await;

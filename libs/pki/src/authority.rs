@@ -129,7 +129,7 @@ impl Authority {
         sans: &[String],
     ) -> Result<String, PkiError> {
         // Whoever filled in the fields by hand has not had them checked.
-        let identity = Identity::new(identity.role, &identity.name)?;
+        identity.check()?;
         let uri = identity.to_string();
         let mut params = CertificateParams::default();
         params.distinguished_name = named(&format!("{} {}", identity.role, identity.name));
@@ -156,23 +156,30 @@ impl fmt::Debug for Authority {
 
 impl IssuedCertificate {
     /// Writes certificate and key (mode 0600) as `<stem>.pem` and `<stem>.key`, in the place of
-    /// older ones, into a directory, which is made if it is missing.
+    /// older ones, into a directory, which is made if it is missing. The key comes last: Open vSwitch
+    /// looks at the certificate only when the key has changed, and then takes up both or neither.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn save(&self, dir: impl AsRef<Path>, stem: &str) -> Result<(), PkiError> {
         let dir = dir.as_ref();
         create_dir(dir)?;
+        let mut written = Vec::new();
         for (extension, text, mode) in
-            [("key", &self.key_pem, 0o600), ("pem", &self.cert_pem, 0o644)]
+            [("pem", &self.cert_pem, 0o644), ("key", &self.key_pem, 0o600)]
         {
             let path = dir.join(format!("{stem}.{extension}"));
-            match fs::remove_file(&path) {
+            let new = dir.join(format!("{stem}.{extension}.new"));
+            match fs::remove_file(&new) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(PkiError::Write { path, source: error });
+                    return Err(PkiError::Write { path: new, source: error });
                 }
-                _ => write_new(&path, text, mode)?,
+                _ => write_new(&new, text, mode)?,
             }
+            written.push((new, path));
+        }
+        for (new, path) in written {
+            fs::rename(new, &path).map_err(|source| PkiError::Write { path, source })?;
         }
         Ok(())
     }
@@ -329,8 +336,10 @@ mod tests {
             let issued = authority.issue(&identity(), &[san.to_owned()]);
             assert!(matches!(issued, Err(PkiError::AlternativeName(_))), "{san:?}");
         }
-        let unchecked = Identity { role: Role::Admin, name: "a/b".into() };
-        assert!(matches!(authority.issue(&unchecked, &[]), Err(PkiError::Identity(_))));
+        let unchecked = |role, name: &str| Identity { role, cluster: None, name: name.to_owned() };
+        for unchecked in [unchecked(Role::Admin, "a/b"), unchecked(Role::SpsAgent, "a/b")] {
+            assert!(matches!(authority.issue(&unchecked, &[]), Err(PkiError::Identity(_))));
+        }
     }
 
     #[test]

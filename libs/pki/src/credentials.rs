@@ -1,16 +1,20 @@
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    ClientConfig, ServerConfig,
+    client::Resumption,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
-use crate::{Identity, PkiError, peer_identity};
+use crate::{
+    Identity, PkiError,
+    own_certificate::OwnCertificate,
+    pem::{authorities, read},
+};
 
 /// Files of one end's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,22 +28,15 @@ pub struct CredentialPaths {
 }
 
 /// One end's certificate and key, and the authority it trusts: checked, ready for TLS. Cheap to
-/// clone.
+/// clone. A certificate that is renewed in its file is shown from then on; the authority is the one
+/// that was read.
 #[derive(Clone)]
 pub struct Credentials {
-    pem: Arc<Pem>,
+    ca_pem: Arc<str>,
+    own: Arc<OwnCertificate>,
     server: Arc<ServerConfig>,
     open_server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
-    verifier: Arc<dyn ClientCertVerifier>,
-    chain: Arc<[CertificateDer<'static>]>,
-    identity: Option<Identity>,
-}
-
-struct Pem {
-    ca: String,
-    cert: String,
-    key: String,
 }
 
 impl Credentials {
@@ -50,48 +47,32 @@ impl Credentials {
     /// together.
     pub fn load(paths: &CredentialPaths) -> Result<Self, PkiError> {
         install_crypto_provider();
-        let pem = Pem { ca: read(&paths.ca)?, cert: read(&paths.cert)?, key: read(&paths.key)? };
-        let authorities = certificates(&pem.ca, &paths.ca)?;
-        let chain = certificates(&pem.cert, &paths.cert)?;
-        let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes())
-            .map_err(|_| PkiError::Pem { path: paths.key.clone(), wanted: "private key" })?;
-        let unusable = |reason: String| PkiError::Unusable {
-            certificate: paths.cert.clone(),
-            key: paths.key.clone(),
-            reason,
-        };
-
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots
-                .add(authority)
-                .map_err(|_| PkiError::Pem { path: paths.ca.clone(), wanted: "authority" })?;
-        }
-        let roots = Arc::new(roots);
+        let ca_pem = read(&paths.ca)?;
+        let roots = Arc::new(authorities(&ca_pem, &paths.ca)?);
         let verifier = WebPkiClientVerifier::builder(Arc::clone(&roots))
             .build()
-            .map_err(|error| unusable(error.to_string()))?;
-        let server = ServerConfig::builder()
-            .with_client_cert_verifier(Arc::clone(&verifier))
-            .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(|error| unusable(error.to_string()))?;
-        let open_server = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(|error| unusable(error.to_string()))?;
-        let identity = chain.first().and_then(|certificate| peer_identity(certificate));
-        let client = ClientConfig::builder()
+            .map_err(|_| PkiError::Pem { path: paths.ca.clone(), wanted: "authority" })?;
+        let own = OwnCertificate::load(&paths.cert, &paths.key, Arc::clone(&verifier))?;
+        let own = Arc::new(own);
+        // Every connection begins with certificates that are valid by then: none takes up the session of
+        // one before, in which nobody shows any.
+        let mut server = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(own.clone());
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        let open_server =
+            ServerConfig::builder().with_no_client_auth().with_cert_resolver(own.clone());
+        let mut client = ClientConfig::builder()
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain.clone(), key)
-            .map_err(|error| unusable(error.to_string()))?;
+            .with_client_cert_resolver(own.clone());
+        client.resumption = Resumption::disabled();
         Ok(Self {
-            pem: Arc::new(pem),
+            ca_pem: ca_pem.into(),
+            own,
             server: Arc::new(server),
             open_server: Arc::new(open_server),
             client: Arc::new(client),
-            verifier,
-            chain: chain.into(),
-            identity,
         })
     }
 
@@ -113,28 +94,37 @@ impl Credentials {
         Arc::clone(&self.client)
     }
 
-    /// The three files' contents: authority, certificate, private key.
-    pub fn pem(&self) -> (&str, &str, &str) {
-        (&self.pem.ca, &self.pem.cert, &self.pem.key)
+    /// Certificate of the authority, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The own certificate and its private key, PEM.
+    pub fn own_pem(&self) -> (String, String) {
+        let own = self.own.pem();
+        (own.cert, own.key)
     }
 
     /// Whether the own certificate is one of the authority, and valid now.
     pub fn is_certified(&self) -> bool {
-        self.chain.split_first().is_some_and(|(own, others)| {
-            self.verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
-        })
+        self.own.is_certified()
+    }
+
+    /// Whether a certificate of an authority (PEM) would be accepted of a peer.
+    pub fn accepts(&self, cert_pem: &str) -> bool {
+        self.own.accepts(cert_pem)
     }
 
     /// The own identity, if the own certificate has one.
     pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+        self.own.identity()
     }
 }
 
 /// Without the key.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("identity", &self.identity()).finish_non_exhaustive()
     }
 }
 
@@ -144,20 +134,23 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn read(path: &Path) -> Result<String, PkiError> {
-    fs::read_to_string(path).map_err(|source| PkiError::Read { path: path.to_owned(), source })
-}
-
-fn certificates(pem: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
-    let refused = || PkiError::Pem { path: path.to_owned(), wanted: "certificate" };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|_| refused())?;
-    if found.is_empty() { Err(refused()) } else { Ok(found) }
+/// For the connecting end of a process that has no certificate: the server must show one of the authority
+/// in the file `ca`, with the name or address that it is reached by. No ALPN: add the protocol where there
+/// is one.
+///
+/// # Errors
+/// The file cannot be read, or holds no authority.
+pub fn anonymous_client_config(ca: &Path) -> Result<Arc<ClientConfig>, PkiError> {
+    install_crypto_provider();
+    let roots = authorities(&read(ca)?, ca)?;
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::{Authority, Role};
 
@@ -195,9 +188,11 @@ mod tests {
     fn errors_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let paths = files(dir.path());
+        let authority = fs::read(&paths.ca).unwrap();
         fs::write(&paths.ca, "no PEM").unwrap();
         let error = Credentials::load(&paths).unwrap_err().to_string();
         assert!(error.contains("ca.pem"), "{error}");
+        fs::write(&paths.ca, authority).unwrap();
         fs::remove_file(&paths.key).unwrap();
         let error = Credentials::load(&paths).unwrap_err().to_string();
         assert!(error.contains("admin.key"), "{error}");

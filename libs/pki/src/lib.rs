@@ -7,12 +7,17 @@
 mod authority;
 mod credentials;
 mod identity;
+mod own_certificate;
+mod pem;
 mod request;
 mod summary;
 
 pub use authority::{Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, IssuedCertificate};
-pub use credentials::{CredentialPaths, Credentials, install_crypto_provider};
+pub use credentials::{
+    CredentialPaths, Credentials, anonymous_client_config, install_crypto_provider,
+};
 pub use identity::{Identity, IdentityError, Role, UnknownRole, peer_identity};
+pub use own_certificate::belong_together;
 pub use request::CertificateRequest;
 pub use summary::{CertificateSummary, summarize};
 

@@ -22,6 +22,13 @@ pub struct CertificateSummary {
     pub not_after: OffsetDateTime,
 }
 
+impl CertificateSummary {
+    /// When it is time for another certificate: when a third of the validity is left.
+    pub fn renewal(&self) -> OffsetDateTime {
+        self.not_after - (self.not_after - self.not_before) / 3
+    }
+}
+
 /// Reads the first certificate in a PEM text; `None` if there is none.
 pub fn summarize(pem: &str) -> Option<CertificateSummary> {
     use rustls_pki_types::{CertificateDer, pem::PemObject};

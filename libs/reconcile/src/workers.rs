@@ -282,7 +282,10 @@ mod tests {
     async fn a_run_continues_the_trace_that_woke_it_and_a_retry_does_not() {
         let tracer = SdkTracerProvider::builder().build().tracer("test");
         let spans = tracing_opentelemetry::layer().with_tracer(tracer);
-        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans));
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(spans))
+            .unwrap();
+        // A test beside this one that came by first may have found that nobody listens.
+        tracing::callsite::rebuild_interest_cache();
         let queue = Queue::new("test");
         let wake = || {
             info_span!("wake").in_scope(|| {

@@ -1,7 +1,17 @@
+use std::path::Path;
+
 use crate::{
     AgentError, NamespaceAttachment,
     netlink::{Link, Namespace},
 };
+
+/// Whether there is an interface of this name in a network namespace.
+///
+/// # Errors
+/// There is no such namespace, or the kernel refuses.
+pub async fn has_interface(namespace: &Path, name: &str) -> Result<bool, AgentError> {
+    Ok(Namespace::open(namespace).await?.links.find(name).await?.is_some())
+}
 
 /// Says how the interface in a network namespace differs from how it was made; `None`: it is as it was
 /// made.

@@ -39,7 +39,7 @@ pub use args::{AgentArgs, AgentKind, DatapathType};
 pub use bridge_watch::SwitchWatch;
 pub use error::AgentError;
 pub use grpc::SwitchApi;
-pub use inspect::inspect;
+pub use inspect::{has_interface, inspect};
 pub use netlink::NetlinkError;
 pub use probes::{MeasuredLink, MeasurementWatch};
 pub use run::{run, serve, start};

@@ -111,11 +111,16 @@ fn a_link_is_measured_until_its_frames_are_lost_and_again_after_that() {
         ];
         let mut reports = watch(&agent, &all).await.unwrap();
         let is_whole = |it: &LinkMeasurement| it.probes_returned == PROBES && it.loss == Some(0.0);
-        let measured = next_with(&mut reports, is_whole).await;
-        assert_eq!((measured.probes_sent, measured.jitter_samples), (PROBES, PROBES - 1));
+        // Frames that had to wait for a processor may tell no throughput.
+        let is_all = |it: &LinkMeasurement| {
+            is_whole(it)
+                && it.jitter_samples == PROBES - 1
+                && it.throughput_bits_per_second.is_some()
+        };
+        let measured = next_with(&mut reports, is_all).await;
+        assert_eq!(measured.probes_sent, PROBES);
         assert!(measured.round_trip_time.is_some() && measured.min_round_trip_time.is_some());
         assert!(measured.jitter.is_some() && measured.time.is_some());
-        assert!(measured.throughput_bits_per_second.is_some(), "{measured:?}");
         assert_eq!(run("sysctl", ["-n", "net.ipv6.conf.br-sps.disable_ipv6"]).trim(), "1");
 
         node.ofctl(["del-flows", "br-sps"]);

@@ -186,8 +186,8 @@ fn replace_or_put(index: &RwLock<Index>, snapshot: Snapshot, all: bool) {
 }
 
 fn put(index: &mut Index, snapshot: Snapshot) {
-    for (key, addresses) in snapshot.records {
-        index.set(key, addresses);
+    for (key, contents) in snapshot.records {
+        index.set(key, contents);
     }
     // Serials wrap and are compared accordingly (RFC 1982).
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "wraps")]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{postgres::Postgres, server::Server};
+use support::{postgres::Postgres, server::Server, with_aliases};
 
 const SOA: &str = "5 IN SOA";
 
@@ -68,6 +68,64 @@ async fn of_names_in_both_zones_over_both_protocols() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn of_aliases_together_with_the_hosts_of_that_name() {
+    let postgres = Postgres::start().await;
+    let server = Server::start(&postgres).await;
+    let apply = async |name: &str, address: &str, aliases: &[&str]| {
+        server.apply_record(with_aliases(name, &[address], aliases)).await.unwrap();
+    };
+    let assert_answers = |expected: &[(&str, &str)]| {
+        for (name, addresses) in expected {
+            for zone in ["inter.l2sces", "inter.l2sm"] {
+                let name = format!("{name}.{zone}");
+                assert_eq!(server.resolve(&name), *addresses, "{name}");
+            }
+        }
+    };
+
+    // Alone, and its own name stays.
+    apply("web-1.a.blue.s1", "10.1.0.2", &["web"]).await;
+    assert_answers(&[
+        ("web-1.blue", "10.1.0.2"),
+        ("web-1.a.blue.s1", "10.1.0.2"),
+        ("web.blue", "10.1.0.2"),
+        ("web.a.blue.s1", "10.1.0.2"),
+        ("web.b.blue.s1", ""),
+        ("web.red", ""),
+    ]);
+    // Shared by two in one cluster, by one in another, and with a host of that very name.
+    apply("web-2.a.blue.s1", "10.1.0.3", &["web", "shop"]).await;
+    apply("web-3.b.blue.s1", "10.1.0.4", &["web"]).await;
+    apply("web.b.blue.s1", "10.1.0.5", &[]).await;
+    assert_answers(&[
+        ("web.blue", "10.1.0.2 10.1.0.3 10.1.0.5 10.1.0.4"),
+        ("web.a.blue.s1", "10.1.0.2 10.1.0.3"),
+        ("web.b.blue.s1", "10.1.0.5 10.1.0.4"),
+        ("web-2.blue", "10.1.0.3"),
+        ("shop.blue", "10.1.0.3"),
+    ]);
+    // An address has the name of its host only.
+    assert_eq!(server.dig(&["-x", "10.1.0.2"]).data(), ["web-1.a.blue.s1.inter.l2sces."]);
+
+    // Changed, one's own name as well, and taken away.
+    apply("web-1.a.blue.s1", "10.1.0.2", &["store"]).await;
+    apply("web-2.a.blue.s1", "10.1.0.3", &["web-2"]).await;
+    apply("web-3.b.blue.s1", "10.1.0.4", &[]).await;
+    assert_answers(&[
+        ("store.blue", "10.1.0.2"),
+        ("shop.blue", ""),
+        ("web-2.blue", "10.1.0.3"),
+        ("web-3.blue", "10.1.0.4"),
+        ("web.blue", "10.1.0.5"),
+        ("web.a.blue.s1", ""),
+    ]);
+    // Gone with its record.
+    server.delete("web-1.a.blue.s1").await.unwrap();
+    assert_negative(&server, &["store.blue.inter.l2sm", "A"], "NXDOMAIN", "inter.l2sm.");
+    assert_answers(&[("web-2.blue", "10.1.0.3")]);
 }
 
 #[tokio::test]

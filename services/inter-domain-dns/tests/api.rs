@@ -15,6 +15,7 @@ use support::{
     postgres::Postgres,
     record,
     server::{Server, own_address},
+    with_aliases,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -39,6 +40,7 @@ async fn refuses_what_is_no_record_and_changes_nothing() {
     // 253 characters in inter.l2sces, the longest that DNS allows, and one more.
     let [long, longest, longer] = [59, 60, 61].map(|length| "x".repeat(length));
     let named = |last: &str| record(&format!("{long}.{long}.{long}.{last}"), &["10.1.0.3"]);
+    let aliases = |name: &str, aliases: &[&str]| with_aliases(name, &["10.1.0.3"], aliases);
     let cases = [
         (Record::default(), &["record.key", "record.addresses"][..]),
         (
@@ -56,6 +58,11 @@ async fn refuses_what_is_no_record_and_changes_nothing() {
         (addresses(&["10.1.0.3", "10.1.0.3"]), &["record.addresses[1]"]),
         (addresses(&["10.1.0.3", "224.0.0.1"]), &["record.addresses[1]"]),
         (addresses(&["10.1.0.3/24"]), &["record.addresses[0]"]),
+        (
+            aliases("web.a.blue.s1", &["ok", "Web", "", "a.b", "ok"]),
+            &["record.aliases[1]", "record.aliases[2]", "record.aliases[3]", "record.aliases[4]"],
+        ),
+        (aliases("web.a.blue.s1", &["again"; 17]), &["record.aliases"]),
     ];
     for (record, expected) in cases {
         let refusal = server.apply_record(record.clone()).await.unwrap_err();
@@ -83,6 +90,7 @@ async fn lists_in_order_page_by_page() {
     let names = ["b.a.n.s", "a.b.n.s", "a-1.c.n.s", "a.c.n.s", "a.a.n-1.s", "a.a.n.s-1", "a.a.m.t"];
     let mut records: Vec<_> = names.iter().map(|name| record(name, &["10.1.0.2"])).collect();
     records[2].addresses = vec!["fd00::2".into(), "10.1.0.9".into(), "10.1.0.1".into()];
+    records[3].aliases = vec!["a".into(), "b".into()];
     for record in records.iter().rev() {
         server.apply_record(record.clone()).await.unwrap();
     }

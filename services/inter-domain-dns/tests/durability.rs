@@ -14,6 +14,7 @@ use support::{
     eventually,
     postgres::Postgres,
     server::Server,
+    with_aliases,
 };
 
 #[tokio::test]
@@ -24,10 +25,12 @@ async fn records_survive_a_kill_and_a_shutdown() {
     server.apply("web.a.blue.s1", &["10.1.0.9"]).await.unwrap();
     server.apply("db.a.blue.s1", &["10.1.0.3"]).await.unwrap();
     server.delete("db.a.blue.s1").await.unwrap();
+    server.apply_record(with_aliases("mail.a.blue.s1", &["10.1.0.4"], &["post"])).await.unwrap();
 
     server.kill();
     server.resume().await;
     assert_eq!(server.resolve("web.blue.inter.l2sces"), "10.1.0.9");
+    assert_eq!(server.resolve("post.blue.inter.l2sces"), "10.1.0.4");
     assert_eq!(server.dig(&["db.blue.inter.l2sces"]).status, "NXDOMAIN");
 
     assert!(server.terminate().success());

@@ -95,7 +95,7 @@ async fn connections_that_only_sit_there_keep_nobody_out_and_end() {
         })
         .collect();
     // Sooner than the idle ones end by themselves.
-    let question = ["web.blue.inter.l2sces", "A", "+tcp", "+tries=1", "+timeout=2"];
+    let question = ["web.blue.inter.l2sces", "A", "+tcp", "+tries=1", "+timeout=4"];
     assert_eq!(server.dig(&question).data(), ["10.1.0.2"]);
     idle.into_iter().for_each(assert_closed);
 }

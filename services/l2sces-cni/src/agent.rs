@@ -1,12 +1,12 @@
 //! The node's sps-agent, behind its local socket.
 
-use std::{error::Error as _, future::Future, path::Path, time::Duration};
+use std::{error::Error, future::Future, iter::successors, path::Path, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use l2sces_proto::attachment::v1::attachment_service_client::AttachmentServiceClient;
 use tonic::{
-    Code as GrpcCode, Request, Response, Status,
-    transport::{Channel, Endpoint},
+    Code as GrpcCode, Request, Response, Status, TimeoutExpired,
+    transport::{self, Channel, Endpoint},
 };
 
 /// The first pause before another attempt.
@@ -56,11 +56,19 @@ where
     Ok(response.await?.into_inner())
 }
 
-/// What an agent that went away in the middle of a call has answered: nothing.
+/// What an agent has answered that went away in the middle of a call, or took too long: nothing. A call
+/// that took too long is not made again: there is no time left.
 fn answered(status: Status) -> Status {
-    let is_broken =
-        matches!(status.source(), Some(source) if source.is::<tonic::transport::Error>());
+    if causes(&status).any(<dyn Error>::is::<TimeoutExpired>) {
+        return Status::deadline_exceeded("the sps-agent did not answer in time");
+    }
+    let is_broken = causes(&status).next().is_some_and(<dyn Error>::is::<transport::Error>);
     if is_broken { Status::unavailable("the sps-agent went away") } else { status }
+}
+
+/// Why a call failed, and why that is, and so on.
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(status.source(), |cause| (*cause).source())
 }
 
 async fn connect(socket: &Path) -> Result<Client, Status> {
@@ -72,4 +80,41 @@ async fn connect(socket: &Path) -> Result<Client, Status> {
         .map_err(|error| unreachable(&error))?;
     let channel = endpoint.connect().await.map_err(|error| unreachable(&error))?;
     Ok(Client::new(channel))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use l2sces_proto::attachment::v1::GetStatusRequest;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_is_not_answered_in_time_is_not_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            loop {
+                open.push(listener.accept().await.unwrap());
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let patience =
+            Patience { deadline: Duration::from_millis(200), unanswered: Duration::from_secs(20) };
+        let status =
+            call(&socket, patience, GetStatusRequest {}, |mut client, request| async move {
+                client.get_status(request).await
+            });
+        assert_eq!(status.await.unwrap_err().code(), GrpcCode::DeadlineExceeded);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
 }

@@ -24,7 +24,8 @@ const ALONE: &str = "l2sces";
 /// How the plugin is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Behind the node's other plugins: pods have the interface that those make, and ours beside it
+    /// Behind the node's other plugins: pods have the interface that those make, and ours beside it. Where
+    /// the first of them is Multus, as `multus`
     Chained,
     /// By nobody but Multus: only the program is installed
     Multus,
@@ -100,7 +101,10 @@ pub(crate) fn install(args: &InstallArgs) -> Result<()> {
     write(bin_dir, PLUGIN, &program, 0o755)?;
     let list = match args.mode {
         Mode::Multus => return remove(&conf_dir.join(CONFIGURATION)),
-        Mode::Chained => chained(conf_dir, args)?,
+        Mode::Chained => match chained(conf_dir, args)? {
+            Some(list) => list,
+            None => return remove(&conf_dir.join(CONFIGURATION)),
+        },
         Mode::Alone => json!({
             "cniVersion": Version::V1_0_0.as_str(),
             "name": ALONE,
@@ -132,13 +136,27 @@ fn entry(args: &InstallArgs) -> Value {
     })
 }
 
-/// The configuration that the node would use without this plugin, and the plugin behind it.
-fn chained(conf_dir: &Path, args: &InstallArgs) -> Result<Value> {
+/// The configuration that the node would use without this plugin, and the plugin behind it; nothing: that
+/// is Multus', which calls the plugin for each network itself, and takes any other configuration for
+/// that of the cluster's network when it starts anew.
+fn chained(conf_dir: &Path, args: &InstallArgs) -> Result<Option<Value>> {
     let path = first_other(conf_dir)?;
     let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let read = serde_json::from_slice(&text)
+    let read: Map<String, Value> = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no configuration", path.display()))?;
-    append(read, entry(args)).with_context(|| format!("{} is no configuration", path.display()))
+    if is_of_multus(&read) {
+        return Ok(None);
+    }
+    let appended = append(read, entry(args));
+    appended.map(Some).with_context(|| format!("{} is no configuration", path.display()))
+}
+
+/// Whether Multus is what a configuration calls first, by one of its names: the plugin of its thin or of its
+/// thick deployment.
+fn is_of_multus(configuration: &Map<String, Value>) -> bool {
+    let first = configuration.get("plugins").and_then(|plugins| plugins.get(0)?.get("type"));
+    let plugin = first.or_else(|| configuration.get("type")).and_then(Value::as_str);
+    matches!(plugin, Some("multus" | "multus-shim"))
 }
 
 /// A configuration with one plugin more at its end. One of a single plugin becomes a list.
@@ -246,6 +264,18 @@ mod tests {
             "plugins": [{"type": "bridge", "bridge": "b"}, {"type": "l2sces-cni"}],
         });
         assert_eq!(appended, expected);
+    }
+
+    #[test]
+    fn multus_is_known_by_its_plugin_whatever_its_file_is_called() {
+        for (configuration, expected) in [
+            (json!({"name": "multus-cni-network", "type": "multus"}), true),
+            (json!({"plugins": [{"type": "multus-shim"}, {"type": "portmap"}]}), true),
+            (json!({"name": "multus", "plugins": [{"type": "calico"}]}), false),
+            (json!({"plugins": []}), false),
+        ] {
+            assert_eq!(is_of_multus(&map(&configuration)), expected, "{configuration}");
+        }
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub(crate) async fn run(
 }
 
 /// Attaches a sandbox. Without a network in the configuration, the pod is asked what it wants: in a
-/// chain, behind the interface that another plugin made; alone, from the interface on that the runtime
-/// asks for.
+/// chain, beside the interface that another plugin made; alone, with the interface that the runtime asks
+/// for, by whose address the pod is known.
 async fn add(
     sandbox: &Sandbox,
     pod: &Pod,
@@ -65,7 +65,6 @@ async fn add(
     }
     let is_first = configuration.network.is_some() || configuration.previous.is_none();
     let request = AttachRequest {
-        node: String::new(),
         pod: Some(pod.clone()),
         sandbox_id: sandbox.id.clone(),
         namespace_path: sandbox.namespace_path.clone(),
@@ -73,6 +72,7 @@ async fn add(
         interface_name: if is_first { sandbox.interface_name.clone() } else { String::new() },
         address: configuration.address.clone(),
         mac: configuration.mac.clone(),
+        ..AttachRequest::default()
     };
     let response = call(&configuration.socket, ATTACH, request, |mut client, request| async move {
         client.attach(request).await

@@ -111,8 +111,8 @@ async fn an_agent_that_comes_back_is_waited_for() {
     let configuration = chained(&agent);
     let adding = tokio::spawn(async move { Call::new("ADD").json(&configuration).await });
     // Whether the plugin has already looked for the agent or not, it finds it.
-    let agent = agent.come().await;
     agent.attaches(vec![blue("net1")]);
+    let _agent = agent.come().await;
     assert_eq!(adding.await.unwrap().unwrap()["interfaces"].as_array().unwrap().len(), 3);
 }
 

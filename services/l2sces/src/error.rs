@@ -184,6 +184,9 @@ fn tls_failure(error: &rustls::Error) -> String {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet".into()
             }
+            CertificateError::InvalidPurpose => {
+                "its certificate is none of a service (that of an agent, say)".into()
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "its certificate is for another name or address".into()
             }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use l2sces_grpc::{Channel, Dialer};
+use l2sces_grpc::{Callee, Channel, Dialer};
 use l2sces_proto::slice::v1::{
     cluster_service_client::ClusterServiceClient, network_service_client::NetworkServiceClient,
     slice_service_client::SliceServiceClient,
@@ -49,15 +49,24 @@ impl Session {
     }
 }
 
-/// The endpoint that the command line names, and a channel to it. Nothing is connected until the
-/// first call.
+/// The endpoint that the command line names, and a channel to the service there. Nothing is connected until
+/// the first call.
 pub(crate) fn dial(connection: &ConnectionArgs) -> Result<(String, Channel), CliError> {
+    dial_to(Callee::Service, connection)
+}
+
+/// The same to another than a service.
+pub(crate) fn dial_to(
+    callee: Callee,
+    connection: &ConnectionArgs,
+) -> Result<(String, Channel), CliError> {
     let Some(endpoint) = connection.endpoint.clone() else {
         return Err(CliError::Usage("--endpoint (or L2SCES_ENDPOINT) is needed".into()));
     };
     let dialer =
         Dialer::new(&connection.tls).map_err(|error| CliError::Usage(error.to_string()))?;
-    let channel = dialer.channel(&endpoint).map_err(|error| CliError::Usage(error.to_string()))?;
+    let channel = dialer.channel_to(callee, &endpoint);
+    let channel = channel.map_err(|error| CliError::Usage(error.to_string()))?;
     Ok((endpoint, channel))
 }
 

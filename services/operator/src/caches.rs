@@ -1,27 +1,17 @@
 //! The cluster's resources, kept as they are by watches.
 
-use std::{
-    fmt::Debug,
-    hash::Hash,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    runtime::{
-        WatchStreamExt, reflector,
-        reflector::{Store, store::Writer},
-        watcher,
-        watcher::Event,
-    },
+    Client,
+    runtime::{reflector, reflector::Store},
 };
 use l2sces_custom_resources::{L2Network, NetworkEdgeDevice, Overlay};
-use serde::de::DeserializeOwned;
+use l2sces_kubernetes::keep;
 
 use crate::plan::{Reference, Snapshot};
 
@@ -71,10 +61,10 @@ impl Caches {
             };
             tokio::join!(
                 completing,
-                follow(&client, nodes_writer, |_| Changed::Node, &tell),
-                follow(&client, overlays_writer, Changed::Overlay, &tell),
-                follow(&client, devices_writer, Changed::Device, &tell),
-                follow(&client, networks_writer, Changed::Network, &tell),
+                keep(&client, nodes_writer, |of| tell(changed(of, |_| Changed::Node))),
+                keep(&client, overlays_writer, |of| tell(changed(of, Changed::Overlay))),
+                keep(&client, devices_writer, |of| tell(changed(of, Changed::Device))),
+                keep(&client, networks_writer, |of| tell(changed(of, Changed::Network))),
             );
         };
         (caches, following)
@@ -103,31 +93,7 @@ impl Caches {
     }
 }
 
-async fn follow<K>(
-    client: &Client,
-    writer: Writer<K>,
-    changed: impl Fn(Reference) -> Changed,
-    tell: &impl Fn(Changed),
-) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash,
-{
-    let kind = K::kind(&()).into_owned();
-    let changes = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        // Large, and of no interest.
-        .modify(|resource| resource.managed_fields_mut().clear())
-        .reflect(writer);
-    let mut changes = std::pin::pin!(changes.into_stream());
-    while let Some(change) = changes.next().await {
-        match change {
-            Ok(Event::Apply(resource) | Event::Delete(resource) | Event::InitApply(resource)) => {
-                tell(changed(Reference::to(&resource)));
-            }
-            Ok(Event::Init) => {}
-            // What is not among them has gone, which nothing else tells of.
-            Ok(Event::InitDone) => tell(Changed::Listed),
-            Err(error) => tracing::warn!(kind, %error, "cannot watch"),
-        }
-    }
+/// What has changed, by the resource, if it is known which.
+fn changed(reference: Option<Reference>, kind: impl FnOnce(Reference) -> Changed) -> Changed {
+    reference.map_or(Changed::Listed, kind)
 }

@@ -14,8 +14,6 @@ mod attachment;
 mod caches;
 mod config;
 mod issuer;
-mod leader;
-mod measurement;
 mod multus;
 mod plan;
 mod reconcile;
@@ -26,15 +24,14 @@ mod webhook;
 use std::{future::pending, sync::Arc};
 
 use anyhow::Context;
-use kube::{
-    Client,
-    runtime::events::{Recorder, Reporter},
-};
-use l2sces_custom_resources::StubZones;
+use kube::Client;
+use l2sces_custom_resources::{PART_OF_LABEL, PART_OF_US, StubZones};
 use l2sces_grpc::{Access, Channel, Dialer, shutdown_signal};
+use l2sces_kubernetes::{Candidate, Publisher};
 use l2sces_pki::Credentials;
 use l2sces_proto::attachment::v1::attachment_service_server::AttachmentServiceServer;
 use l2sces_reconcile::Queue;
+use l2sces_watch::follow;
 use tonic::service::Routes;
 
 use crate::{
@@ -42,14 +39,19 @@ use crate::{
         Attacher, AttachmentApi, CALLERS, Directory, KubernetesDirectory, Ports, Progress,
     },
     caches::Caches,
-    leader::Candidate,
     reconcile::{AgentEndpoints, Parts, Reconciler, keys_of},
-    services::{Fabric, Feed, Sco, Told, follow},
+    services::{Fabric, Feed, Sco, Told},
     webhook::Webhook,
 };
 
 pub use config::Config;
 pub use issuer::IssuerArgs;
+
+/// Name of its Lease, and of whom its statuses and events are.
+const NAME: &str = "l2sces-operator";
+
+/// Labels of the Lease.
+const LABELS: [(&str, &str); 1] = [(PART_OF_LABEL, PART_OF_US)];
 
 /// Runs the operator until the process is asked to end. What it has made stays.
 ///
@@ -60,7 +62,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let fabric = dialer.channel(&config.sdn_controller).context("--sdn-controller")?;
     let sco = dialer.channel(&config.sco_provider).context("--sco-provider")?;
     let client = Client::try_default().await.context("find the API server")?;
-    let candidate = Candidate::new(client.clone(), &config.namespace, &config.replica);
+    let candidate =
+        Candidate::new(client.clone(), &config.namespace, NAME, &LABELS, &config.replica);
     let credentials = config.server.tls.credentials()?;
     let has_multus = multus::is_installed(&client).await;
     let ports = Ports::new(fabric.clone());
@@ -82,12 +85,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ports.clone(),
         Arc::clone(&progress),
     );
-    let routes = Routes::new(AttachmentServiceServer::new(AttachmentApi::new(attacher)));
+    let api = AttachmentApi::new(attacher, config.cluster.clone());
+    let routes = Routes::new(AttachmentServiceServer::new(api));
     let access = Access::new().allow::<AttachmentServiceServer<AttachmentApi>>(&CALLERS);
     let serving = l2sces_grpc::serve(&config.server, routes, access, shutdown_signal());
     let webhook = Webhook::new(directory, has_multus);
     let reviewing = Box::pin(review(&config, credentials.as_ref(), webhook));
-    let issuing = issuer::serve(&config.issuer, &config.server.tls, &client, &config.namespace);
+    let (tls, namespace) = (&config.server.tls, &config.namespace);
+    let issuing = issuer::serve(&config.issuer, tls, &client, namespace, sco.clone());
     tokio::select! {
         served = serving => {
             candidate.release().await;
@@ -122,9 +127,8 @@ async fn trust(config: &Config, credentials: Option<&Credentials>, client: &Clie
     let (Some(_), Some(credentials)) = (config.webhook_listen, credentials) else {
         return pending().await;
     };
-    let (authority, ..) = credentials.pem();
     let configuration = config.webhook_configuration.clone();
-    webhook::trust(client.clone(), configuration, authority.to_owned()).await;
+    webhook::trust(client.clone(), configuration, credentials.ca_pem().to_owned()).await;
 }
 
 /// Keeps the definitions of Multus, where it is.
@@ -150,10 +154,6 @@ async fn reconcile(
     let (caches, caching) = Caches::follow(client, move |changed| {
         keys_of(changed).for_each(|key| woken.wake(key));
     });
-    let reporter = Reporter {
-        controller: "l2sces-operator".to_owned(),
-        instance: Some(config.replica.clone()),
-    };
     let reconciler = Arc::new(Reconciler::new(Parts {
         cluster: config.cluster.clone(),
         agents: AgentEndpoints {
@@ -161,7 +161,7 @@ async fn reconcile(
             ned_agent: config.ned_agent_port,
             plaintext: config.server.tls.insecure_plaintext,
         },
-        recorder: Recorder::new(client.clone(), reporter),
+        publisher: Publisher::new(client.clone(), NAME, &config.replica),
         client: client.clone(),
         caches,
         fabric: Fabric::new(fabric.clone(), feed),

@@ -2,12 +2,11 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
-use l2sces_grpc::{Channel, Dialer};
+use l2sces_grpc::{Callee, Channel, Dialer};
 use l2sces_measurement::Measurements;
 use l2sces_proto::{
     dns::v1::{
@@ -23,7 +22,7 @@ use tonic::{Code, Status};
 
 use crate::{
     domain::EndpointKey,
-    downstream::{Agents, DownstreamError, Names},
+    downstream::{Agents, DownstreamError, NameRecord, Names},
 };
 
 /// The ned-agents by gRPC: one channel for each endpoint that is in use.
@@ -44,7 +43,7 @@ impl GrpcAgents {
         if let Some(channel) = channels.get(endpoint) {
             return Ok(channel.clone());
         }
-        let channel = self.dialer.channel(endpoint)?;
+        let channel = self.dialer.channel_to(Callee::Agent, endpoint)?;
         channels.insert(endpoint.to_owned(), channel.clone());
         Ok(channel)
     }
@@ -146,9 +145,13 @@ impl Names for GrpcNames {
     async fn apply_record(
         &self,
         key: &EndpointKey,
-        address: IpAddr,
+        record: &NameRecord,
     ) -> Result<(), DownstreamError> {
-        let record = Record { key: Some(record_key(key)), addresses: vec![address.to_string()] };
+        let record = Record {
+            key: Some(record_key(key)),
+            addresses: vec![record.address.to_string()],
+            aliases: record.alias.iter().map(ToString::to_string).collect(),
+        };
         self.client()
             .apply_record(ApplyRecordRequest { record: Some(record) })
             .await

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use l2sces_grpc::ServerArgs;
@@ -61,6 +61,10 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=3600)
     )]
     pub gateway_grace: u32,
+    /// Directory of the authority, ca.pem and ca.key, by which the agents of Kubernetes clusters are
+    /// certified [default: none are]
+    #[arg(long, env = "L2SCES_AUTHORITY", value_name = "DIR")]
+    pub authority: Option<PathBuf>,
     /// What is logged and traced.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,

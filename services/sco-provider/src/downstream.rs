@@ -87,13 +87,22 @@ pub trait Agents: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Measurements, Status>> + Send;
 }
 
+/// What the DNS has of an endpoint, beside the name of its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRecord {
+    /// The address that it is found at.
+    pub address: IpAddr,
+    /// Another name by which it is found.
+    pub alias: Option<Name>,
+}
+
 /// The names of endpoints in the DNS.
 pub trait Names: Send + Sync + 'static {
     /// Stores the record of an endpoint, whole.
     fn apply_record(
         &self,
         key: &EndpointKey,
-        address: IpAddr,
+        record: &NameRecord,
     ) -> impl Future<Output = Result<(), DownstreamError>> + Send;
     /// Removes the record of an endpoint, if there is one.
     fn delete_record(

@@ -24,14 +24,17 @@ pub mod reconcile;
 pub mod status;
 pub mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use l2sces_controller::{AgeingTime, Engine, EngineConfig};
+use l2sces_controller::{Engine, EngineConfig};
 use l2sces_grpc::{Access, Dialer, serve, shutdown_signal};
-use l2sces_pki::Role;
-use l2sces_proto::sco::v1::{
-    exchange_service_server::ExchangeServiceServer, sco_service_server::ScoServiceServer,
+use l2sces_pki::{Authority, Credentials, Identity, Role};
+use l2sces_proto::{
+    issuer::v1::authority_service_server::AuthorityServiceServer,
+    sco::v1::{
+        exchange_service_server::ExchangeServiceServer, sco_service_server::ScoServiceServer,
+    },
 };
 use l2sces_trace::{Caused, TraceContext};
 use tokio::sync::mpsc;
@@ -40,7 +43,7 @@ use tonic::service::Routes;
 use clients::{GrpcAgents, GrpcNames};
 pub use config::Config;
 use confirmations::Confirmations;
-use grpc::{ExchangeApi, ScoApi};
+use grpc::{AuthorityApi, ExchangeApi, ScoApi};
 use health::Health;
 use reconcile::{Pace, Parts, Queues, Reconciler};
 use status::StatusBoard;
@@ -52,19 +55,19 @@ use store::{MIGRATIONS, Store};
 /// Something that it cannot do without is missing: the database, a certificate, an address.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let credentials = config.server.tls.credentials()?;
+    let authority = match &config.authority {
+        Some(directory) => Some(authority(directory, credentials.as_ref()).context("--authority")?),
+        None => None,
+    };
     let dialer = Dialer::new(&config.server.tls)?;
     let dns = dialer.channel(&config.dns).context("--dns")?;
     let pool = l2sces_postgres::connect(&config.postgres, &MIGRATIONS).await?;
     let store = Store::new(pool, Store::all_vnis(), config.underlay_mtu);
 
-    let (engine, events) = Engine::start(EngineConfig {
-        listen: config.openflow_listen,
-        credentials,
-        discovery_key: store.discovery_key().await?,
-        // Nothing is learned between clusters.
-        ageing_time: AgeingTime::default(),
-    })
-    .await?;
+    // Nothing is learned between clusters, so that the ageing time does not matter.
+    let mut engine_config = EngineConfig::new(config.openflow_listen, credentials)?;
+    engine_config.discovery_key = store.discovery_key().await?;
+    let (engine, events) = Engine::start(engine_config).await?;
     let queues = Queues::default();
     let exchange = Arc::new(exchange::board());
     let status = Arc::new(StatusBoard::default());
@@ -97,10 +100,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         queues,
         exchange,
         confirmations,
-    )));
+    )))
+    .add_service(AuthorityServiceServer::new(AuthorityApi::new(authority)));
     let access = Access::new()
         .allow::<ScoServiceServer<()>>(&[Role::SliceManager, Role::Operator, Role::Admin])
-        .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin]);
+        .allow::<ExchangeServiceServer<()>>(&[Role::SdnController, Role::Admin])
+        .allow::<AuthorityServiceServer<()>>(&[Role::Operator]);
 
     let observing = observe(events, &status, &health);
     let working = async {
@@ -115,6 +120,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         result = working => result,
         () = observing => anyhow::bail!("the engine has ended"),
     }
+}
+
+/// Reads the authority. What it signs must be accepted here, where the agents of gateways are spoken with:
+/// otherwise it is of no use, and better found now than by agents.
+fn authority(directory: &Path, credentials: Option<&Credentials>) -> anyhow::Result<Authority> {
+    let credentials = credentials.context("needs TLS, by which operators are known")?;
+    let authority = Authority::load(directory)?;
+    let sample = authority.issue(&Identity::new(Role::NedAgent, "sample")?, &[])?;
+    anyhow::ensure!(
+        credentials.accepts(&sample.cert_pem),
+        "{} holds another authority than --tls-ca, or not the key of its certificate",
+        directory.display()
+    );
+    Ok(authority)
 }
 
 /// Takes note of what the engine says, until it ends.

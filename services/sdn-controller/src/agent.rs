@@ -10,7 +10,7 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use l2sces_grpc::{Channel, DialError, Dialer};
+use l2sces_grpc::{Callee, Channel, DialError, Dialer};
 use l2sces_measurement::Measurements;
 use l2sces_proto::switch::v1::{
     AnnouncePortRequest, ApplyPortRequest, ApplySwitchRequest, DeletePortRequest,
@@ -73,7 +73,7 @@ impl GrpcAgents {
         }
         let channel = self
             .dialer
-            .channel(endpoint)
+            .channel_to(Callee::Agent, endpoint)
             .map_err(|error: DialError| Status::unavailable(error.to_string()))?;
         channels.insert(endpoint.to_owned(), channel.clone());
         Ok(SwitchServiceClient::new(channel))

@@ -38,6 +38,7 @@ pub(crate) async fn apply_port(
     exchange: &dyn Exchange,
     spec: &PortSpec,
 ) -> Result<PortStored, AttachError> {
+    let _wish = store.wish(spec);
     for _ in 0..LEASES {
         let BlockNeed { known, releases, cidr } = match store.apply_port(spec).await? {
             PortApplied::Stored(stored) => return Ok(*stored),

@@ -75,6 +75,8 @@ pub(crate) fn port(network: &str, port: &str) -> PortSpec {
         },
         mac: None,
         address: None,
+        prefix_len: None,
+        alias: None,
         max_learned: 0,
         key,
     }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use l2sces_grpc::{Channel, Dialer, TlsArgs};
+use l2sces_grpc::{Callee, Channel, Dialer, TlsArgs};
 use l2sces_pki::{Authority, Identity, Role, peer_identity};
 use l2sces_proto::switch::v1::{
     ApplyPortRequest, ApplySwitchRequest, DeletePortRequest, DeleteSwitchRequest, GetSwitchRequest,
@@ -59,7 +59,7 @@ type Client = SwitchServiceClient<Channel>;
 fn client(tls: &TlsArgs) -> Client {
     let scheme = if tls.insecure_plaintext { "http" } else { "https" };
     let dialer = Dialer::new(tls).unwrap();
-    Client::new(dialer.channel(&format!("{scheme}://{LISTEN}")).unwrap())
+    Client::new(dialer.channel_to(Callee::Agent, &format!("{scheme}://{LISTEN}")).unwrap())
 }
 
 fn plaintext() -> TlsArgs {

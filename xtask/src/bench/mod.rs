@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: our figures beside those of others, from one run on one machine.
 
 mod activity;
+mod attachments;
 mod flow_mod_limit;
 mod flow_mods;
 mod model;
@@ -21,12 +22,15 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Networks made one after the other, each timed
+    /// Networks made, or ports or pods attached, one after the other, each timed
     #[arg(long, default_value_t = 30)]
     rounds: u16,
     /// Networks that exist beforehand in the second part of the comparison
     #[arg(long, default_value_t = 500)]
     background: u16,
+    /// Pods attached at the same time
+    #[arg(long, default_value_t = 200)]
+    crowd: u16,
     /// Flows added, and deleted one by one
     #[arg(long, default_value_t = 50_000)]
     flows: u32,
@@ -46,6 +50,8 @@ enum Benchmark {
     FlowMods,
     /// The core with 1,000 switches and up to 10,000 networks
     Model,
+    /// Pods attached by the network plugin on one node, beside other plugins
+    Attachments,
     /// A dozen real switches: ports, repairs, and what everything uses while idle
     Switches,
 }
@@ -71,6 +77,11 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     if wanted(Benchmark::Switches) {
         let result = switches::run(&binaries, args.rounds, &narrator).await?;
         write("switches", &result)?;
+    }
+    if wanted(Benchmark::Attachments) {
+        workspace::ensure_kubernetes().await?;
+        let result = attachments::run(&binaries, args.rounds, args.crowd, &narrator).await?;
+        write("attachments", &result)?;
     }
     if wanted(Benchmark::NetworkSetup) {
         let backgrounds = [0, args.background];

@@ -144,7 +144,11 @@ impl Places {
 
     fn place(&self, unit: &Unit) -> usize {
         match unit {
-            Unit::Postgres | Unit::SliceManager | Unit::ScoProvider | Unit::InterDomainDns => 0,
+            Unit::Postgres
+            | Unit::SliceManager
+            | Unit::SliceOperator
+            | Unit::ScoProvider
+            | Unit::InterDomainDns => 0,
             Unit::SdnController(of)
             | Unit::SpsAgent(of)
             | Unit::NedAgent(of)

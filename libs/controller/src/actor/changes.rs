@@ -80,7 +80,8 @@ impl Actor {
         loop {
             if let Some(fence) = self.steps.fence() {
                 let awaited = self.awaited(fence.through);
-                if !awaited.is_empty() && Instant::now() < fence.deadline {
+                let now = Instant::now();
+                if now < fence.settled || !awaited.is_empty() && now < fence.deadline {
                     return;
                 }
                 for id in awaited {
@@ -93,8 +94,10 @@ impl Actor {
                 self.steps.lift_fence();
             }
             let Some(next) = self.steps.next() else { return };
+            let turns =
+                next.step.values().any(|(before, after)| !steps::turns(before, after).is_empty());
             if self.hand_out(next) {
-                self.steps.handed_out(self.rounds.last_id(), Instant::now());
+                self.steps.handed_out(self.rounds.last_id(), turns, self.pace);
             }
         }
     }

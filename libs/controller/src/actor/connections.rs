@@ -2,7 +2,7 @@
 
 use l2sces_fabric::pipeline;
 use l2sces_model::DatapathId;
-use l2sces_pki::{Role, peer_identity};
+use l2sces_pki::{Identity, peer_identity};
 use l2sces_southbound::{Listener, SwitchConnection, SwitchEvent};
 use l2sces_trace::Caused;
 use tokio::sync::mpsc;
@@ -19,9 +19,16 @@ use crate::{
 };
 
 impl Actor {
-    /// A switch has connected: a new connection of a switch replaces its older one.
-    pub(super) fn connected(&mut self, connection: SwitchConnection) {
+    /// A switch has connected: a new connection of a switch replaces its older one. `holder` is whose
+    /// certificate it shows, if it was asked for one.
+    pub(super) fn connected(&mut self, connection: SwitchConnection, holder: Option<Identity>) {
         let SwitchConnection { datapath_id: id, ports, peer, handle, events, .. } = connection;
+        if self.is_of_another(id, holder.as_ref()) {
+            warn!(switch = %id, name = self.fabric.switch_name(id), ?peer, ?holder,
+                "refused: it shows the certificate of another node");
+            handle.close();
+            return;
+        }
         info!(switch = %id, name = self.fabric.switch_name(id), ?peer, "switch connected");
         self.end_session(id);
         self.epochs += 1;
@@ -34,7 +41,7 @@ impl Actor {
         };
         tokio::spawn(Installer::new(handle.clone(), report).run(work));
         tokio::spawn(forward(key, events, self.inputs.clone()));
-        let mut session = Session::new(self.epochs, handle, work_tx);
+        let mut session = Session::new(self.epochs, holder, handle, work_tx);
         for port in &ports {
             session.note_port(port, false);
         }
@@ -45,6 +52,24 @@ impl Actor {
         self.outbox.push(Event::LinksChanged, None);
         self.synchronize(id);
         self.stale_switch(id);
+    }
+
+    /// A switch has been put, which may have connected before it was known whose it is.
+    pub(super) fn check_holder(&mut self, id: DatapathId) {
+        let holder = self.sessions.get(&id).and_then(|session| session.holder.clone());
+        if self.is_of_another(id, holder.as_ref()) {
+            warn!(switch = %id, name = self.fabric.switch_name(id), ?holder,
+                "disconnected: it shows the certificate of another node");
+            self.end_session(id);
+        }
+    }
+
+    /// Whether a certificate is that of another node than the one that a switch is known to be on.
+    fn is_of_another(&self, id: DatapathId, holder: Option<&Identity>) -> bool {
+        let node = self.fabric.switch_node(id);
+        holder.zip(node).is_some_and(|(holder, (cluster, node))| {
+            !holder.is_of_node(cluster.as_str(), node.as_str())
+        })
     }
 
     pub(super) fn end_session(&mut self, id: DatapathId) {
@@ -98,22 +123,23 @@ pub(super) async fn accept(
 ) {
     loop {
         let connection = listener.accept().await;
-        if checks_peers && !is_switch(&connection) {
+        let holder = holder(&connection).filter(|_| checks_peers);
+        if checks_peers && holder.is_none() {
             warn!(switch = %connection.datapath_id, peer = ?connection.peer,
                 "refused: its certificate is not an agent's");
             connection.handle.close();
             continue;
         }
-        if inputs.send(Input::Connected(Box::new(connection))).await.is_err() {
+        if inputs.send(Input::Connected(Box::new(connection), holder)).await.is_err() {
             return;
         }
     }
 }
 
-/// Whether the peer's certificate is that of an agent: Open vSwitch uses its node's.
-fn is_switch(connection: &SwitchConnection) -> bool {
-    let identity = connection.peer_certificate.as_deref().and_then(peer_identity);
-    identity.is_some_and(|identity| matches!(identity.role, Role::SpsAgent | Role::NedAgent))
+/// The agent whose certificate the peer has shown: Open vSwitch uses its node's.
+fn holder(connection: &SwitchConnection) -> Option<Identity> {
+    let identity = connection.peer_certificate.as_deref().and_then(peer_identity)?;
+    identity.role.is_agent().then_some(identity)
 }
 
 /// Hands a connection's events to the actor.

@@ -88,6 +88,7 @@ impl Actor {
             return false;
         }
         for (from, to) in broken.difference(self.fabric.broken_links()) {
+            self.steps.hurry();
             let fault = self.discovery.fault(from, to).unwrap_or_default();
             warn!(from = %from.switch, to = %to.switch, interface = %from.interface, fault, "link broken");
         }

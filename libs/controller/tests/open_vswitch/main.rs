@@ -10,6 +10,7 @@
 #[expect(dead_code, reason = "the walk uses more of it")]
 #[path = "../../../fabric/tests/walk/clusters.rs"]
 mod clusters;
+mod holder;
 mod labels;
 mod learning;
 mod liveness;

@@ -12,6 +12,9 @@ use crate::{
 
 const SWITCHES: [u64; 4] = [1, 2, 3, 4];
 
+/// How long the engine waits for a switch that answers nothing: long beside what all else takes.
+const FORBEARANCE: Duration = Duration::from_secs(10);
+
 /// A ring of four switches. The ways to switch 4 lead over switch 1, or, if the link between them
 /// is dear, the other way round: then 3, 2 and 1 turn, in this order.
 fn ring(cost: u32) -> [(u64, u64, u32); 4] {
@@ -21,7 +24,7 @@ fn ring(cost: u32) -> [(u64, u64, u32); 4] {
 /// Four bridges in a ring, with a network on all, ready.
 async fn start() -> (OpenVswitch, Controller, Vec<Relay>) {
     let ovs = OpenVswitch::start().await;
-    let mut controller = Controller::start().await;
+    let mut controller = Controller::with_patience(FORBEARANCE).await;
     let mut relays = Vec::new();
     for number in SWITCHES {
         let bridge = format!("br{number}");
@@ -42,7 +45,7 @@ async fn start() -> (OpenVswitch, Controller, Vec<Relay>) {
 
 /// A new controller for bridges that have their programs.
 async fn take_over(ovs: &OpenVswitch, cost: u32) -> (Controller, Vec<Relay>) {
-    let controller = Controller::start().await;
+    let controller = Controller::with_patience(FORBEARANCE).await;
     let bridges = SWITCHES.iter().map(|number| format!("br{number}"));
     let relays = bridges.map(|bridge| controller.relay(ovs, &bridge)).collect();
     for number in SWITCHES {
@@ -129,8 +132,8 @@ fn a_switch_that_hangs_holds_up_the_others_once_and_not_for_long() {
         let first = put(100);
         eventually("switch 1 turns", || async { has_turned(1, &log.lock().unwrap()) }).await;
         let waited = start.elapsed();
-        assert!(waited > Duration::from_millis(500), "{waited:?}: it waits for a while");
-        assert!(waited < Duration::from_secs(5), "{waited:?}");
+        assert!(waited >= FORBEARANCE, "{waited:?}: it waits for a while");
+        assert!(waited < 2 * FORBEARANCE, "{waited:?}: once");
 
         // From then on nobody waits for it, and what does not concern it is done at once.
         eventually("the rest is out", || async {
@@ -142,7 +145,7 @@ fn a_switch_that_hangs_holds_up_the_others_once_and_not_for_long() {
         let second = put(1);
         eventually("switch 3 turns", || async { has_turned(3, &log.lock().unwrap()) }).await;
         let waited = start.elapsed();
-        assert!(waited < Duration::from_millis(500), "{waited:?}: it does not wait again");
+        assert!(waited < FORBEARANCE, "{waited:?}: it does not wait again");
         assert!(!first.is_finished(), "what concerns it is not confirmed");
 
         // It comes back when its connection is broken, and is brought up to date.
@@ -154,7 +157,7 @@ fn a_switch_that_hangs_holds_up_the_others_once_and_not_for_long() {
         controller.ready([2]).await;
         let start = Instant::now();
         controller.put_slice(&SWITCHES, &ring(100)).await;
-        assert!(start.elapsed() < Duration::from_secs(1), "all are there again");
+        assert!(start.elapsed() < FORBEARANCE, "all are there again");
         assert_eq!(controller.engine.links().await.len(), 8);
     });
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Child,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use l2sces_controller::{
@@ -147,6 +148,9 @@ impl Drop for OpenVswitch {
     }
 }
 
+/// How long engines wait for a switch that answers nothing. One that is only slow is not given up.
+const FORBEARANCE: Duration = Duration::from_secs(20);
+
 /// An engine, and what it tells.
 pub(crate) struct Controller {
     pub(crate) engine: Engine,
@@ -157,16 +161,31 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) async fn start() -> Self {
-        Self::with_ageing_time(AgeingTime::default()).await
+        Self::with(AgeingTime::default(), FORBEARANCE).await
     }
 
     pub(crate) async fn with_ageing_time(ageing_time: AgeingTime) -> Self {
+        Self::with(ageing_time, FORBEARANCE).await
+    }
+
+    /// Switches that answer nothing hold up the others for `patience`.
+    pub(crate) async fn with_patience(patience: Duration) -> Self {
+        Self::with(AgeingTime::default(), patience).await
+    }
+
+    async fn with(ageing_time: AgeingTime, patience: Duration) -> Self {
         // A port that was free a moment ago.
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
         drop(socket);
         let mut config = EngineConfig::new(address, None).unwrap();
         config.ageing_time = ageing_time;
+        config.patience = patience;
+        Self::of(config).await
+    }
+
+    pub(crate) async fn of(config: EngineConfig) -> Self {
+        let address = config.listen;
         let (engine, events) = Engine::start(config).await.unwrap();
         Self { engine, address, log: Arc::new(Mutex::new(Vec::new())), events }
     }
@@ -187,6 +206,11 @@ impl Controller {
             }
         };
         timeout(PATIENCE, find).await.expect("no such event")
+    }
+
+    /// Forgets the events that have come.
+    pub(crate) fn forget_events(&mut self) {
+        while self.events.try_recv().is_ok() {}
     }
 
     /// Waits until switches are ready.
@@ -244,7 +268,13 @@ pub(crate) fn end(number: u64, other: u64) -> LinkEnd {
 }
 
 pub(crate) fn switch(number: u64) -> SwitchSpec {
-    SwitchSpec { id: id(number), ordinal: number as u16, name: format!("br{number}") }
+    SwitchSpec {
+        id: id(number),
+        ordinal: number as u16,
+        name: format!("br{number}"),
+        cluster: "a".parse().unwrap(),
+        node: format!("n{number}").parse().unwrap(),
+    }
 }
 
 pub(crate) fn slice(switches: &[u64], links: &[(u64, u64, u32)]) -> SliceSpec {

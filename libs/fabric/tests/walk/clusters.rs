@@ -90,6 +90,8 @@ fn mesh(switches: &[u64], pairs: &[(u64, u64)]) -> Fabric {
             id: id(switch),
             ordinal: switch as u16,
             name: switch.to_string(),
+            cluster: "a".parse().unwrap(),
+            node: format!("n{switch}").parse().unwrap(),
         });
         let tunnels = switches.iter().map(|peer| (interface(&format!("to-{peer}")), *peer as u32));
         let pods = NETWORKS.map(|n| (interface(&format!("pod-{n}")), access_port(switch, n).1));

@@ -263,7 +263,8 @@ impl Scenario {
 
     pub(crate) fn put_switch(&self, fabric: &mut Fabric, switch: u64) {
         let (ordinal, name) = (switch as u16, format!("switch-{switch}"));
-        fabric.put_switch(SwitchSpec { id: id(switch), ordinal, name });
+        let (cluster, node) = ("a".parse().unwrap(), format!("n{switch}").parse().unwrap());
+        fabric.put_switch(SwitchSpec { id: id(switch), ordinal, name, cluster, node });
     }
 
     /// A switch reports its tunnels, and an interface for every port that may be attached to it.

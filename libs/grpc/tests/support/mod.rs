@@ -49,10 +49,17 @@ impl Pki {
     }
 
     pub(crate) fn tls(&self, role: Role) -> TlsArgs {
-        let identity = Identity::new(role, "test").unwrap();
-        let issued = self.authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
-        issued.save(self.dir.path(), role.as_str()).unwrap();
-        tls_args(&self.dir.path().join("ca.pem"), self.dir.path(), role.as_str())
+        self.tls_of(&Identity::new(role, "test").unwrap())
+    }
+
+    pub(crate) fn tls_of(&self, identity: &Identity) -> TlsArgs {
+        let stem = match (identity.name.as_str(), identity.role.as_str()) {
+            ("test", role) => role.to_owned(),
+            (name, role) => format!("{role}-{name}"),
+        };
+        let issued = self.authority.issue(identity, &["127.0.0.1".to_owned()]).unwrap();
+        issued.save(self.dir.path(), &stem).unwrap();
+        tls_args(&self.dir.path().join("ca.pem"), self.dir.path(), &stem)
     }
 }
 
@@ -73,13 +80,13 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Serves [`Records`] to the slice-manager and admins.
+    /// Serves [`Records`] to the slice-manager, operators and admins.
     pub(crate) async fn start(tls: TlsArgs) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Routes::new(RecordServiceServer::new(Records));
-        let access =
-            Access::new().allow::<RecordServiceServer<()>>(&[Role::SliceManager, Role::Admin]);
+        let roles = [Role::SliceManager, Role::Operator, Role::Admin];
+        let access = Access::new().allow::<RecordServiceServer<()>>(&roles);
         let scheme = if tls.insecure_plaintext { "http" } else { "https" };
         let (shutdown, asked) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -159,12 +166,12 @@ impl RecordService for Records {
         let context = Span::current().context();
         let trace_id = context.span().span_context().trace_id().to_string();
         let key = RecordKey { host: identity.unwrap_or_default(), ..RecordKey::default() };
-        let record = Record { key: Some(key), addresses: vec![trace_id] };
+        let record = Record { key: Some(key), addresses: vec![trace_id], aliases: vec![] };
         Ok(Response::new(ListRecordsResponse { records: vec![record], ..Default::default() }))
     }
 }
 
 pub(crate) fn apply(host: &str) -> ApplyRecordRequest {
     let key = RecordKey { host: host.to_owned(), ..RecordKey::default() };
-    ApplyRecordRequest { record: Some(Record { key: Some(key), addresses: vec![] }) }
+    ApplyRecordRequest { record: Some(Record { key: Some(key), ..Record::default() }) }
 }

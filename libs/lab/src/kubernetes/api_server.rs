@@ -1,8 +1,9 @@
 //! An API server of Kubernetes with an etcd of its own, and no more, for tests of what speaks to one.
 
 use std::{
-    fs,
-    net::TcpListener,
+    fs, io,
+    net::{Ipv4Addr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -19,6 +20,11 @@ use crate::{
 
 /// The token of an administrator.
 const ADMIN: &str = "token-of-the-administrator";
+
+/// Ports below those of connections (`net.ipv4.ip_local_port_range`) and above those of most services.
+const UNASSIGNED_PORTS: Range<u16> = 12_000..32_000;
+/// How many of them are tried before it is said that there is none.
+const PORT_ATTEMPTS: usize = 100;
 
 /// An API server on loopback that knows our custom resources. There are no controllers, so that nothing
 /// happens but what a test does. It ends with the value, and with it all that it knows.
@@ -125,7 +131,7 @@ fn issue(directory: &Path) -> Result<String, LabError> {
     let issued = || -> Result<(String, KeyPair), PkiError> {
         let authority = Authority::create()?;
         authority.save(directory)?;
-        let identity = Identity { role: Role::Admin, name: "api-server".to_owned() };
+        let identity = Identity::new(Role::Admin, "api-server")?;
         authority.issue(&identity, &["127.0.0.1".to_owned()])?.save(directory, "api")?;
         Ok((authority.certificate_pem().to_owned(), KeyPair::generate()?))
     };
@@ -168,7 +174,10 @@ fn start_server(
 
 fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Child, LabError> {
     let what = || format!("start {}", program.display());
-    Command::new(program)
+    // It ends with a test that is killed, too.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL"])
+        .arg(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -182,7 +191,20 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn free_port() -> Result<u16, LabError> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    Ok(bound.context(|| "find a free port".to_owned())?.port())
+/// A port of loopback that nobody has. As nobody keeps it until it is used, it is none of those that the
+/// kernel gives to whoever connects.
+///
+/// # Errors
+/// None is found.
+pub fn free_port() -> Result<u16, LabError> {
+    let what = || "find a free port".to_owned();
+    let mut bound = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..PORT_ATTEMPTS {
+        let port = rand::random_range(UNASSIGNED_PORTS);
+        bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(|_| port);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound.context(what)
 }

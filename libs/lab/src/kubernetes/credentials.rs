@@ -7,7 +7,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use super::layout::KubernetesCluster;
+use super::layout::{CONTROL_CLUSTER, KubernetesCluster};
 use crate::{
     error::{Context, LabError},
     layout::secret,
@@ -15,6 +15,9 @@ use crate::{
 
 /// The components of a control plane that speak to the API server.
 const COMPONENTS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+
+/// Whose kubeconfig the slice-operator has.
+pub(crate) const SLICE_OPERATOR: &str = "slice-operator";
 
 /// Makes a cluster's authority, the API server's certificate, the key that signs the tokens of
 /// service accounts, and a token in a kubeconfig for everybody else.
@@ -30,6 +33,10 @@ pub(super) fn issue_all(cluster: &KubernetesCluster) -> Result<(), LabError> {
         write(&cluster.kubeconfig_of(name), &text)
     };
     admit("admin", "admin", "system:masters")?;
+    if cluster.name == CONTROL_CLUSTER {
+        // It may do what its role says, as in a pod.
+        admit(SLICE_OPERATOR, "system:serviceaccount:l2sces-system:slice-operator", "")?;
+    }
     for component in COMPONENTS {
         admit(component, &format!("system:{component}"), "")?;
     }

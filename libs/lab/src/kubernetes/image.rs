@@ -82,6 +82,7 @@ fn images(binaries: &Path) -> Vec<Image> {
                 "sco-provider",
                 "sdn-controller",
                 "slice-manager",
+                "slice-operator",
             ]),
             files: Vec::new(),
             command: words("l2sces --help"),

@@ -12,6 +12,9 @@ use crate::{error::LabError, topology::ClusterTopology};
 /// Port of the API servers.
 const API_PORT: u16 = 6443;
 
+/// Name of the control cluster.
+pub const CONTROL_CLUSTER: &str = "control";
+
 /// The Kubernetes clusters of a lab.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kubernetes {

@@ -27,7 +27,7 @@ use futures::future::{try_join, try_join_all};
 
 use crate::{error::LabError, layout::Layout, process::Supervisor};
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, free_port};
 pub use kubectl::Kubectl;
 pub(crate) use network::{namespaces, wan_routes};
 pub(crate) use node::command as node_command;

@@ -1,27 +1,30 @@
 //! Our workloads in a cluster, installed as an administrator does it: by `l2sces cluster join`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use futures::future::try_join_all;
 
-use super::{kubectl::Kubectl, layout::KubernetesCluster};
-use crate::{
-    command,
-    error::{Context, LabError},
-    layout::Layout,
-    namespace::Namespace,
-    unit::Unit,
+use super::{
+    credentials,
+    kubectl::Kubectl,
+    layout::{CONTROL_CLUSTER, KubernetesCluster},
 };
+use crate::{command, error::LabError, layout::Layout, namespace::Namespace, unit::Unit};
 
-/// Tells the clusters that have no nodes, and run nothing of ours, of our custom resources, and makes our
-/// namespace there.
+/// Tells the clusters that have no nodes, and run nothing of ours, of our custom resources, makes our
+/// namespace there, and lets the slice-operator into the control cluster.
 pub(crate) async fn define(layout: &Layout) -> Result<(), LabError> {
     let clusters = layout.kubernetes.clusters.iter();
     let without_nodes = clusters.filter(|cluster| cluster.nodes.is_empty());
-    try_join_all(without_nodes.map(|cluster| async move {
+    try_join_all(without_nodes.map(async |cluster| -> Result<(), LabError> {
         let kubectl = Kubectl::new(layout, cluster);
         kubectl.run(["apply", "--kustomize", &manifests("crds")]).await?;
-        kubectl.run(["apply", "--filename", &manifests("base/namespace/namespace.yaml")]).await
+        kubectl.run(["apply", "--filename", &manifests("base/namespace/namespace.yaml")]).await?;
+        if cluster.name == CONTROL_CLUSTER {
+            let role = manifests("base/slice-operator/role.yaml");
+            kubectl.run(["apply", "--filename", &role]).await?;
+        }
+        Ok(())
     }))
     .await?;
     Ok(())
@@ -61,7 +64,7 @@ pub(crate) fn join_flags(
     // The URL has a password, which does not belong on a command line.
     let database_url = cluster.directory.join("sdn-controller-database");
     let url = &layout.role(&Unit::SdnController(name.clone()))?.network_url;
-    fs::write(&database_url, url).context(|| format!("write {}", database_url.display()))?;
+    credentials::write(&database_url, url)?;
     let flags = [
         ("--pki", layout.directory.join("pki").display().to_string()),
         ("--sco-provider", layout.service(&Unit::ScoProvider)?.endpoint.clone()),

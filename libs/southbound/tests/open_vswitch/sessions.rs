@@ -287,7 +287,7 @@ fn a_switch_that_falls_silent_counts_as_dead() {
         // The switch's bytes come through a relay, which can stop without closing.
         let relay = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let session = SessionConfig {
-            echo_interval: Duration::from_millis(500),
+            echo_interval: Duration::from_secs(2),
             echo_misses: 2,
             ..SessionConfig::default()
         };

@@ -154,6 +154,7 @@ pub fn transfer(from: &Namespace, to: &Namespace, address: IpAddr) {
 pub struct Node {
     pub namespace: Namespace,
     pub directory: TempDir,
+    /// ovsdb-server, then ovs-vswitchd.
     processes: Vec<Child>,
 }
 
@@ -193,6 +194,11 @@ impl Node {
             .spawn()
             .unwrap();
         self.processes.push(process);
+    }
+
+    /// Sends ovs-vswitchd a signal, such as `STOP`.
+    pub fn signal_switch(&self, signal: &str) {
+        run("kill", [&format!("-{signal}"), &self.processes[1].id().to_string()]);
     }
 
     pub fn path(&self, file: &str) -> String {

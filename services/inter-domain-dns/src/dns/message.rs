@@ -264,7 +264,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::zone::{Addresses, RecordKey};
+    use crate::zone::{Addresses, Contents, RecordKey};
 
     fn responder() -> Responder {
         let zone = "inter.l2sces".parse().unwrap();
@@ -283,7 +283,8 @@ mod tests {
         };
         let addresses = (1..=64).map(|n| IpAddr::from([10, 0, 0, n])).collect::<Vec<_>>();
         let mut index = Index::default();
-        index.set(key, Some(Addresses::try_from(addresses).unwrap()));
+        let addresses = Addresses::try_from(addresses).unwrap();
+        index.set(key, Some(Contents { addresses, aliases: BTreeSet::new() }));
         index
     }
 

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use l2sces_grpc::Violations;
 use l2sces_model::Name;
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::{
     store::Listing,
-    zone::{Addresses, AddressesError, Authority, Record, RecordKey},
+    zone::{Addresses, AddressesError, Authority, Contents, Record, RecordKey},
 };
 
 const DEFAULT_PAGE_SIZE: u16 = 100;
@@ -93,7 +93,26 @@ fn record(
         violations.add("record.key", "must make a name of at most 253 characters in every zone");
     }
     let addresses = addresses(&record.addresses, violations);
-    Some(Record { key: key?, addresses: addresses? })
+    let aliases = aliases(&record.aliases, violations);
+    let contents = Contents { addresses: addresses?, aliases: aliases? };
+    Some(Record { key: key?, contents })
+}
+
+fn aliases(texts: &[String], violations: &mut Violations) -> Option<BTreeSet<Name>> {
+    if texts.len() > Contents::MOST_ALIASES {
+        let most = Contents::MOST_ALIASES;
+        violations.add("record.aliases", format!("must be at most {most}, not {}", texts.len()));
+        return None;
+    }
+    let mut aliases = BTreeSet::new();
+    for (index, text) in texts.iter().enumerate() {
+        let field = format!("record.aliases[{index}]");
+        let Some(alias) = violations.check::<Name, _>(&field, text.parse()) else { continue };
+        if !aliases.insert(alias) {
+            violations.add(field, format!("must be listed once only: {text}"));
+        }
+    }
+    Some(aliases)
 }
 
 fn addresses(texts: &[String], violations: &mut Violations) -> Option<Addresses> {
@@ -139,6 +158,7 @@ fn key(key: Option<v1::RecordKey>, field: &str, violations: &mut Violations) -> 
 impl From<Record> for v1::Record {
     fn from(record: Record) -> Self {
         let RecordKey { slice, network, cluster, host } = record.key;
+        let Contents { addresses, aliases } = record.contents;
         Self {
             key: Some(v1::RecordKey {
                 slice: slice.to_string(),
@@ -146,7 +166,8 @@ impl From<Record> for v1::Record {
                 cluster: cluster.to_string(),
                 host: host.to_string(),
             }),
-            addresses: record.addresses.as_slice().iter().map(ToString::to_string).collect(),
+            addresses: addresses.as_slice().iter().map(ToString::to_string).collect(),
+            aliases: aliases.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Records in Postgres.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use l2sces_model::{Name, NameError};
 use sqlx::{FromRow, PgPool, Postgres, Transaction, migrate::Migrator};
 use thiserror::Error;
 
-use crate::zone::{Addresses, AddressesError, Record, RecordKey};
+use crate::zone::{AddressesError, Contents, Record, RecordKey};
 
 /// The schema's history.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -36,8 +36,8 @@ pub struct Store {
 pub struct Snapshot {
     /// Number of the state that was read. Grows with every change of any record.
     pub revision: i64,
-    /// Each key that was asked for, and the addresses if there is such a record.
-    pub records: Vec<(RecordKey, Option<Addresses>)>,
+    /// Each key that was asked for, and what its record says if there is one.
+    pub records: Vec<(RecordKey, Option<Contents>)>,
 }
 
 /// Which records to list. Empty text: no restriction.
@@ -60,6 +60,7 @@ struct Row {
     cluster: String,
     host: String,
     addresses: Vec<IpAddr>,
+    aliases: Vec<String>,
 }
 
 /// A row of a [`Snapshot`]: of a record that may not exist.
@@ -71,6 +72,7 @@ struct SnapshotRow {
     cluster: Option<String>,
     host: Option<String>,
     addresses: Option<Vec<IpAddr>>,
+    aliases: Option<Vec<String>>,
 }
 
 impl Store {
@@ -85,18 +87,22 @@ impl Store {
     /// Postgres is away.
     pub async fn apply(&self, record: &Record) -> Result<(), StoreError> {
         let RecordKey { slice, network, cluster, host } = &record.key;
+        let Contents { addresses, aliases } = &record.contents;
         let mut transaction = self.pool.begin().await?;
         let changed = sqlx::query(
-            "INSERT INTO records (slice, network, cluster, host, addresses)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (slice, network, cluster, host) DO UPDATE SET addresses = excluded.addresses
-             WHERE records.addresses IS DISTINCT FROM excluded.addresses",
+            "INSERT INTO records (slice, network, cluster, host, addresses, aliases)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (slice, network, cluster, host) DO UPDATE
+             SET addresses = excluded.addresses, aliases = excluded.aliases
+             WHERE (records.addresses, records.aliases)
+                   IS DISTINCT FROM (excluded.addresses, excluded.aliases)",
         )
         .bind(slice.as_str())
         .bind(network.as_str())
         .bind(cluster.as_str())
         .bind(host.as_str())
-        .bind(record.addresses.as_slice())
+        .bind(addresses.as_slice())
+        .bind(aliases.iter().map(Name::as_str).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
         if changed.rows_affected() > 0 {
@@ -136,7 +142,7 @@ impl Store {
         let after = listing.after.as_ref();
         let part = |part: fn(&RecordKey) -> &Name| after.map_or("", |key| part(key).as_str());
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT slice, network, cluster, host, addresses FROM records
+            "SELECT slice, network, cluster, host, addresses, aliases FROM records
              WHERE ($1 = '' OR slice = $1) AND ($2 = '' OR network = $2)
                AND (slice, network, cluster, host) > ($3, $4, $5, $6)
              ORDER BY slice, network, cluster, host LIMIT $7",
@@ -163,7 +169,7 @@ impl Store {
         };
         // One statement, hence one moment.
         let rows = sqlx::query_as(
-            "SELECT number, slice, network, cluster, host, addresses
+            "SELECT number, slice, network, cluster, host, addresses, aliases
              FROM revision
              LEFT JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[])
                AS keys (slice, network, cluster, host) ON true
@@ -184,7 +190,7 @@ impl Store {
     /// Postgres is away, or a row is damaged.
     pub async fn read_all(&self) -> Result<Snapshot, StoreError> {
         let rows = sqlx::query_as(
-            "SELECT number, slice, network, cluster, host, addresses
+            "SELECT number, slice, network, cluster, host, addresses, aliases
              FROM revision LEFT JOIN records ON true",
         )
         .fetch_all(&self.pool)
@@ -227,8 +233,9 @@ fn snapshot(rows: Vec<SnapshotRow>) -> Result<Snapshot, StoreError> {
             continue;
         };
         let key = key(&slice, &network, &cluster, &host)?;
-        let addresses = row.addresses.map(Addresses::try_from).transpose()?;
-        snapshot.records.push((key, addresses));
+        let contents = row.addresses.zip(row.aliases);
+        let contents = contents.map(|(addresses, aliases)| contents_of(addresses, &aliases));
+        snapshot.records.push((key, contents.transpose()?));
     }
     Ok(snapshot)
 }
@@ -242,13 +249,18 @@ fn key(slice: &str, network: &str, cluster: &str, host: &str) -> Result<RecordKe
     })
 }
 
+fn contents_of(addresses: Vec<IpAddr>, aliases: &[String]) -> Result<Contents, StoreError> {
+    let aliases = aliases.iter().map(|alias| alias.parse()).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(Contents { addresses: addresses.try_into()?, aliases })
+}
+
 impl TryFrom<Row> for Record {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
         Ok(Self {
             key: key(&row.slice, &row.network, &row.cluster, &row.host)?,
-            addresses: row.addresses.try_into()?,
+            contents: contents_of(row.addresses, &row.aliases)?,
         })
     }
 }

@@ -245,8 +245,10 @@ fn relative<'a>(zone: &Zone<'_>, name: &'a str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::zone::{Addresses, RecordKey};
+    use crate::zone::{Addresses, Contents, RecordKey};
 
     fn authority(name_server: Option<&str>) -> Authority {
         Authority::new(
@@ -266,7 +268,8 @@ mod tests {
             let [host, cluster, network, slice] = names.try_into().unwrap();
             let addresses: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
             let addresses = Addresses::try_from(addresses).unwrap();
-            index.set(RecordKey { slice, network, cluster, host }, Some(addresses));
+            let contents = Contents { addresses, aliases: BTreeSet::new() };
+            index.set(RecordKey { slice, network, cluster, host }, Some(contents));
         }
         index.set_serial(7);
         index

@@ -7,14 +7,14 @@ use ipnet::IpNet;
 
 use super::{
     domain_name::suffixes,
-    record::{Addresses, RecordKey},
+    record::{Contents, RecordKey},
 };
 
 /// Records, found by name and by address. A question and a change cost the same whether there are
 /// ten records or a million.
 #[derive(Debug, Default)]
 pub struct Index {
-    records: BTreeMap<RecordKey, Addresses>,
+    records: BTreeMap<RecordKey, Contents>,
     /// By name relative to a zone: every name that has addresses, or names below it.
     names: HashMap<String, Node>,
     owners: BTreeMap<IpAddr, BTreeSet<RecordKey>>,
@@ -40,13 +40,13 @@ impl Index {
     pub const MOST_OWNERS: usize = 64;
 
     /// Puts a record, in the place of what it was before; `None` removes it.
-    pub fn set(&mut self, key: RecordKey, addresses: Option<Addresses>) {
+    pub fn set(&mut self, key: RecordKey, contents: Option<Contents>) {
         if let Some(before) = self.records.remove(&key) {
             self.unlink(&key, &before);
         }
-        if let Some(addresses) = addresses {
-            self.link(&key, &addresses);
-            self.records.insert(key, addresses);
+        if let Some(contents) = contents {
+            self.link(&key, &contents);
+            self.records.insert(key, contents);
         }
     }
 
@@ -85,7 +85,7 @@ impl Index {
             .into_iter()
             .flat_map(|node| &node.records)
             .filter_map(|key| self.records.get(key))
-            .flat_map(Addresses::as_slice)
+            .flat_map(|contents| contents.addresses.as_slice())
             .filter(|address| wanted(address) && seen.insert(**address))
             .take(Self::MOST_ADDRESSES)
             .copied()
@@ -102,20 +102,20 @@ impl Index {
         self.owners.range(block.network()..=block.broadcast()).next().is_some()
     }
 
-    fn link(&mut self, key: &RecordKey, addresses: &Addresses) {
-        for name in [key.canonical_name(), key.short_name()] {
+    fn link(&mut self, key: &RecordKey, contents: &Contents) {
+        for name in names(key, contents) {
             for above in suffixes(&name).skip(1) {
                 self.names.entry(above.to_owned()).or_default().below += 1;
             }
             self.names.entry(name).or_default().records.insert(key.clone());
         }
-        for &address in addresses.as_slice() {
+        for &address in contents.addresses.as_slice() {
             self.owners.entry(address).or_default().insert(key.clone());
         }
     }
 
-    fn unlink(&mut self, key: &RecordKey, addresses: &Addresses) {
-        for name in [key.canonical_name(), key.short_name()] {
+    fn unlink(&mut self, key: &RecordKey, contents: &Contents) {
+        for name in names(key, contents) {
             for above in suffixes(&name).skip(1) {
                 self.change(above.to_owned(), |node| node.below -= 1);
             }
@@ -123,7 +123,7 @@ impl Index {
                 node.records.remove(key);
             });
         }
-        for address in addresses.as_slice() {
+        for address in contents.addresses.as_slice() {
             if let Some(owners) = self.owners.get_mut(address) {
                 owners.remove(key);
                 if owners.is_empty() {
@@ -145,32 +145,45 @@ impl Index {
     }
 }
 
+/// Every name of a record, relative to a zone, each once: two for its host, and two for each alias.
+fn names<'a>(key: &'a RecordKey, contents: &'a Contents) -> impl Iterator<Item = String> {
+    let others = contents.aliases.iter().filter(|alias| **alias != key.host);
+    let hosts = std::iter::once(&key.host).chain(others);
+    hosts.flat_map(|host| [key.canonical_name_of(host), key.short_name_of(host)])
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::*, sample::select};
+    use proptest::{
+        collection::{btree_set, vec},
+        prelude::*,
+        sample::select,
+    };
 
-    use super::*;
+    use super::{super::record::Addresses, *};
 
     /// What the index must agree with: every question looks at every record.
     #[derive(Default)]
-    struct Model(BTreeMap<RecordKey, Addresses>);
+    struct Model(BTreeMap<RecordKey, Contents>);
 
     impl Model {
-        fn names(key: &RecordKey) -> [String; 2] {
+        fn names((key, contents): (&RecordKey, &Contents)) -> Vec<String> {
             let RecordKey { slice, network, cluster, host } = key;
-            [format!("{host}.{cluster}.{network}.{slice}"), format!("{host}.{network}")]
+            let both =
+                |host| [format!("{host}.{cluster}.{network}.{slice}"), format!("{host}.{network}")];
+            contents.aliases.iter().chain([host]).flat_map(both).collect()
         }
 
         fn exists(&self, name: &str) -> bool {
             let below = format!(".{name}");
-            self.0.keys().flat_map(Self::names).any(|n| n == name || n.ends_with(&below))
+            self.0.iter().flat_map(Self::names).any(|n| n == name || n.ends_with(&below))
         }
 
         fn addresses(&self, name: &str, v4: bool) -> Vec<IpAddr> {
             let mut all = Vec::new();
-            for (key, addresses) in &self.0 {
-                for &address in addresses.as_slice() {
-                    let named = Self::names(key).contains(&name.to_owned());
+            for (key, contents) in &self.0 {
+                let named = Self::names((key, contents)).contains(&name.to_owned());
+                for &address in contents.addresses.as_slice() {
                     if named && address.is_ipv4() == v4 && !all.contains(&address) {
                         all.push(address);
                     }
@@ -180,8 +193,8 @@ mod tests {
         }
 
         fn owners(&self, address: IpAddr) -> Vec<&RecordKey> {
-            let has = |addresses: &Addresses| addresses.as_slice().contains(&address);
-            self.0.iter().filter(|(_, addresses)| has(addresses)).map(|(key, _)| key).collect()
+            let has = |contents: &Contents| contents.addresses.as_slice().contains(&address);
+            self.0.iter().filter(|(_, contents)| has(contents)).map(|(key, _)| key).collect()
         }
     }
 
@@ -207,12 +220,15 @@ mod tests {
         select(ADDRESSES.to_vec()).prop_map(|address| address.parse().unwrap())
     }
 
-    fn change() -> impl Strategy<Value = (RecordKey, Option<Addresses>)> {
-        (key(), vec(address(), 0..4)).prop_map(|(key, mut addresses)| {
-            let mut seen = HashSet::new();
-            addresses.retain(|address| seen.insert(*address));
-            (key, Addresses::try_from(addresses).ok())
-        })
+    fn change() -> impl Strategy<Value = (RecordKey, Option<Contents>)> {
+        (key(), vec(address(), 0..4), btree_set(label(), 0..3)).prop_map(
+            |(key, mut addresses, aliases)| {
+                let mut seen = HashSet::new();
+                addresses.retain(|address| seen.insert(*address));
+                let addresses = Addresses::try_from(addresses).ok();
+                (key, addresses.map(|addresses| Contents { addresses, aliases }))
+            },
+        )
     }
 
     /// Every name of up to five labels.
@@ -235,10 +251,10 @@ mod tests {
         #[test]
         fn agrees_with_a_naive_model(changes in vec(change(), 1..24)) {
             let (mut index, mut model) = (Index::default(), Model::default());
-            for (key, addresses) in changes {
-                index.set(key.clone(), addresses.clone());
-                match addresses {
-                    Some(addresses) => model.0.insert(key, addresses),
+            for (key, contents) in changes {
+                index.set(key.clone(), contents.clone());
+                match contents {
+                    Some(contents) => model.0.insert(key, contents),
                     None => model.0.remove(&key),
                 };
                 prop_assert_eq!(index.len(), model.0.len());
@@ -271,6 +287,10 @@ mod tests {
     #[test]
     fn an_answer_is_bounded() {
         let mut index = Index::default();
+        let contents = |addresses: Vec<IpAddr>| {
+            let addresses = Addresses::try_from(addresses).unwrap();
+            Some(Contents { addresses, aliases: BTreeSet::new() })
+        };
         for n in 0..40_u8 {
             let name = |text: String| text.parse().unwrap();
             let key = RecordKey {
@@ -281,12 +301,9 @@ mod tests {
             };
             let own = (0..63).map(|i| IpAddr::from([10, 0, n, i]));
             let shared = IpAddr::from([10, 1, 0, 1]);
-            index.set(
-                key.clone(),
-                Addresses::try_from(own.chain([shared]).collect::<Vec<_>>()).ok(),
-            );
+            index.set(key.clone(), contents(own.chain([shared]).collect()));
             let twin = RecordKey { cluster: name("d".into()), ..key };
-            index.set(twin, Addresses::try_from(vec![shared]).ok());
+            index.set(twin, contents(vec![shared]));
         }
         assert_eq!(index.addresses("h.n", IpAddr::is_ipv4).len(), Index::MOST_ADDRESSES);
         assert_eq!(index.owners([10, 1, 0, 1].into()).count(), Index::MOST_OWNERS);

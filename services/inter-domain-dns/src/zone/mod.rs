@@ -10,5 +10,5 @@ mod reverse;
 pub use authority::{Authority, Data, Lookup, QuestionType, StartOfAuthority};
 pub use domain_name::{DomainName, DomainNameError};
 pub use index::Index;
-pub use record::{Addresses, AddressesError, Record, RecordKey};
+pub use record::{Addresses, AddressesError, Contents, Record, RecordKey};
 pub use reverse::{ReverseZone, ReverseZoneError};

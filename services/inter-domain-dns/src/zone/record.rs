@@ -1,4 +1,7 @@
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
 use l2sces_model::Name;
 use thiserror::Error;
@@ -17,16 +20,22 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
-    /// `<host>.<cluster>.<network>.<slice>`: relative to a zone, and this record's alone.
+    /// `<host>.<cluster>.<network>.<slice>`: relative to a zone, and no other record's but as
+    /// an alias.
     pub fn canonical_name(&self) -> String {
-        let Self { slice, network, cluster, host } = self;
+        self.canonical_name_of(&self.host)
+    }
+
+    /// `<host>.<cluster>.<network>.<slice>` with another host, such as an alias.
+    pub fn canonical_name_of(&self, host: &Name) -> String {
+        let Self { slice, network, cluster, .. } = self;
         format!("{host}.{cluster}.{network}.{slice}")
     }
 
-    /// `<host>.<network>`: relative to a zone, and perhaps shared with other records.
-    pub fn short_name(&self) -> String {
-        let Self { network, host, .. } = self;
-        format!("{host}.{network}")
+    /// `<host>.<network>` with a host that may be another, such as an alias: relative to a zone, and
+    /// perhaps shared with other records.
+    pub fn short_name_of(&self, host: &Name) -> String {
+        format!("{host}.{network}", network = self.network)
     }
 }
 
@@ -132,8 +141,22 @@ fn is_host(address: IpAddr) -> bool {
 pub struct Record {
     /// Which.
     pub key: RecordKey,
+    /// What the record says of it.
+    pub contents: Contents,
+}
+
+/// What a record says of its endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
     /// Its addresses.
     pub addresses: Addresses,
+    /// Names by which it is found as well as by its own. Other records may have them, too.
+    pub aliases: BTreeSet<Name>,
+}
+
+impl Contents {
+    /// The most aliases of a record.
+    pub const MOST_ALIASES: usize = 16;
 }
 
 #[cfg(test)]

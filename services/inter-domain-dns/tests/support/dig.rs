@@ -66,8 +66,13 @@ fn run(server: SocketAddr, arguments: &[&str]) -> Option<String> {
         .args(arguments)
         .output()
         .expect("dig is installed");
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
-    if text.contains("no servers could be reached") || text.contains("communications error") {
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+    // A try that failed does not matter if a later one was answered.
+    let (failed, others): (Vec<_>, Vec<_>) =
+        said.split_inclusive('\n').partition(|line| line.contains("communications error"));
+    let text = others.concat();
+    let is_silent = !failed.is_empty() && text.trim().is_empty();
+    if text.contains("no servers could be reached") || is_silent {
         return None;
     }
     for complaint in

@@ -29,5 +29,11 @@ pub(crate) fn key(name: &str) -> RecordKey {
 /// A record from its canonical name.
 pub(crate) fn record(name: &str, addresses: &[&str]) -> Record {
     let addresses = addresses.iter().map(ToString::to_string).collect();
-    Record { key: Some(key(name)), addresses }
+    Record { key: Some(key(name)), addresses, aliases: Vec::new() }
+}
+
+/// The same with aliases.
+pub(crate) fn with_aliases(name: &str, addresses: &[&str], aliases: &[&str]) -> Record {
+    let aliases = aliases.iter().map(ToString::to_string).collect();
+    Record { aliases, ..record(name, addresses) }
 }

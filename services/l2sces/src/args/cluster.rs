@@ -5,7 +5,9 @@ use l2sces_proto::slice::v1::{
     self, Cluster, DirectDriver, Gateway, KubernetesDriver, Node, cluster_spec::Driver,
 };
 
-use super::{DeleteArgs, JoinArgs, LeaveArgs, UpdateArgs, WriteArgs, compound::Compound};
+use super::{
+    DeleteArgs, JoinArgs, LeaveArgs, NodeLeftArgs, UpdateArgs, WriteArgs, compound::Compound,
+};
 use crate::manifest::DriftPolicy;
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +18,9 @@ pub(crate) enum ClusterCommand {
     Join(Box<JoinArgs>),
     /// Remove all of that from a Kubernetes cluster, and tell what is left
     Leave(Box<LeaveArgs>),
+    /// Tell by exit status 0 that a node of a Kubernetes cluster has left: the network plugin is to be taken
+    /// out of it. Asked by the plugin's pod when it ends, as its service account
+    NodeLeft(Box<NodeLeftArgs>),
 }
 
 /// On clusters as the slice-manager knows them.
@@ -53,6 +58,9 @@ pub(crate) enum RegisteredClusterCommand {
     Delete {
         /// Name of the cluster
         name: String,
+        /// It never comes back: give up what is in it
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         delete: DeleteArgs,
     },

@@ -1,3 +1,4 @@
+use l2sces_grpc::Callee;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -11,7 +12,7 @@ use crate::{
 
 /// Asks a service whether it serves, once: whoever watches over it asks again.
 pub(super) async fn run(connection: &ConnectionArgs) -> Result<(), CliError> {
-    let (endpoint, channel) = session::dial(connection)?;
+    let (endpoint, channel) = session::dial_to(Callee::Anybody, connection)?;
     match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
         Err(status) => Err(CliError::Call { endpoint, status: Box::new(status) }),
         Ok(answer) => match answer.get_ref().status() {

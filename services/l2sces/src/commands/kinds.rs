@@ -30,8 +30,8 @@ pub(super) async fn cluster(
         RegisteredClusterCommand::Update { name, flags, force, update } => {
             write::update(session, &key(name), |cluster| flags.change(cluster), force, update).await
         }
-        RegisteredClusterCommand::Delete { name, delete } => {
-            write::delete::<Cluster>(session, &key(name), false, delete).await
+        RegisteredClusterCommand::Delete { name, force, delete } => {
+            write::delete::<Cluster>(session, &key(name), force, delete).await
         }
         RegisteredClusterCommand::Watch { name } => {
             read::watch::<Cluster>(session, &all, name).await

@@ -6,6 +6,7 @@ mod join;
 mod kinds;
 mod leave;
 mod link;
+mod node_left;
 mod pki;
 mod read;
 mod write;
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Cluster(ClusterCommand::Leave(args)) => {
             Box::pin(leave::run(&cli.connection, cli.output, *args)).await
         }
+        Command::Cluster(ClusterCommand::NodeLeft(args)) => Box::pin(node_left::run(&args)).await,
         Command::Cluster(ClusterCommand::Registered(command)) => {
             kinds::cluster(&mut session()?, *command).await
         }

@@ -19,7 +19,7 @@ pub(crate) enum Done {
     LeftOut,
 }
 
-/// Of Kubernetes 1.21.
+/// The kind that everything works without: API servers before 1.21 do not know version 1 of it.
 const OPTIONAL: &str = "PodDisruptionBudget";
 
 impl Done {

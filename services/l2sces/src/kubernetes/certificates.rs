@@ -41,15 +41,12 @@ fn found(
         key: path("key"),
     };
     let credentials = Credentials::load(&paths).ok()?;
-    let (_, cert_pem, key_pem) = credentials.pem();
-    let summary = summarize(cert_pem)?;
+    let (cert_pem, key_pem) = credentials.own_pem();
+    let summary = summarize(&cert_pem)?;
     let is_own = credentials.is_certified() && summary.identity.as_ref() == Some(identity);
     let serves = names.iter().all(|name| summary.alternative_names.contains(name));
-    let lifetime = summary.not_after - summary.not_before;
-    let left = summary.not_after - OffsetDateTime::now_utc();
-    let lasts = left > lifetime / 3;
-    (is_own && serves && lasts)
-        .then(|| IssuedCertificate { cert_pem: cert_pem.to_owned(), key_pem: key_pem.to_owned() })
+    let lasts = OffsetDateTime::now_utc() < summary.renewal();
+    (is_own && serves && lasts).then_some(IssuedCertificate { cert_pem, key_pem })
 }
 
 #[cfg(test)]

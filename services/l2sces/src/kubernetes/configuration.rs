@@ -1,5 +1,5 @@
-//! What the manifests refer to, which is another in every cluster: certificates, the authority for agents,
-//! the database's URL, and which cluster it is.
+//! What the manifests refer to, which is another in every cluster: certificates, by which authority they are
+//! known, the database's URL, and which cluster it is. The authority's key is not among it.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 use kube::api::DynamicObject;
 use l2sces_custom_resources::{PART_OF_LABEL, PART_OF_US};
-use l2sces_pki::{Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, Identity, PkiError, Role};
+use l2sces_pki::{Authority, CA_CERTIFICATE_FILE, Identity, PkiError, Role};
 use sha2::{Digest, Sha256};
 
 use super::{NAMESPACE, certificates, object::converted};
@@ -31,6 +31,12 @@ const DNS: &str = "L2SCES_DNS";
 /// Annotation of [`SETTINGS`]: the slice-manager that knows the cluster.
 pub(super) const SLICE_MANAGER: &str = "l2sces.l2sm.io/slice-manager";
 
+/// The ConfigMap of the authority, for agents.
+const AUTHORITY: &str = "l2sces-ca";
+
+/// The Secret with the authority's key that clusters had up to version 0.1.
+pub(super) const FORMER_ISSUER: &str = "l2sces-issuer";
+
 /// The Secret of the sdn-controller's database, unless there is another.
 const DATABASE_SECRET: &str = "sdn-controller-database";
 
@@ -44,11 +50,9 @@ pub(crate) fn configuration(
 ) -> Result<Vec<DynamicObject>, CliError> {
     let authority = Authority::load(&args.pki)?;
     let ca = authority.certificate_pem().to_owned();
-    let ca_key = read(&args.pki.join(CA_KEY_FILE))?;
     let mut objects = vec![
         converted(&settings(args, slice_manager))?,
-        converted(&config_map("l2sces-ca", [(CA_CERTIFICATE_FILE, ca.clone())].into()))?,
-        secret("l2sces-issuer", [(CA_CERTIFICATE_FILE, ca.clone()), (CA_KEY_FILE, ca_key)])?,
+        converted(&config_map(AUTHORITY, [(CA_CERTIFICATE_FILE, ca.clone())].into()))?,
     ];
     if let Some(url) = database_url(args)? {
         objects.push(secret(DATABASE_SECRET, [("url", url)])?);
@@ -61,9 +65,22 @@ pub(crate) fn configuration(
             ("cert.pem", issued.cert_pem),
             ("key.pem", issued.key_pem),
         ];
-        objects.push(secret(&format!("{role}-tls"), files)?);
+        objects.push(secret(&certificate_of(role), files)?);
     }
     Ok(objects)
+}
+
+/// The kinds and names of all that it may have, or may have had.
+pub(super) fn names() -> impl Iterator<Item = (&'static str, String)> {
+    let maps = [SETTINGS, AUTHORITY].map(|name| ("ConfigMap", name.to_owned()));
+    let secrets = [FORMER_ISSUER, DATABASE_SECRET].map(str::to_owned).into_iter();
+    let secrets = secrets.chain(SERVERS.into_iter().map(certificate_of));
+    maps.into_iter().chain(secrets.map(|name| ("Secret", name)))
+}
+
+/// The Secret of a server's certificate.
+fn certificate_of(role: Role) -> String {
+    format!("{role}-tls")
 }
 
 /// A digest of it, which tells whether it is another, and nothing else.

@@ -17,7 +17,8 @@ pub(crate) struct Connection {
     pub(crate) endpoint: String,
 }
 
-/// Finds the API server as kubectl does. Nothing is connected until the first call.
+/// Finds the API server as kubectl does: in a pod without a kubeconfig it is that of the pod's cluster. Nothing
+/// is connected until the first call.
 pub(crate) async fn connect(flags: &KubeconfigFlags) -> Result<Connection, CliError> {
     install_crypto_provider();
     let options =
@@ -27,7 +28,10 @@ pub(crate) async fn connect(flags: &KubeconfigFlags) -> Result<Connection, CliEr
             Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
             Err(error) => Err(error),
         },
-        None => Config::from_kubeconfig(&options).await,
+        None => match Config::from_kubeconfig(&options).await {
+            Err(error) if options.context.is_none() => Config::incluster().map_err(|_| error),
+            config => config,
+        },
     };
     let config =
         config.map_err(|error| CliError::Usage(format!("--kubeconfig: {}", causes(&error))))?;
@@ -47,7 +51,7 @@ pub(crate) fn explained(subject: &str, error: kube::Error) -> CliError {
 }
 
 /// An error and what it came from, without what is said twice.
-fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -26,7 +26,7 @@ macro_rules! built_in {
 }
 
 /// All of `k8s/base/kustomization.yaml`.
-const BASE: [BuiltIn; 20] = built_in![
+const BASE: [BuiltIn; 21] = built_in![
     "base/namespace/namespace.yaml",
     "base/namespace/network-policy.yaml",
     "base/sdn-controller/service.yaml",
@@ -46,6 +46,7 @@ const BASE: [BuiltIn; 20] = built_in![
     "base/ned-agent/service-account.yaml",
     "base/ned-agent/daemon-set.yaml",
     "base/cni/service-account.yaml",
+    "base/cni/role.yaml",
     "base/cni/daemon-set.yaml",
 ];
 
@@ -74,6 +75,11 @@ const CONFIGURATION: &str = "l2sces.l2sm.io/configuration";
 /// The definitions of the custom resources.
 pub(crate) fn custom_resources() -> Result<Vec<DynamicObject>, CliError> {
     definitions().iter().map(converted).collect()
+}
+
+/// Everything of the base, and what there is with some flags only.
+pub(super) fn every_workload() -> Result<Vec<DynamicObject>, CliError> {
+    Ok([parse_all(&BASE)?, parse_all(&DISRUPTION_BUDGET)?].concat())
 }
 
 /// Everything of the base, as the flags want it.

@@ -34,6 +34,7 @@ const KINDS: [(&str, &str); 16] = [
 ];
 
 /// What selects everything of a managed cluster: the services that control all clusters may be in the same.
+/// Others may have the label too: what is removed is in the [`Inventory`](super::Inventory) as well.
 pub(crate) const SELECTOR: &str =
     "app.kubernetes.io/part-of=l2sces,app.kubernetes.io/component!=control";
 
@@ -61,14 +62,16 @@ pub(crate) fn kinds_to_remove() -> impl Iterator<Item = ApiResource> {
     KINDS.iter().rev().filter_map(|(version, name)| resource(version, name))
 }
 
-/// The kinds of what runs.
-pub(crate) fn kinds_of_workloads() -> impl Iterator<Item = ApiResource> {
+/// The kinds of what nobody wants to lose with its namespace: what runs, and what cannot be made again.
+pub(crate) fn kinds_to_keep() -> impl Iterator<Item = ApiResource> {
     let kinds = [
         ("apps/v1", "Deployment"),
         ("apps/v1", "StatefulSet"),
         ("apps/v1", "DaemonSet"),
         ("batch/v1", "Job"),
         ("v1", "Pod"),
+        ("v1", "Secret"),
+        ("v1", "PersistentVolumeClaim"),
     ];
     kinds.into_iter().filter_map(|(version, name)| resource(version, name))
 }
@@ -99,15 +102,17 @@ pub(crate) fn api_of(
     }
 }
 
-/// All objects of a kind that are selected; none where the API server does not know the kind.
+/// All objects of a kind, in a namespace or everywhere, that are selected; none where the API server does not
+/// know the kind.
 pub(crate) async fn list(
     client: &Client,
     resource: &ApiResource,
+    namespace: Option<&str>,
     selector: Option<&str>,
 ) -> Result<Vec<DynamicObject>, CliError> {
     let label_selector = selector.map(str::to_owned);
     let parameters = ListParams { label_selector, ..ListParams::default() };
-    match api_of(client, resource, None).list(&parameters).await {
+    match api_of(client, resource, namespace).list(&parameters).await {
         Ok(list) => Ok(list.items.into_iter().map(|object| typed(object, resource)).collect()),
         // An API server that has just forgotten a kind says it in plain words.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),

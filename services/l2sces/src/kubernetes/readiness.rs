@@ -8,7 +8,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod, Secret},
 };
 use kube::{Api, Client, api::ListParams};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{NAMESPACE, explained};
 use crate::{error::CliError, progress::Progress};
@@ -21,7 +21,11 @@ const WEBHOOK: &str = "l2sces";
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Repeats a look until it finds nothing that is missing, and tells meanwhile what it finds.
+/// How long after the deadline a look may still last: one that is under way counts.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Repeats a look until it finds nothing that is missing, and tells meanwhile what it finds. The
+/// deadline ends it between two looks, so that one is taken in any case.
 pub(crate) async fn until_nothing(
     progress: &mut Progress,
     deadline: Instant,
@@ -31,18 +35,22 @@ pub(crate) async fn until_nothing(
     let looking = async {
         loop {
             last = match look().await {
-                Ok(missing) if missing.is_empty() => return,
+                Ok(missing) if missing.is_empty() => return true,
                 Ok(missing) => missing.join("; "),
                 // An API server may be away for a while.
                 Err(error) => error.to_string(),
             };
             progress.show(&last);
-            sleep(PAUSE).await;
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            sleep_until(deadline.min(now + PAUSE)).await;
         }
     };
-    let looked = timeout_at(deadline, looking).await;
+    let is_done = timeout_at(deadline.max(Instant::now()) + LOOK, looking).await;
     progress.clear();
-    looked.map_err(|_| CliError::TimedOut(last))
+    if matches!(is_done, Ok(true)) { Ok(()) } else { Err(CliError::TimedOut(last)) }
 }
 
 /// Waits until the sdn-controller, the operator and its webhook are ready.

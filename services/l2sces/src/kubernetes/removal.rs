@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Node, Pod},
+    core::v1::{ConfigMap, Node, Pod, Secret},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -11,41 +11,49 @@ use kube::{
 };
 use l2sces_custom_resources::{
     COREFILE_CONFIG_MAP, COREFILE_KEY, COREFILE_NAMESPACE, FINALIZER, GATEWAY_NODE_LABEL,
-    L2Network, NetworkEdgeDevice, Overlay, ProviderProfile, SWITCH_NODE_LABEL, SliceNetwork,
+    L2Network, NetworkEdgeDevice, Overlay, PART_OF_LABEL, PART_OF_US, ProviderProfile,
+    SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER, SWITCH_NODE_LABEL, SliceNetwork,
     SliceOverlay, without_stub_zones,
 };
 use serde_json::{Value, json};
 
 use super::{
-    NAMESPACE, explained,
-    object::{self, SELECTOR, api, api_of, list, shown},
+    Inventory, NAMESPACE,
+    configuration::FORMER_ISSUER,
+    explained,
+    object::{SELECTOR, api, api_of, list, shown},
 };
 use crate::error::CliError;
 
 /// What runs on nodes, and takes what it has made away when it ends.
 const ON_NODES: &str = "app in (sps-agent, ned-agent, openvswitch, cni)";
 
-/// What the services that control all clusters have too, where they run in the same cluster: the namespace,
-/// and the policy by which nothing enters it.
-pub(crate) const SHARED: [&str; 2] = [NAMESPACE, "default-deny"];
+/// The finalizers of our custom resources.
+const FINALIZERS: [&str; 3] = [FINALIZER, SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER];
 
-/// The kinds of custom resources.
-pub(crate) fn custom_kinds() -> [ApiResource; 6] {
-    [
+/// The kinds of custom resources that a cluster has of its own: what slices are made of in the control
+/// cluster stays there.
+fn custom_kinds(is_control: bool) -> Vec<ApiResource> {
+    let mut kinds = vec![
         ApiResource::erase::<L2Network>(&()),
         ApiResource::erase::<NetworkEdgeDevice>(&()),
         ApiResource::erase::<Overlay>(&()),
-        ApiResource::erase::<SliceNetwork>(&()),
-        ApiResource::erase::<SliceOverlay>(&()),
-        ApiResource::erase::<ProviderProfile>(&()),
-    ]
+    ];
+    if !is_control {
+        kinds.extend([
+            ApiResource::erase::<SliceNetwork>(&()),
+            ApiResource::erase::<SliceOverlay>(&()),
+            ApiResource::erase::<ProviderProfile>(&()),
+        ]);
+    }
+    kinds
 }
 
 /// Asks for the deletion of all custom resources, and says which are there still, and why.
 pub(crate) async fn delete_custom_resources(client: &Client) -> Result<Vec<String>, CliError> {
     let mut left = Vec::new();
-    for resource in custom_kinds() {
-        for object in list(client, &resource, None).await? {
+    for resource in custom_kinds(is_control_cluster(client).await?) {
+        for object in list(client, &resource, None, None).await? {
             let name = object.name_any();
             if object.metadata.deletion_timestamp.is_none() {
                 let objects = api_of(client, &resource, object.namespace().as_deref());
@@ -69,12 +77,13 @@ fn reason(object: &DynamicObject) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// Takes the operator's finalizer off all custom resources: what is made for them stays.
+/// Takes our finalizers off all custom resources: what is made for them stays.
 pub(crate) async fn give_up_custom_resources(client: &Client) -> Result<(), CliError> {
-    for resource in custom_kinds() {
-        for object in list(client, &resource, None).await? {
+    for resource in custom_kinds(is_control_cluster(client).await?) {
+        for object in list(client, &resource, None, None).await? {
             let objects = api_of(client, &resource, object.namespace().as_deref());
-            let others = object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
+            let is_ours = |finalizer: &&String| FINALIZERS.contains(&finalizer.as_str());
+            let others = object.finalizers().iter().filter(|finalizer| !is_ours(finalizer));
             let others: Vec<_> = others.collect();
             let patch = Patch::Merge(json!({ "metadata": { "finalizers": others } }));
             let patched = objects.patch(&object.name_any(), &PatchParams::default(), &patch).await;
@@ -86,9 +95,18 @@ pub(crate) async fn give_up_custom_resources(client: &Client) -> Result<(), CliE
 
 /// Whether there is an operator, which takes labels off nodes when nothing is left there.
 pub(crate) async fn operator_exists(client: &Client) -> Result<bool, CliError> {
+    has_deployment(client, "operator").await
+}
+
+/// Whether slices are made of the cluster's custom resources, by a slice-operator.
+pub(crate) async fn is_control_cluster(client: &Client) -> Result<bool, CliError> {
+    has_deployment(client, "slice-operator").await
+}
+
+async fn has_deployment(client: &Client, name: &str) -> Result<bool, CliError> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let operator = deployments.get_opt("operator").await;
-    Ok(operator.map_err(|error| explained("Deployment operator", error))?.is_some())
+    let found = deployments.get_opt(name).await;
+    Ok(found.map_err(|error| explained(&format!("Deployment {name}"), error))?.is_some())
 }
 
 /// Nodes with our labels.
@@ -124,12 +142,29 @@ pub(crate) async fn pods_on_nodes(client: &Client) -> Result<Vec<String>, CliErr
     Ok(pods.iter().map(pod).collect())
 }
 
+/// Gives up pods of ours that have been told to end: nothing is heard of them when their node is away.
+pub(crate) async fn give_up_pods(client: &Client) -> Result<(), CliError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let ours = pods.list(&ListParams::default().labels(SELECTOR)).await;
+    let mut ours = ours.map_err(|error| explained("pods", error))?.items;
+    ours.retain(|pod| pod.metadata.deletion_timestamp.is_some());
+    for pod in ours {
+        let name = pod.name_any();
+        let deleted = pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
+        found(deleted, &format!("pod {name}"))?;
+    }
+    Ok(())
+}
+
 /// All of ours of a kind.
 pub(crate) async fn ours(
     client: &Client,
+    inventory: &Inventory,
     resource: &ApiResource,
 ) -> Result<Vec<DynamicObject>, CliError> {
-    list(client, resource, Some(SELECTOR)).await
+    let mut labelled = list(client, resource, None, Some(SELECTOR)).await?;
+    labelled.retain(|object| inventory.has(object));
+    Ok(labelled)
 }
 
 /// Asks for the deletion of an object and of what was made for it; it is there until that is gone.
@@ -142,16 +177,21 @@ pub(crate) async fn delete(client: &Client, object: &DynamicObject) -> Result<()
     gone(deleted, object)
 }
 
-/// Workloads of others, or of the services that control all clusters, in the namespace of ours.
-pub(crate) async fn others_in_namespace(client: &Client) -> Result<Vec<String>, CliError> {
-    let mut others = Vec::new();
-    for resource in object::kinds_of_workloads() {
-        let ours: Vec<_> = ours(client, &resource).await?.iter().map(shown).collect();
-        let all = list(client, &resource, None).await?;
-        let here = all.iter().filter(|object| object.namespace().as_deref() == Some(NAMESPACE));
-        others.extend(here.map(shown).filter(|shown| !ours.contains(shown)));
+/// Deletes the Secret with the authority's key that an earlier version has made; whether there was one.
+pub(crate) async fn delete_former_issuer(client: &Client) -> Result<bool, CliError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let what = format!("Secret {FORMER_ISSUER}");
+    let Some(found) =
+        secrets.get_opt(FORMER_ISSUER).await.map_err(|error| explained(&what, error))?
+    else {
+        return Ok(false);
+    };
+    let is_ours = found.labels().get(PART_OF_LABEL).is_some_and(|whole| whole == PART_OF_US);
+    if is_ours {
+        let deleted = secrets.delete(FORMER_ISSUER, &DeleteParams::default()).await;
+        self::found(deleted, &what)?;
     }
-    Ok(others)
+    Ok(is_ours)
 }
 
 /// The cluster's Corefile, if it has our block: as it is, and as it is without.

@@ -53,6 +53,8 @@ pub(crate) struct Metadata {
     create_time: OutputOnly<String>,
     #[serde(default, alias = "deleteTime", skip_serializing_if = "OutputOnly::is_none")]
     delete_time: OutputOnly<String>,
+    #[serde(default, alias = "managedBy", skip_serializing_if = "OutputOnly::is_none")]
+    managed_by: OutputOnly<String>,
 }
 
 impl From<Metadata> for v1::Metadata {
@@ -71,6 +73,9 @@ impl From<v1::Metadata> for Metadata {
             etag: metadata.etag,
             create_time: OutputOnly(metadata.create_time.map(|time| time.to_string())),
             delete_time: OutputOnly(metadata.delete_time.map(|time| time.to_string())),
+            managed_by: OutputOnly(
+                (!metadata.managed_by.is_empty()).then_some(metadata.managed_by),
+            ),
         }
     }
 }

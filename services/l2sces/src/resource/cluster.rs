@@ -93,6 +93,7 @@ impl Resource for Cluster {
             etag: options.etag,
             request_id: options.write.request_id,
             validate_only: options.write.validate_only,
+            force: options.force,
         };
         present(api.clusters.clone().delete_cluster(request).await?.into_inner().cluster)
     }

@@ -130,6 +130,7 @@ static NO_METADATA: Metadata = Metadata {
     etag: String::new(),
     create_time: None,
     delete_time: None,
+    managed_by: String::new(),
 };
 
 /// The resource of a response, which always has one.

@@ -36,14 +36,17 @@ use tonic::{
 };
 use tonic_health::ServingStatus;
 
-/// How long the fake takes to carry out a write.
+/// How long the fake takes to carry out a write, once somebody has seen that it has not.
 const DELAY: Duration = Duration::from_millis(200);
 
-/// A slice-manager whose slices get ready after a while, unless "stuck" is in their name.
+/// A slice-manager whose slices get ready a while after somebody has seen that they are not, unless
+/// "stuck" is in their name.
 #[derive(Clone)]
 pub(crate) struct FakeSliceManager {
     state: Arc<Mutex<State>>,
     revision: watch::Sender<i64>,
+    /// The latest revision that somebody has seen.
+    seen: watch::Sender<i64>,
 }
 
 #[derive(Default)]
@@ -56,7 +59,11 @@ struct State {
 impl FakeSliceManager {
     /// Starts it; returns its endpoint too.
     pub(crate) async fn start(tls: TlsArgs) -> (Self, String) {
-        let fake = Self { state: Arc::default(), revision: watch::Sender::new(0) };
+        let fake = Self {
+            state: Arc::default(),
+            revision: watch::Sender::new(0),
+            seen: watch::Sender::new(0),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheme = if tls.insecure_plaintext { "http" } else { "https" };
         let endpoint = format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -66,6 +73,13 @@ impl FakeSliceManager {
             serve_on(listener, &tls, routes, access, std::future::pending()).await.unwrap();
         });
         (fake, endpoint)
+    }
+
+    /// Waits until somebody watches.
+    pub(crate) async fn watched(&self) {
+        while self.revision.receiver_count() == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -97,6 +111,10 @@ impl FakeSliceManager {
         slice
     }
 
+    fn show(&self, revision: i64) {
+        self.seen.send_modify(|seen| *seen = revision.max(*seen));
+    }
+
     /// Stores it with a status, as not ready, and gets it ready later.
     fn write(&self, mut slice: Slice) -> Slice {
         let metadata = slice.metadata.as_mut().unwrap();
@@ -107,7 +125,10 @@ impl FakeSliceManager {
         set_ready(&mut slice, ConditionStatus::False, 0);
         let stored = self.record(ChangeKind::Put, slice);
         let fake = self.clone();
+        let revision = stored.metadata.as_ref().unwrap().revision;
+        let mut seen = self.seen.subscribe();
         tokio::spawn(async move {
+            seen.wait_for(|seen| *seen >= revision).await.unwrap();
             sleep(DELAY).await;
             let Ok(mut slice) = fake.get(&name) else { return };
             let stuck = name.contains("stuck");
@@ -175,6 +196,7 @@ impl SliceService for FakeSliceManager {
         request: Request<GetSliceRequest>,
     ) -> Result<Response<GetSliceResponse>, Status> {
         let slice = self.get(&request.get_ref().name)?;
+        self.show(slice.metadata.as_ref().unwrap().revision);
         Ok(Response::new(GetSliceResponse { slice: Some(slice) }))
     }
 
@@ -257,6 +279,7 @@ impl SliceService for FakeSliceManager {
                 let new = fake.state().changes[next..].to_vec();
                 next += new.len();
                 for change in new {
+                    fake.show(change.revision);
                     if sender.send(Ok(change)).await.is_err() {
                         return;
                     }

@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Pod;
 use l2sces_grpc::{failed_precondition, not_found};
 use l2sces_model::Name;
 use l2sces_proto::{
     attachment::v1::AttachedInterface,
-    fabric::v1::{NamespaceAttachment, Port, PortKey, port},
+    fabric::v1::{Port, PortKey},
 };
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -14,14 +14,14 @@ use tonic::{Code, Status};
 
 use super::{
     directory::Directory,
-    ports::{DELETING, Ports, SandboxPort, version},
+    ports::{DELETING, Ports, SandboxPort},
     progress::{Arrival, Progress},
-    request::{Attachment, Collection, Detachment},
+    request::{Attachment, Collection, Detachment, Selection},
     sandboxes::{Sandboxes, Turn},
     wish::{self, Wish},
 };
 use crate::{
-    plan::NetworkKey,
+    plan::{NetworkKey, slice_in_use},
     services::{ObjectKey, ObjectState},
 };
 
@@ -50,6 +50,8 @@ struct Making {
     key: ObjectKey,
     /// It was there before: it is not this attachment's to undo.
     was_there: bool,
+    /// How long it is asked for again when it is refused.
+    refusal_patience: Duration,
 }
 
 impl Attacher {
@@ -75,67 +77,85 @@ impl Attacher {
         if wishes.is_empty() {
             return Ok(Vec::new());
         }
-        let uid = pod.uid().unwrap_or_default();
         let turn = given_up
             .run_until_cancelled(self.sandboxes.attach(&attachment.sandbox_id, given_up))
             .await
             .ok_or_else(detached)?;
         let deadline = Instant::now() + PATIENCE;
         let makings: Vec<_> =
-            wishes.iter().map(|wish| self.making(attachment, &uid, wish)).collect();
+            wishes.iter().map(|wish| self.making(attachment, &pod, wish)).collect();
         // All of them come to an end: one that was given up half-way could still be carried out when
         // the others have been undone.
         let made = join_all(makings.iter().map(|making| self.make(making, &turn, deadline))).await;
-        match made.into_iter().collect::<Result<Vec<ObjectState>, Status>>() {
-            Ok(states) => Ok(wishes
-                .iter()
-                .zip(&states)
-                .map(|(wish, state)| described(&wish.resource, wish.interface.as_str(), state))
-                .collect()),
-            Err(status) => {
-                self.undo(attachment, &makings).await;
-                Err(status)
-            }
+        let made = made
+            .into_iter()
+            .zip(&wishes)
+            .map(|(state, wish)| Ok(described(&wish.resource, wish.interface.as_str(), &state?)));
+        let made = made.collect::<Result<_, Status>>().and_then(|made| checked(attachment, made));
+        if made.is_err() {
+            self.undo(attachment, &makings).await;
         }
+        made
     }
 
-    fn making(&self, attachment: &Attachment, pod_uid: &str, wish: &Wish) -> Making {
-        let port = port(attachment, pod_uid, wish);
+    fn making(&self, attachment: &Attachment, pod: &Pod, wish: &Wish) -> Making {
+        let port = wish.port(attachment, pod);
         let network = NetworkKey { slice: wish.slice.clone(), name: wish.network.clone() };
         let key = ObjectKey::Port(network, Name::standing_for(&attachment.pod.name));
-        let was_there = self.progress.of(&key, uid_of(&port)).is_some();
-        Making { port, key, was_there }
+        let was_there = self.progress.has(&key, uid_of(&port));
+        let refusal_patience = if attachment.restores { Duration::ZERO } else { REFUSAL_PATIENCE };
+        Making { port, key, was_there, refusal_patience }
     }
 
-    /// Makes a port and waits until it is ready.
+    /// Makes a port and waits until it is ready; makes it again when it goes meanwhile. The attempt before
+    /// this one may just be being undone, by another replica too, or the news of that be late; whoever
+    /// detaches the sandbox ends this one first.
     async fn make(
         &self,
         making: &Making,
         turn: &Turn,
         deadline: Instant,
     ) -> Result<ObjectState, Status> {
-        let state = self.apply(&making.port, turn, deadline).await?;
-        if state.ready { Ok(state) } else { self.arrival(making, state, turn, deadline).await }
+        let mut pauses = Pauses::new();
+        loop {
+            let state = self.apply(making, turn, deadline).await?;
+            if state.ready {
+                return Ok(state);
+            }
+            match self.arrival(making, state, turn, deadline).await? {
+                Arrival::Ready(state) => return Ok(state),
+                Arrival::Replaced => return Err(detached()),
+                Arrival::Gone => {
+                    pauses.pause(turn, deadline).await.map_err(|end| end.explain(detached()))?;
+                }
+            }
+        }
     }
 
     /// Makes a port, again where that may help.
     async fn apply(
         &self,
-        port: &Port,
+        making: &Making,
         turn: &Turn,
         deadline: Instant,
     ) -> Result<ObjectState, Status> {
-        let refusals = Instant::now() + REFUSAL_PATIENCE;
+        let refusals = Instant::now() + making.refusal_patience;
         let mut pauses = Pauses::new();
         loop {
-            let (until, status) = match self.ports.apply(port.clone()).await {
+            let (until, status) = match self.ports.apply(making.port.clone(), &turn.unwanted).await
+            {
                 Ok(state) if state.reason != DELETING => return Ok(state),
                 Ok(state) => (deadline, Status::unavailable(state.message)),
                 Err(status) => match status.code() {
                     Code::Unavailable | Code::Aborted | Code::DeadlineExceeded => {
                         (deadline, status)
                     }
+                    // The port that is in its way goes.
+                    Code::FailedPrecondition if self.progress.is_going(&making.key) => {
+                        (deadline, status)
+                    }
                     Code::FailedPrecondition => (refusals, status),
+                    Code::Cancelled if turn.unwanted.is_cancelled() => return Err(detached()),
                     _ => return Err(status),
                 },
             };
@@ -143,14 +163,14 @@ impl Attacher {
         }
     }
 
-    /// Waits until a port that has been made is ready; `state` is how it fared then.
+    /// Waits until a port that has been made is ready or gone; `state` is how it fared then.
     async fn arrival(
         &self,
         making: &Making,
         state: ObjectState,
         turn: &Turn,
         deadline: Instant,
-    ) -> Result<ObjectState, Status> {
+    ) -> Result<Arrival, Status> {
         let mut last = state.message;
         let arrival = self.progress.arrival(&making.key, uid_of(&making.port), |state| {
             last.clone_from(&state.message);
@@ -160,23 +180,21 @@ impl Attacher {
             () = sleep_until(deadline) => Err(End::Late),
             () = turn.unwanted.cancelled() => Err(End::Unwanted),
         };
-        match ended {
-            Ok(Arrival::Ready(state)) => Ok(state),
-            Ok(Arrival::Gone) => Err(detached()),
-            Err(end) => Err(end.explain(Status::deadline_exceeded(format!(
+        ended.map_err(|end| {
+            end.explain(Status::deadline_exceeded(format!(
                 "port {} of network {} is not ready: {last}",
                 making.port.name, making.port.network
-            )))),
-        }
+            )))
+        })
     }
 
-    /// Removes what was made for an attachment that failed. What cannot be removed now is removed with
-    /// the sandbox, or when its pod is gone.
+    /// Removes what was made for an attachment that failed, but not what another attempt has made since, by
+    /// another replica. What cannot be removed now is removed with the sandbox, or when its pod is gone.
     async fn undo(&self, attachment: &Attachment, makings: &[Making]) {
-        let removals = makings
-            .iter()
-            .filter(|making| !making.was_there)
-            .map(|making| self.ports.delete(key_of(&making.port), &attachment.sandbox_id));
+        let removals =
+            makings.iter().filter(|making| !making.was_there).map(|Making { port, .. }| {
+                self.ports.delete_made(key_of(port), &attachment.sandbox_id, generation_of(port))
+            });
         for status in join_all(removals).await.into_iter().filter_map(Result::err) {
             tracing::warn!(%status, sandbox = attachment.sandbox_id, "a failed attachment is left");
         }
@@ -239,7 +257,7 @@ impl Attacher {
         let found = self.directory.network(&network.namespace, &network.name).await?;
         // The ports of a network that is gone are removed with it.
         let Some(found) = found else { return Ok(0) };
-        let (slice, name) = (found.slice_name(&self.cluster), found.network_name());
+        let (slice, name) = (slice_in_use(&self.cluster, &found), found.network_name());
         let is_stale = |port: &SandboxPort| {
             let attachment = (port.sandbox_id.clone(), port.interface.clone());
             port.key.slice == slice.as_str()
@@ -267,27 +285,29 @@ impl Attacher {
     }
 }
 
-/// The port that a wish comes to.
-fn port(attachment: &Attachment, pod_uid: &str, wish: &Wish) -> Port {
-    Port {
-        slice: wish.slice.to_string(),
-        network: wish.network.to_string(),
-        name: Name::standing_for(&attachment.pod.name).to_string(),
-        version: Some(version(pod_uid, &attachment.sandbox_id)),
-        node: Name::standing_for(&attachment.node).to_string(),
-        attachment: Some(port::Attachment::Namespace(NamespaceAttachment {
-            path: attachment.namespace_path.clone(),
-            interface_name: wish.interface.to_string(),
-            attachment_id: attachment.sandbox_id.clone(),
-        })),
-        mac: wish.mac.map(|mac| mac.to_string()).unwrap_or_default(),
-        address: wish.address.map(|address| address.to_string()).unwrap_or_default(),
-        max_learned_addresses: 0,
-    }
+/// What was made, if it is all that the runtime needs: without a network of its own choice, it learns the
+/// pod's address from the interface that it asks for.
+fn checked(
+    attachment: &Attachment,
+    made: Vec<AttachedInterface>,
+) -> Result<Vec<AttachedInterface>, Status> {
+    let (Selection::Asked, Some(needed)) = (&attachment.selection, &attachment.needed_interface)
+    else {
+        return Ok(made);
+    };
+    let is_bare =
+        |made: &&AttachedInterface| made.name == needed.as_str() && made.address.is_empty();
+    let Some(bare) = made.iter().find(is_bare) else { return Ok(made) };
+    let reason = format!("has no addresses, and the pod needs one for its interface {needed}");
+    Err(failed_precondition("network", &bare.network, reason))
 }
 
 fn uid_of(port: &Port) -> &str {
     port.version.as_ref().map(|version| version.uid.as_str()).unwrap_or_default()
+}
+
+fn generation_of(port: &Port) -> i64 {
+    port.version.as_ref().map(|version| version.generation).unwrap_or_default()
 }
 
 fn key_of(port: &Port) -> PortKey {

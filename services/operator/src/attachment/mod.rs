@@ -39,12 +39,27 @@ pub(crate) use sweep::sweep;
 pub(crate) const CALLERS: [Role; 2] = [Role::SpsAgent, Role::Admin];
 
 /// `l2sces.attachment.v1.AttachmentService` of the operator.
-pub(crate) struct AttachmentApi(Attacher);
+pub(crate) struct AttachmentApi {
+    attacher: Attacher,
+    cluster: Name,
+}
 
 impl AttachmentApi {
-    /// The service.
-    pub(crate) fn new(attacher: Attacher) -> Self {
-        Self(attacher)
+    /// The service of a cluster.
+    pub(crate) fn new(attacher: Attacher, cluster: Name) -> Self {
+        Self { attacher, cluster }
+    }
+
+    /// Makes sure that an agent speaks of its own node.
+    fn check_node(&self, peer: Option<&Peer>, node: &str) -> Result<(), Status> {
+        match peer.and_then(Peer::identity) {
+            Some(caller) if !may_speak_for(caller, &self.cluster, node) => {
+                let message =
+                    format!("{caller} does not speak for node {node} of {}", self.cluster);
+                Err(Status::permission_denied(message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -54,10 +69,10 @@ impl AttachmentService for AttachmentApi {
         &self,
         request: Request<AttachRequest>,
     ) -> Result<Response<AttachResponse>, Status> {
-        check_node(peer(&request), &request.get_ref().node)?;
+        self.check_node(peer(&request), &request.get_ref().node)?;
         let given_up = departure(&request);
         let attachment = request::attachment(request.into_inner())?;
-        let interfaces = self.0.attach(&attachment, &given_up).await?;
+        let interfaces = self.attacher.attach(&attachment, &given_up).await?;
         Ok(Response::new(AttachResponse { interfaces }))
     }
 
@@ -65,8 +80,8 @@ impl AttachmentService for AttachmentApi {
         &self,
         request: Request<DetachRequest>,
     ) -> Result<Response<DetachResponse>, Status> {
-        check_node(peer(&request), &request.get_ref().node)?;
-        self.0.detach(&request::detachment(request.into_inner())?).await?;
+        self.check_node(peer(&request), &request.get_ref().node)?;
+        self.attacher.detach(&request::detachment(request.into_inner())?).await?;
         Ok(Response::new(DetachResponse {}))
     }
 
@@ -74,9 +89,9 @@ impl AttachmentService for AttachmentApi {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        check_node(peer(&request), &request.get_ref().node)?;
+        self.check_node(peer(&request), &request.get_ref().node)?;
         let attachment = request::check(request.into_inner())?;
-        let interfaces = self.0.check(&attachment).await?;
+        let interfaces = self.attacher.check(&attachment).await?;
         Ok(Response::new(CheckResponse { interfaces }))
     }
 
@@ -84,8 +99,8 @@ impl AttachmentService for AttachmentApi {
         &self,
         request: Request<CollectRequest>,
     ) -> Result<Response<CollectResponse>, Status> {
-        check_node(peer(&request), &request.get_ref().node)?;
-        let removed = self.0.collect(&request::collection(request.into_inner())?).await?;
+        self.check_node(peer(&request), &request.get_ref().node)?;
+        let removed = self.attacher.collect(&request::collection(request.into_inner())?).await?;
         Ok(Response::new(CollectResponse { removed }))
     }
 
@@ -93,7 +108,7 @@ impl AttachmentService for AttachmentApi {
         &self,
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        let (ready, message) = match self.0.check_controller().await {
+        let (ready, message) = match self.attacher.check_controller().await {
             Ok(()) => (true, String::new()),
             Err(status) => {
                 (false, format!("the sdn-controller does not answer: {}", status.message()))
@@ -103,22 +118,11 @@ impl AttachmentService for AttachmentApi {
     }
 }
 
-/// Makes sure that an agent speaks of its own node.
-fn check_node(peer: Option<&Peer>, node: &str) -> Result<(), Status> {
-    match peer.and_then(Peer::identity) {
-        Some(identity) if !may_speak_for(identity, node) => {
-            let message =
-                format!("the sps-agent of node {} does not speak for {node}", identity.name);
-            Err(Status::permission_denied(message))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a caller may speak for a node, by its name in Kubernetes: an agent's certificate has the name
-/// that stands for it.
-fn may_speak_for(caller: &Identity, node: &str) -> bool {
-    caller.role != Role::SpsAgent || caller.name == Name::standing_for(node).as_str()
+/// Whether a caller may speak for a node of a cluster, by its name in Kubernetes: an agent's certificate has
+/// the name that stands for it.
+fn may_speak_for(caller: &Identity, cluster: &Name, node: &str) -> bool {
+    let node = Name::standing_for(node);
+    !caller.role.is_agent() || caller.is_of_node(cluster.as_str(), node.as_str())
 }
 
 #[cfg(test)]
@@ -128,11 +132,17 @@ mod tests {
     #[test]
     fn agents_speak_for_their_own_nodes_whatever_those_are_called() {
         let cloud = "ip-10-0-0-1.ec2.internal";
-        let named = |role, node| Identity::new(role, Name::standing_for(node).as_str()).unwrap();
+        let here: Name = "a".parse().unwrap();
+        let may = |caller: Result<Identity, _>, node| may_speak_for(&caller.unwrap(), &here, node);
         for node in ["a1", cloud] {
-            assert!(may_speak_for(&named(Role::SpsAgent, node), node));
-            assert!(!may_speak_for(&named(Role::SpsAgent, "other"), node));
-            assert!(may_speak_for(&named(Role::Admin, "lab"), node));
+            let name = Name::standing_for(node);
+            let agent_in = |cluster| Identity::in_cluster(Role::SpsAgent, cluster, name.as_str());
+            assert!(may(agent_in("a"), node));
+            assert!(!may(agent_in("b"), node));
+            assert!(!may(Identity::in_cluster(Role::SpsAgent, "a", "other"), node));
+            assert!(may(Identity::new(Role::SpsAgent, name.as_str()), node));
+            assert!(!may(Identity::new(Role::SpsAgent, "other"), node));
+            assert!(may(Identity::new(Role::Admin, "lab"), node));
         }
     }
 }

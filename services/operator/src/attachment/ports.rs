@@ -7,6 +7,7 @@ use l2sces_proto::fabric::v1::{
     PortKey, Version, fabric_service_client::FabricServiceClient, port::Attachment,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::services::ObjectState;
@@ -59,9 +60,9 @@ impl SandboxPort {
 }
 
 /// The version of a port: another sandbox of the same pod is another life of the port, of which nothing
-/// that was known of the former holds.
-pub(super) fn version(pod_uid: &str, sandbox_id: &str) -> Version {
-    Version { uid: format!("{pod_uid}/{sandbox_id}"), generation: 1 }
+/// that was known of the former holds. Of one life, what a later attempt has made counts.
+pub(super) fn version(pod_uid: &str, sandbox_id: &str, attempt: i64) -> Version {
+    Version { uid: format!("{pod_uid}/{sandbox_id}"), generation: attempt.max(1) }
 }
 
 /// The uid of the pod in a port's version.
@@ -76,9 +77,15 @@ impl Ports {
         Self { client, calls: Arc::new(Semaphore::new(MOST_CALLS)) }
     }
 
-    pub(super) async fn apply(&self, port: Port) -> Result<ObjectState, Status> {
+    /// Makes a port. Whoever does not want it any more while others have their turn has not made it.
+    pub(super) async fn apply(
+        &self,
+        port: Port,
+        unwanted: &CancellationToken,
+    ) -> Result<ObjectState, Status> {
         let request = ApplyPortRequest { port: Some(port) };
-        let _turn = self.turn().await?;
+        let turn = unwanted.run_until_cancelled(self.turn()).await;
+        let _turn = turn.unwrap_or_else(|| Err(Status::cancelled("it is not wanted any more")))?;
         let state = self.client.clone().apply_port(request).await?.into_inner().state;
         Ok(ObjectState::from(&state.unwrap_or_default()))
     }
@@ -104,7 +111,19 @@ impl Ports {
 
     /// Removes a port, if it is still that sandbox's.
     pub(super) async fn delete(&self, key: PortKey, sandbox_id: &str) -> Result<(), Status> {
-        let request = DeletePortRequest { key: Some(key), attachment_id: sandbox_id.to_owned() };
+        self.delete_made(key, sandbox_id, 0).await
+    }
+
+    /// Removes a port, if it is still that sandbox's, and as an attempt of this generation or one before
+    /// has made it; 0: whichever has.
+    pub(super) async fn delete_made(
+        &self,
+        key: PortKey,
+        sandbox_id: &str,
+        generation: i64,
+    ) -> Result<(), Status> {
+        let attachment_id = sandbox_id.to_owned();
+        let request = DeletePortRequest { key: Some(key), attachment_id, generation };
         let _turn = self.turn().await?;
         self.client.clone().delete_port(request).await?;
         Ok(())
@@ -130,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_uid_of_a_pod_is_found_in_the_version_of_its_port() {
-        let uid = version("b2c-77", "0f").uid;
+        let uid = version("b2c-77", "0f", 0).uid;
         assert_eq!(pod_uid(&uid, "0f"), Some("b2c-77"));
         assert_eq!(pod_uid("b2c-77", "0f"), None);
         assert_eq!(pod_uid("b2c/a/0f", "a/0f"), Some("b2c"));

@@ -20,8 +20,10 @@ pub(crate) struct Progress {
 pub(super) enum Arrival {
     /// Its frames are delivered.
     Ready(ObjectState),
-    /// It has been removed, or has become another's.
+    /// It has been removed, or is being removed.
     Gone,
+    /// It has become another's: of another sandbox of the pod, say.
+    Replaced,
 }
 
 impl Progress {
@@ -44,9 +46,15 @@ impl Progress {
         }
     }
 
-    /// How a port fares, if it is known in the version of this uid.
-    pub(super) fn of(&self, key: &ObjectKey, uid: &str) -> Option<ObjectState> {
-        self.feed.board.state(key).filter(|state| state.uid == uid)
+    /// Whether a port is there in the version of this uid, and is to stay.
+    pub(super) fn has(&self, key: &ObjectKey, uid: &str) -> bool {
+        let state = self.feed.board.state(key);
+        state.is_some_and(|state| state.uid == uid && state.reason != DELETING)
+    }
+
+    /// Whether what is there of a port is being removed.
+    pub(super) fn is_going(&self, key: &ObjectKey) -> bool {
+        self.feed.board.state(key).is_some_and(|state| state.reason == DELETING)
     }
 
     /// Waits until a port in the version of this uid, which the controller has, is ready or gone. Says
@@ -64,7 +72,10 @@ impl Progress {
             let mut rung = std::pin::pin!(bell.notified());
             // What is told from here on is not missed.
             rung.as_mut().enable();
-            match self.of(key, uid) {
+            match self.feed.board.state(key) {
+                Some(state) if state.uid != uid && was_there => return Arrival::Replaced,
+                // Of a former life of the port.
+                Some(state) if state.uid != uid => {}
                 Some(state) if state.reason == DELETING => return Arrival::Gone,
                 Some(state) if state.ready => return Arrival::Ready(state),
                 Some(state) => {
@@ -225,12 +236,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_port_that_goes_is_not_waited_for() {
         let ends = [
-            fares("u1", false, DELETING),
+            (fares("u1", false, DELETING), Arrival::Gone),
+            (Change::Gone(key()), Arrival::Gone),
             // Another sandbox of the pod has it.
-            fares("u2", true, ""),
-            Change::Gone(key()),
+            (fares("u2", true, ""), Arrival::Replaced),
         ];
-        for end in ends {
+        for (end, expected) in ends {
             let mut controller = Controller::new();
             let progress = Arc::clone(&controller.progress);
             let key = key();
@@ -242,7 +253,7 @@ mod tests {
             assert!(arrival.as_mut().now_or_never().is_none());
             changes.unbounded_send(end).unwrap();
             controller.go_on().await;
-            assert_eq!(arrival.as_mut().now_or_never(), Some(Arrival::Gone));
+            assert_eq!(arrival.as_mut().now_or_never(), Some(expected));
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Messages to values: everything that is wrong with a request is found before anything is done.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
 use l2sces_grpc::Violations;
-use l2sces_model::{InterfaceName, MacAddress};
+use l2sces_model::{HostAddress, InterfaceName, MacAddress};
 use l2sces_proto::attachment::v1::{
     AttachRequest, CheckRequest, CollectRequest, DetachRequest, NetworkReference, Pod,
     ValidAttachment,
@@ -22,10 +20,15 @@ pub(super) struct Attachment {
     pub(super) node: String,
     pub(super) pod: Pod,
     pub(super) sandbox_id: String,
+    /// Greater than those of the attempts before; 0: there is no telling.
+    pub(super) attempt: i64,
+    /// What is refused is asked for again later.
+    pub(super) restores: bool,
     pub(super) namespace_path: String,
     pub(super) selection: Selection,
-    /// The interface to the first network, unless the pod has a wish of its own.
-    pub(super) first_interface: Option<InterfaceName>,
+    /// The interface that the runtime asks for: of the first network for which the pod itself does not name
+    /// another.
+    pub(super) needed_interface: Option<InterfaceName>,
 }
 
 /// Which of a pod's networks are meant.
@@ -34,7 +37,7 @@ pub(super) enum Selection {
     /// All that the pod asks for.
     Asked,
     /// This one.
-    One { network: NetworkReference, address: Option<IpAddr>, mac: Option<MacAddress> },
+    One { network: NetworkReference, address: Option<HostAddress>, mac: Option<MacAddress> },
 }
 
 /// A sandbox, and where it is to be detached from.
@@ -65,8 +68,8 @@ pub(super) fn attachment(request: AttachRequest) -> Result<Attachment, Status> {
         violations.add("namespace_path", "must be an absolute path");
     }
     let text = &request.interface_name;
-    let first_interface = optional(&mut violations, "interface_name", text, str::parse);
-    let address = optional(&mut violations, "address", &request.address, host_address);
+    let needed_interface = optional(&mut violations, "interface_name", text, str::parse);
+    let address = optional(&mut violations, "address", &request.address, str::parse);
     let mac = optional(&mut violations, "mac", &request.mac, MacAddress::parse_unicast);
     let selection = match network(&mut violations, request.network) {
         Some(network) => Selection::One { network, address, mac },
@@ -79,9 +82,22 @@ pub(super) fn attachment(request: AttachRequest) -> Result<Attachment, Status> {
             Selection::Asked
         }
     };
+    let attempt = request.attempt;
+    if attempt < 0 {
+        violations.add("attempt", "must be 0 or more");
+    }
     violations.into_result()?;
-    let namespace_path = request.namespace_path;
-    Ok(Attachment { node, pod, sandbox_id, namespace_path, selection, first_interface })
+    let (namespace_path, restores) = (request.namespace_path, request.restores);
+    Ok(Attachment {
+        node,
+        pod,
+        sandbox_id,
+        attempt,
+        restores,
+        namespace_path,
+        selection,
+        needed_interface,
+    })
 }
 
 pub(super) fn check(request: CheckRequest) -> Result<Attachment, Status> {
@@ -155,9 +171,4 @@ fn optional<T, E: std::fmt::Display>(
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     if text.is_empty() { None } else { violations.check(field, parse(text)) }
-}
-
-fn host_address(text: &str) -> Result<IpAddr, &'static str> {
-    let address = text.parse().or_else(|_| text.parse().map(|net: IpNet| net.addr()));
-    address.map_err(|_| "must be an IP address, such as 10.1.0.5 or 10.1.0.5/24")
 }

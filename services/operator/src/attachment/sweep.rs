@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Status;
 
-use super::ports::Ports;
+use super::{ports::Ports, wish::has_ended};
 
 /// How often it is looked for ports of pods that are gone. A network plugin removes them at once: this
 /// is for those that it could not ask for.
@@ -69,9 +69,4 @@ async fn living(pods: &Api<Pod>) -> kube::Result<HashSet<String>> {
             None => return Ok(uids),
         }
     }
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }

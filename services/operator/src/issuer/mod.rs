@@ -1,13 +1,15 @@
-//! Certificates for the agents of the cluster, so that no key ever leaves the pod that uses it.
+//! Certificates for the agents of the cluster, so that no key ever leaves the pod that uses it. Here it is
+//! found out what an agent is; who signs is elsewhere.
 
+mod authority;
 mod workload;
 
-use std::{future::pending, net::SocketAddr, path::PathBuf};
+use std::{future::pending, net::SocketAddr};
 
 use anyhow::Context;
 use kube::Client;
-use l2sces_grpc::{Access, TlsArgs, Violations, serve_openly, shutdown_signal};
-use l2sces_pki::{Authority, Role};
+use l2sces_grpc::{Access, Channel, TlsArgs, serve_openly, shutdown_signal};
+use l2sces_pki::Role;
 use l2sces_proto::issuer::v1::{
     IssueCertificateRequest, IssueCertificateResponse,
     issuer_service_server::{IssuerService, IssuerServiceServer},
@@ -15,37 +17,38 @@ use l2sces_proto::issuer::v1::{
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, service::Routes};
 
+use authority::RemoteAuthority;
 use workload::Refusal;
 
-/// Where certificates are issued, and by whom.
+/// Where certificates are issued.
 #[derive(Clone, Debug, clap::Args)]
 pub struct IssuerArgs {
-    /// Address and port that certificates are issued on, to agents that have none [default: none are]
-    #[arg(long, env = "L2SCES_ISSUER_LISTEN", value_name = "ADDRESS:PORT", requires = "issuer_ca")]
+    /// Address and port that certificates are issued on, to agents that have none; the sco-provider
+    /// signs them [default: none are]
+    #[arg(long, env = "L2SCES_ISSUER_LISTEN", value_name = "ADDRESS:PORT")]
     pub issuer_listen: Option<SocketAddr>,
-    /// Directory of the authority that signs them: ca.pem and ca.key
-    #[arg(long, env = "L2SCES_ISSUER_CA", value_name = "DIR")]
-    pub issuer_ca: Option<PathBuf>,
 }
 
 /// Issues certificates, if that is asked for, until the process is told to end. Agents have to be in
-/// pods of the namespace.
+/// pods of the namespace; the sco-provider signs.
 ///
 /// # Errors
-/// The authority cannot be read, or the address cannot be listened on.
+/// The address cannot be listened on, or there is no certificate for it.
 pub(crate) async fn serve(
     args: &IssuerArgs,
     tls: &TlsArgs,
     client: &Client,
     namespace: &str,
+    sco_provider: Channel,
 ) -> anyhow::Result<()> {
-    let (Some(address), Some(directory)) = (args.issuer_listen, &args.issuer_ca) else {
-        return pending().await;
-    };
+    let Some(address) = args.issuer_listen else { return pending().await };
     let credentials = tls.credentials()?.context("--issuer-listen needs TLS")?;
-    let authority = Authority::load(directory).context("--issuer-ca")?;
     let listener = TcpListener::bind(address).await.context("--issuer-listen")?;
-    let issuer = Issuer::new(client.clone(), namespace, authority);
+    let issuer = Issuer {
+        client: client.clone(),
+        namespace: namespace.to_owned(),
+        authority: RemoteAuthority::new(sco_provider),
+    };
     let routes = Routes::new(IssuerServiceServer::new(issuer));
     // Nobody has a role there: who asks shows a token.
     let access =
@@ -59,13 +62,7 @@ pub(crate) async fn serve(
 struct Issuer {
     client: Client,
     namespace: String,
-    authority: Authority,
-}
-
-impl Issuer {
-    fn new(client: Client, namespace: &str, authority: Authority) -> Self {
-        Self { client, namespace: namespace.to_owned(), authority }
-    }
+    authority: RemoteAuthority,
 }
 
 #[tonic::async_trait]
@@ -76,14 +73,8 @@ impl IssuerService for Issuer {
     ) -> Result<Response<IssueCertificateResponse>, Status> {
         let IssueCertificateRequest { csr_pem, token } = request.into_inner();
         let workload = workload::of_token(&self.client, &self.namespace, &token).await?;
-        let addresses: Vec<_> = workload.addresses.into_iter().collect();
-        let signed = self.authority.certify(&csr_pem, &workload.identity, &addresses);
-        let certificate_pem = signed.map_err(|error| {
-            let mut violations = Violations::new();
-            violations.add("csr_pem", error.to_string());
-            violations.into_status()
-        })?;
-        tracing::info!(identity = %workload.identity, ?addresses, "issued a certificate");
+        let certificate_pem = self.authority.certify(csr_pem, &workload).await?;
+        tracing::info!(?workload, "issued a certificate");
         Ok(Response::new(IssueCertificateResponse { certificate_pem }))
     }
 }
@@ -93,7 +84,7 @@ impl From<Refusal> for Status {
         let message = refusal.to_string();
         match refusal {
             Refusal::Token(_) => Self::unauthenticated(message),
-            Refusal::Stranger(_) | Refusal::Identity(_) => Self::permission_denied(message),
+            Refusal::Stranger(_) => Self::permission_denied(message),
             Refusal::Kubernetes(error) => {
                 tracing::warn!(%error, "cannot look up whose certificate is asked for");
                 Self::unavailable("the API server does not answer")

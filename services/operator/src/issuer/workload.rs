@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client, api::PostParams};
 use l2sces_custom_resources::NetworkEdgeDevice;
 use l2sces_model::Name;
-use l2sces_pki::{Identity, IdentityError, Role};
+use l2sces_pki::Role;
 
 use crate::plan::{Machines, gateway};
 
@@ -22,7 +22,8 @@ const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 /// Who gets a certificate, and the addresses that others reach it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
-    pub(crate) identity: Identity,
+    pub(crate) role: Role,
+    pub(crate) node: Name,
     pub(crate) addresses: BTreeSet<String>,
 }
 
@@ -35,9 +36,6 @@ pub(crate) enum Refusal {
     /// The token is none of an agent's pod.
     #[error("{0}")]
     Stranger(String),
-    /// The node's name cannot be in a certificate.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
     /// The API server does not answer.
     #[error("the API server: {0}")]
     Kubernetes(#[from] kube::Error),
@@ -71,8 +69,7 @@ pub(crate) async fn of_token(
         Refusal::Stranger(format!("pod {namespace}/{} is on no node yet", bearer.pod))
     })?;
     let addresses = addresses(client, &node, bearer.role).await?;
-    let name = Name::standing_for(&node);
-    Ok(Workload { identity: Identity::new(bearer.role, name.as_str())?, addresses })
+    Ok(Workload { role: bearer.role, node: Name::standing_for(&node), addresses })
 }
 
 async fn review(client: &Client, token: &str) -> Result<UserInfo, Refusal> {

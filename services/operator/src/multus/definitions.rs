@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
@@ -38,7 +39,8 @@ async fn apply(network: Arc<L2Network>, client: Arc<Client>) -> kube::Result<Act
     let resource = ApiResource::from_gvk_with_plural(&kind, "network-attachment-definitions");
     let definitions: Api<DynamicObject> =
         Api::namespaced_with((*client).clone(), &namespace, &resource);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    // Not by force: a definition of that name may be somebody else's, and stays theirs.
+    let parameters = PatchParams::apply(FIELD_MANAGER);
     definitions.patch(&name, &parameters, &Patch::Apply(definition(&network))).await?;
     Ok(Action::requeue(RENEWAL))
 }
@@ -55,13 +57,18 @@ fn definition(network: &L2Network) -> Value {
         // What a pod wants is handed on.
         "capabilities": { "ips": true, "mac": true },
     });
+    // Without a right that some clusters ask for, it cannot hold up its network.
+    let owner = OwnerReference {
+        block_owner_deletion: None,
+        ..network.controller_owner_ref(&()).unwrap_or_default()
+    };
     json!({
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "ownerReferences": [network.controller_owner_ref(&())],
+            "ownerReferences": [owner],
         },
         "spec": { "config": configuration.to_string() },
     })
@@ -83,6 +90,8 @@ mod tests {
         let config = definition["spec"]["config"].as_str().unwrap();
         let config: Value = serde_json::from_str(config).unwrap();
         assert_eq!((&config["network"], &config["namespace"]), (&json!("blue"), &json!("shop")));
-        assert_eq!(definition["metadata"]["ownerReferences"][0]["uid"], "u1");
+        let owner = &definition["metadata"]["ownerReferences"][0];
+        assert_eq!(owner["uid"], "u1");
+        assert!(owner.get("blockOwnerDeletion").is_none(), "{owner}");
     }
 }

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use l2sces_custom_resources::{LOCAL_SLICE_PREFIX, NetworkEdgeDevice, Provider};
+use l2sces_custom_resources::NetworkEdgeDevice;
+use l2sces_kubernetes::check_provider;
 use l2sces_model::Name;
 
 use super::{Machines, Problem, Reference};
@@ -69,17 +70,4 @@ pub(crate) fn gateway(device: &NetworkEdgeDevice, machines: &Machines) -> Result
         }
     };
     Ok(Gateway { node, kubernetes_name: machine.kubernetes_name.clone(), address })
-}
-
-/// Whether a provider's name can be that of a slice across clusters.
-pub(super) fn check_provider(provider: &Provider) -> Result<(), Problem> {
-    if provider.slice_name().as_str().starts_with(LOCAL_SLICE_PREFIX) {
-        let message = format!(
-            "spec.provider.name: {:?} must not begin with {LOCAL_SLICE_PREFIX:?}, as the slices of \
-             single namespaces do",
-            provider.name
-        );
-        return Err(Problem::new("ReservedProvider", message));
-    }
-    Ok(())
 }

@@ -13,20 +13,20 @@ mod slice;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     net::IpAddr,
     sync::Arc,
 };
 
 use k8s_openapi::api::core::v1::Node;
-use kube::{Resource, ResourceExt};
 use l2sces_custom_resources::{FINALIZER, L2Network, NetworkEdgeDevice, Overlay};
+use l2sces_kubernetes::by_age;
 use l2sces_model::Name;
 use l2sces_proto::measurement::v1::MeasurementPolicy;
 
 pub(crate) use device::{Gateway, gateway};
+pub(crate) use l2sces_kubernetes::{NetworkKey, Problem, Reference};
 pub(crate) use machine::{Machine, Machines};
-pub(crate) use network::{PlannedNetwork, recorded_slice};
+pub(crate) use network::{PlannedNetwork, recorded_slice, slice_in_use};
 pub(crate) use slice::{PlannedLink, PlannedSlice};
 
 /// The resources, as they are now.
@@ -36,56 +36,6 @@ pub(crate) struct Snapshot {
     pub(crate) overlays: Vec<Arc<Overlay>>,
     pub(crate) devices: Vec<Arc<NetworkEdgeDevice>>,
     pub(crate) networks: Vec<Arc<L2Network>>,
-}
-
-/// Names a resource in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Reference {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Reference {
-    pub(crate) fn to<R: Resource>(resource: &R) -> Self {
-        Self {
-            namespace: resource.meta().namespace.clone().unwrap_or_default(),
-            name: resource.meta().name.clone().unwrap_or_default(),
-        }
-    }
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// Names a network among those of all slices.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NetworkKey {
-    pub(crate) slice: Name,
-    pub(crate) name: Name,
-}
-
-impl fmt::Display for NetworkKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.slice, self.name)
-    }
-}
-
-/// Why something that a resource asks for cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    /// One CamelCase word.
-    pub(crate) reason: &'static str,
-    /// One sentence.
-    pub(crate) message: String,
-}
-
-impl Problem {
-    pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
 }
 
 /// What is to be.
@@ -135,9 +85,9 @@ impl Plan {
     /// The plan for the resources of a cluster.
     pub(crate) fn of(cluster: &Name, snapshot: &Snapshot) -> Self {
         let machines = Machines::of(&snapshot.nodes);
-        let overlays = by_age(&snapshot.overlays);
-        let devices = by_age(&snapshot.devices);
-        let networks = by_age(&snapshot.networks);
+        let overlays = by_age(FINALIZER, &snapshot.overlays);
+        let devices = by_age(FINALIZER, &snapshot.devices);
+        let networks = by_age(FINALIZER, &snapshot.networks);
 
         let mut plan = Self::default();
         for overlay in &overlays {
@@ -145,7 +95,7 @@ impl Plan {
         }
         plan.devices = device::plan(&devices, &machines);
         plan.nodes = nodes(&plan, &machines);
-        plan.claims = network::claims(cluster, &networks);
+        plan.claims = network::claims(cluster, &overlays, &networks);
         let inputs = slice::Inputs { overlays: &overlays, devices: &devices, plan: &plan };
         let slices = inputs.slices();
         plan.slices = slices;
@@ -167,22 +117,6 @@ fn nodes(plan: &Plan, machines: &Machines) -> BTreeMap<Name, PlannedNode> {
             Some((name.clone(), PlannedNode { machine, gateway }))
         })
         .collect()
-}
-
-/// The resources that count, the oldest first.
-fn by_age<R: Resource>(resources: &[Arc<R>]) -> Vec<&Arc<R>> {
-    let mut active: Vec<_> = resources.iter().filter(|resource| is_active(&***resource)).collect();
-    active.sort_by_cached_key(|resource| {
-        let created = resource.meta().creation_timestamp.as_ref().map(|time| time.0);
-        (created, Reference::to(&***resource))
-    });
-    active
-}
-
-/// Whether a resource counts.
-pub(crate) fn is_active<R: Resource>(resource: &R) -> bool {
-    resource.meta().deletion_timestamp.is_none()
-        && resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 #[cfg(test)]

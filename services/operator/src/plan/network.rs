@@ -1,10 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ipnet::IpNet;
-use l2sces_custom_resources::L2Network;
+use l2sces_custom_resources::{L2Network, Overlay};
+use l2sces_kubernetes::{check_provider, parse_network};
 use l2sces_model::Name;
 
-use super::{Claim, NetworkKey, Plan, Problem, Reference, device::check_provider};
+use super::{Claim, NetworkKey, Plan, Problem, Reference};
 
 /// The part of a network that lies in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +25,21 @@ pub(crate) struct Addresses {
     pub(crate) range: Option<IpNet>,
 }
 
-/// The networks that resources are to be, the oldest resource first. Of several that are to be one,
-/// the oldest is it.
-pub(super) fn claims(cluster: &Name, networks: &[&Arc<L2Network>]) -> BTreeMap<Reference, Claim> {
+/// The networks that resources are to be, the oldest resource first. Of several that are to be one, it is
+/// the one that is made already, or else the oldest. The oldest overlays come first, too.
+pub(super) fn claims(
+    cluster: &Name,
+    overlays: &[&Arc<Overlay>],
+    networks: &[&Arc<L2Network>],
+) -> BTreeMap<Reference, Claim> {
     let mut owners: BTreeMap<NetworkKey, Reference> = BTreeMap::new();
     let mut claims = BTreeMap::new();
-    for network in networks {
-        let reference = Reference::to(&***network);
+    let (made, others): (Vec<&Arc<L2Network>>, Vec<_>) =
+        networks.iter().partition(|network| recorded_slice(network).is_some());
+    for network in made.into_iter().chain(others) {
+        let reference = Reference::to(&**network);
         let (slice, refusal) = slice(cluster, network);
+        let refusal = refusal.or_else(|| stranger(&slice, network, overlays));
         let key = NetworkKey { slice, name: network.network_name() };
         let is_made = recorded_slice(network).is_some();
         let (problem, objection) = match refusal {
@@ -71,6 +79,28 @@ fn slice(cluster: &Name, network: &L2Network) -> (Name, Option<Problem>) {
     }
 }
 
+/// Why a network may be none of its slice: the overlay that names the slice says whose may.
+fn stranger(slice: &Name, network: &L2Network, overlays: &[&Arc<Overlay>]) -> Option<Problem> {
+    let overlay = overlays.iter().find(|overlay| overlay.spec.provider.slice_name() == *slice)?;
+    let others = overlay.spec.network_namespaces.as_ref()?;
+    let namespace = network.metadata.namespace.as_deref().unwrap_or_default();
+    let own = overlay.metadata.namespace.as_deref();
+    if own == Some(namespace) || others.iter().any(|other| other == namespace) {
+        return None;
+    }
+    let overlay = Reference::to(&***overlay);
+    let message = format!(
+        "namespace {namespace} may have no networks of slice {slice}: it is none of \
+         spec.networkNamespaces of Overlay {overlay}"
+    );
+    Some(Problem::new("NamespaceNotAllowed", message))
+}
+
+/// The slice whose network a resource is, or is to be.
+pub(crate) fn slice_in_use(cluster: &Name, network: &L2Network) -> Name {
+    recorded_slice(network).unwrap_or_else(|| network.slice_name(cluster))
+}
+
 /// The slice that a network is made in, by its status.
 pub(crate) fn recorded_slice(network: &L2Network) -> Option<Name> {
     network.status.as_ref()?.slice.as_ref()?.parse().ok()
@@ -97,14 +127,9 @@ pub(super) fn plan(
 }
 
 fn addresses(network: &L2Network) -> Result<Addresses, Problem> {
-    let parse = |field: &str, text: &Option<String>| -> Result<Option<IpNet>, Problem> {
-        let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
-        text.parse().map(|net: IpNet| Some(net.trunc())).map_err(|_| {
-            Problem::new("InvalidAddresses", format!("spec.{field}: {text:?} is no CIDR"))
-        })
-    };
-    let cidr = parse("networkCIDR", &network.spec.network_cidr)?;
-    let range = parse("podAddressRange", &network.spec.pod_address_range)?;
+    let spec = &network.spec;
+    let cidr = parse_network("spec.networkCIDR", spec.network_cidr.as_deref())?;
+    let range = parse_network("spec.podAddressRange", spec.pod_address_range.as_deref())?;
     match (cidr, range) {
         (None, Some(range)) => Err(Problem::new(
             "InvalidAddresses",

@@ -4,13 +4,13 @@ use l2sces_custom_resources::{Overlay, Topology};
 use l2sces_model::Name;
 
 use super::{Machines, PlannedLink, PlannedOverlay, Problem};
-use crate::measurement;
+use l2sces_kubernetes::measurement_policy;
 
 /// What becomes of an overlay.
 pub(super) fn plan(overlay: &Overlay, machines: &Machines) -> PlannedOverlay {
     let spec = &overlay.spec;
     let mut planned = PlannedOverlay {
-        measurement: measurement::policy(spec.measurement.as_ref(), spec.monitor.as_ref()),
+        measurement: measurement_policy(spec.measurement.as_ref(), spec.monitor.as_ref()),
         ..PlannedOverlay::default()
     };
     match &spec.topology {

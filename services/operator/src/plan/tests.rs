@@ -169,6 +169,63 @@ fn the_older_of_two_networks_of_one_name_and_provider_is_it() {
 }
 
 #[test]
+fn an_overlay_says_whose_networks_its_slice_has() {
+    let plan_with = |namespaces: Option<&[&str]>, made: bool| {
+        let mut world = World::new()
+            .overlay("infra", "overlay", "p", &all_nodes())
+            .overlay("three", "younger", "p", &all_nodes())
+            .of_provider("infra", "green", "p")
+            .of_provider("one", "blue", "p")
+            .of_provider("two", "red", "p")
+            .of_provider("two", "white", "q");
+        let overlay = Arc::make_mut(&mut world.snapshot.overlays[0]);
+        overlay.spec.network_namespaces =
+            namespaces.map(|names| names.iter().map(ToString::to_string).collect());
+        if made {
+            let status = L2NetworkStatus { slice: Some("p".to_owned()), ..Default::default() };
+            Arc::make_mut(&mut world.snapshot.networks[2]).status = Some(status);
+        }
+        world.plan()
+    };
+    let networks = |plan: &Plan| {
+        let keys: Vec<_> = plan.networks.keys().map(|key| key.name.to_string()).collect();
+        keys.join(" ")
+    };
+    assert_eq!(networks(&plan_with(None, false)), "blue green red white");
+    assert_eq!(networks(&plan_with(Some(&["one", "two"]), false)), "blue green red white");
+    // Its own namespace may, and of what other overlays are for it says nothing.
+    assert_eq!(networks(&plan_with(Some(&[]), false)), "green white");
+    let plan = plan_with(Some(&["one"]), false);
+    assert_eq!(networks(&plan), "blue green white");
+    let claim = &plan.claims[&reference("two", "red")];
+    assert_eq!(claim.problem.as_ref().unwrap().reason, "NamespaceNotAllowed");
+
+    // Pods are connected to what is made: it stays, and says so.
+    let plan = plan_with(Some(&["one"]), true);
+    assert_eq!(networks(&plan), "blue green red white");
+    let claim = &plan.claims[&reference("two", "red")];
+    assert_eq!(claim.problem, None);
+    assert_eq!(claim.objection.as_ref().unwrap().reason, "NamespaceNotAllowed");
+}
+
+#[test]
+fn an_older_resource_that_comes_later_does_not_take_a_network_that_is_made() {
+    let mut world = World::new()
+        .overlay("one", "overlay", "p", &all_nodes())
+        .of_provider("two", "blue", "p")
+        .of_provider("one", "blue", "p");
+    let status = L2NetworkStatus { slice: Some("p".to_owned()), ..L2NetworkStatus::default() };
+    Arc::make_mut(&mut world.snapshot.networks[1]).status = Some(status);
+    let plan = world.plan();
+    let problem = |namespace: &str| {
+        plan.claims[&reference(namespace, "blue")].problem.as_ref().map(|problem| problem.reason)
+    };
+    assert_eq!((problem("two"), problem("one")), (Some("NameTaken"), None));
+    let key = NetworkKey { slice: name("p"), name: name("blue") };
+    assert_eq!(plan.networks[&key].uid, "uid-one-blue");
+}
+
+#[test]
 fn a_network_that_is_made_stays_in_its_slice_whatever_its_provider_becomes() {
     for (provider, reason) in
         [("p", None), ("another", Some("ProviderChanged")), ("local-a", Some("ProviderChanged"))]

@@ -2,15 +2,15 @@ use std::collections::BTreeSet;
 
 use kube::runtime::reflector::ObjectRef;
 use l2sces_custom_resources::{
-    ConnectivityStatus, LinkStatus, Neighbor, NetworkEdgeDevice, NetworkEdgeDeviceStatus,
-    NodeConfig,
+    ConnectivityStatus, FINALIZER, LinkStatus, Neighbor, NetworkEdgeDevice,
+    NetworkEdgeDeviceStatus, NodeConfig,
 };
+use l2sces_kubernetes::{conditions, finalizer, measurement_policy};
 use l2sces_proto::sco::v1::{GatewayKey, Link};
 use l2sces_reconcile::Outcome;
 
-use super::{Failure, Key, LOOK_AGAIN, Reconciler, conditions, finalizer, links};
+use super::{Failure, Key, LOOK_AGAIN, Reconciler, links};
 use crate::{
-    measurement::{policy, unknown_metrics},
     plan::{Gateway, Machines, Plan, Problem, Reference, gateway},
     services::{ObjectKey, Sco},
 };
@@ -31,8 +31,8 @@ impl Reconciler {
             }
             return self.let_device_go(plan, &device).await;
         }
-        if !finalizer::has_finalizer(&*device) {
-            finalizer::add(&self.client, &*device).await?;
+        if !finalizer::is_on(FINALIZER, &*device) {
+            finalizer::add(&self.client, FINALIZER, &*device).await?;
             return Ok(Outcome::Done);
         }
         let Some(planned) = plan.devices.get(reference) else { return Ok(Outcome::Done) };
@@ -64,9 +64,9 @@ impl Reconciler {
                 ip_address: gateway.address.to_string(),
             }),
         };
-        self.publish(&*device, device.status.as_ref(), &after).await?;
-        self.announce(&*device, &before.conditions, &after.conditions).await;
-        Ok(links::look_again(policy(None, device.spec.monitor.as_ref()).as_ref()))
+        self.publisher.publish(&*device, device.status.as_ref(), &after).await?;
+        self.publisher.announce(&*device, &before.conditions, &after.conditions).await;
+        Ok(links::look_again(measurement_policy(None, device.spec.monitor.as_ref()).as_ref()))
     }
 
     /// Lets a device go when its gateway is gone, or is another device's, and so is its slice.
@@ -75,12 +75,12 @@ impl Reconciler {
         plan: &Plan,
         device: &NetworkEdgeDevice,
     ) -> Result<Outcome, Failure> {
-        if !finalizer::has_finalizer(device) {
+        if !finalizer::is_on(FINALIZER, device) {
             return Ok(Outcome::Done);
         }
         match self.rest_of_device(plan, device) {
             None => {
-                finalizer::remove(&self.client, device).await?;
+                finalizer::remove(&self.client, FINALIZER, device).await?;
                 Ok(Outcome::Done)
             }
             Some(rest) => {
@@ -93,7 +93,7 @@ impl Reconciler {
                     conditions: conditions::with_times(vec![condition], &before.conditions),
                     ..before
                 };
-                self.publish(device, device.status.as_ref(), &after).await?;
+                self.publisher.publish(device, device.status.as_ref(), &after).await?;
                 Ok(Outcome::After(LOOK_AGAIN))
             }
         }
@@ -197,9 +197,8 @@ fn ignored_fields(device: &NetworkEdgeDevice) -> Vec<String> {
     if device.spec.measurement.is_some() {
         fields.push("spec.measurement".to_owned());
     }
-    if let Some(monitor) = &device.spec.monitor {
-        let unknown: Vec<&str> = unknown_metrics(monitor);
-        fields.extend(links::ignored_of_monitor(monitor, &unknown));
+    if device.spec.monitor.is_some() {
+        fields.push("spec.monitor".to_owned());
     }
     if device.spec.neighbors.iter().any(|neighbor| neighbor.lpm_ip.is_some()) {
         fields.push("spec.neighbors[].lpmIp".to_owned());

@@ -1,19 +1,16 @@
 use std::collections::BTreeMap;
 
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-    runtime::reflector::ObjectRef,
-};
-use l2sces_custom_resources::{ConnectivityStatus, L2Network, L2NetworkStatus};
+use kube::runtime::reflector::ObjectRef;
+use l2sces_custom_resources::{ConnectivityStatus, FINALIZER, L2Network, L2NetworkStatus};
+use l2sces_kubernetes::{conditions, finalizer};
 use l2sces_model::Name;
 use l2sces_reconcile::Outcome;
 use serde_json::json;
 
-use super::{Failure, Key, LOOK_AGAIN, Reconciler, conditions, finalizer};
+use super::{Failure, Key, LOOK_AGAIN, Reconciler};
 use crate::{
     plan::{Claim, NetworkKey, Plan, Problem, Reference, recorded_slice},
-    services::{Board, ObjectKey, ObjectState},
+    services::{Board, ObjectKey, ObjectState, Objects},
 };
 
 impl Reconciler {
@@ -30,21 +27,21 @@ impl Reconciler {
             }
             return self.let_network_go(plan, &network).await;
         }
-        if !finalizer::has_finalizer(&*network) {
-            finalizer::add(&self.client, &*network).await?;
+        if !finalizer::is_on(FINALIZER, &*network) {
+            finalizer::add(&self.client, FINALIZER, &*network).await?;
             return Ok(Outcome::Done);
         }
         let Some(claim) = plan.claims.get(reference) else { return Ok(Outcome::Done) };
         let after = self.network_status(plan, &network, claim);
         let before = network.status.clone().unwrap_or_default();
-        self.publish(&*network, network.status.as_ref(), &after).await?;
-        self.announce(&*network, &before.conditions, &after.conditions).await;
+        self.publisher.publish(&*network, network.status.as_ref(), &after).await?;
+        self.publisher.announce(&*network, &before.conditions, &after.conditions).await;
         Ok(Outcome::Done)
     }
 
     /// Lets a network go when nothing is left of it.
     async fn let_network_go(&self, plan: &Plan, network: &L2Network) -> Result<Outcome, Failure> {
-        if !finalizer::has_finalizer(network) {
+        if !finalizer::is_on(FINALIZER, network) {
             return Ok(Outcome::Done);
         }
         if let Some(slice) = recorded_slice(network) {
@@ -56,7 +53,7 @@ impl Reconciler {
             // It may have been the last of its slice.
             self.queue.wake(Key::Slice(key.slice));
         }
-        finalizer::remove(&self.client, network).await?;
+        finalizer::remove(&self.client, FINALIZER, network).await?;
         Ok(Outcome::Done)
     }
 
@@ -87,15 +84,10 @@ impl Reconciler {
     }
 
     async fn write_slice(&self, network: &L2Network, slice: &Name) -> Result<(), Failure> {
-        let namespace = network.metadata.namespace.clone().unwrap_or_default();
-        let name = network.metadata.name.clone().unwrap_or_default();
-        let api: Api<L2Network> = Api::namespaced(self.client.clone(), &namespace);
         // Required by upstream's schema, and set for good by the next look at the status.
         let connectivity = network.status.clone().unwrap_or_default().internal_connectivity;
-        let status = json!({ "slice": slice, "internalConnectivity": connectivity });
-        let patch = json!({ "metadata": { "uid": network.metadata.uid }, "status": status });
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        Ok(())
+        let fields = json!({ "slice": slice, "internalConnectivity": connectivity });
+        Ok(self.publisher.record(network, &fields).await?)
     }
 
     fn network_status(&self, plan: &Plan, network: &L2Network, claim: &Claim) -> L2NetworkStatus {
@@ -111,7 +103,18 @@ impl Reconciler {
             .or_else(|| claim.objection.clone())
             .or_else(|| self.network_problem(plan, claim, here.as_ref(), between.as_ref()));
         let (connected_pod_count, assigned_ips) = self.pods(claim, &before);
-        let identity = |number: u32| i32::try_from(number).ok().filter(|number| *number > 0);
+        let (vni, mtu) = match &between {
+            // Pods are attached to what has an identity: that a leader has just begun, or that the
+            // sco-provider is away, takes it from no network.
+            None if is_own && self.sco.board.fault().is_some() => (before.vni, before.mtu),
+            between => {
+                let identity =
+                    |number: u32| i32::try_from(number).ok().filter(|number| *number > 0);
+                let state = between.as_ref().filter(|_| is_own);
+                let of = |number: fn(&ObjectState) -> u32| state.map(number).and_then(identity);
+                (of(|state| state.vni), of(|state| state.mtu))
+            }
+        };
         let of_own = |board: &Board, state: &Option<ObjectState>| match is_own {
             true => connectivity(board, state.as_ref()),
             false => ConnectivityStatus::Unavailable,
@@ -131,8 +134,8 @@ impl Reconciler {
             observed_generation: generation,
             conditions: conditions::with_times(conditions, &before.conditions),
             slice: before.slice,
-            vni: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.vni)),
-            mtu: between.as_ref().filter(|_| is_own).and_then(|state| identity(state.mtu)),
+            vni,
+            mtu,
         }
     }
 
@@ -205,7 +208,7 @@ impl Reconciler {
             conditions: conditions::with_times(vec![condition], &before.conditions),
             ..before
         };
-        self.publish(network, network.status.as_ref(), &after).await
+        Ok(self.publisher.publish(network, network.status.as_ref(), &after).await?)
     }
 
     fn cached_network(&self, reference: &Reference) -> Option<std::sync::Arc<L2Network>> {

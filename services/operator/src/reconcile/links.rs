@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use l2sces_custom_resources::{LinkStatus, MetricValue, Monitor};
+use l2sces_custom_resources::{LinkStatus, MetricValue};
 use l2sces_proto::measurement::v1::{LinkMeasurement, MeasurementPolicy};
 use l2sces_reconcile::Outcome;
 
@@ -52,26 +52,6 @@ fn metrics(measurement: &LinkMeasurement) -> Vec<MetricValue> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// What of a monitor is not carried out.
-pub(super) fn ignored_of_monitor(monitor: &Monitor, unknown_metrics: &[&str]) -> Vec<String> {
-    let mut fields = Vec::new();
-    if monitor.export_metric.is_some() {
-        fields.push("spec.monitor.exportMetric".to_owned());
-    }
-    if monitor.network_cidr.is_some() {
-        fields.push("spec.monitor.networkCIDR".to_owned());
-    }
-    if monitor.ip_cidr.is_some() {
-        fields.push("spec.monitor.ipCIDR".to_owned());
-    }
-    if monitor.metrics.iter().any(|metric| metric.script_source.is_some()) {
-        fields.push("spec.monitor.metrics[].scriptSource".to_owned());
-    }
-    let unknown = unknown_metrics.iter().map(|name| format!("spec.monitor.metrics: {name}"));
-    fields.extend(unknown);
-    fields
 }
 
 #[cfg(test)]

@@ -4,15 +4,12 @@
 //! planned, or removed; resources get their finalizer, their status, and are let go when nothing
 //! is left of them.
 
-mod conditions;
 mod device;
-mod finalizer;
 mod l2_network;
 mod links;
 mod network;
 mod node;
 mod overlay;
-mod publish;
 mod slice;
 
 use std::{
@@ -21,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, runtime::events::Recorder};
+use kube::Client;
+use l2sces_kubernetes::{Failure, Publisher};
 use l2sces_model::Name;
 use l2sces_reconcile::{Outcome, Queue};
 
@@ -56,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) cluster: Name,
     pub(crate) agents: AgentEndpoints,
     pub(crate) client: Client,
-    pub(crate) recorder: Recorder,
+    pub(crate) publisher: Publisher,
     pub(crate) caches: Caches,
     pub(crate) fabric: Fabric,
     pub(crate) sco: Sco,
@@ -68,7 +66,7 @@ pub(crate) struct Reconciler {
     cluster: Name,
     agents: AgentEndpoints,
     client: Client,
-    recorder: Recorder,
+    publisher: Publisher,
     caches: Caches,
     pub(crate) fabric: Fabric,
     pub(crate) sco: Sco,
@@ -88,28 +86,14 @@ pub(crate) struct AgentEndpoints {
     pub(crate) plaintext: bool,
 }
 
-/// What failed while a key was reconciled.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// A service does not do what it is asked for.
-    #[error(transparent)]
-    Service(#[from] Trouble),
-    /// The API server does not.
-    #[error("the API server: {0}")]
-    Kubernetes(#[from] kube::Error),
-    /// A status or patch cannot be written as JSON.
-    #[error("cannot be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
 impl Reconciler {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { cluster, agents, client, recorder, caches, fabric, sco, queue } = parts;
+        let Parts { cluster, agents, client, publisher, caches, fabric, sco, queue } = parts;
         Self {
             cluster,
             agents,
             client,
-            recorder,
+            publisher,
             caches,
             fabric,
             sco,

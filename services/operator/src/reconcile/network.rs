@@ -3,7 +3,7 @@ use l2sces_proto::fabric::v1 as fabric;
 use super::{Failure, Reconciler};
 use crate::{
     plan::{NetworkKey, Plan, PlannedNetwork},
-    services::{ObjectKey, Trouble},
+    services::{ObjectKey, Objects, Trouble},
 };
 
 impl Reconciler {

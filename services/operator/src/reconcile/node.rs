@@ -55,7 +55,8 @@ impl Reconciler {
         let force = node.is_none();
         self.remove_gateway(name, force).await?;
         let key = ObjectKey::Node(name.clone());
-        if self.fabric.board.is_there(&key)? && !self.fabric.delete(&key, force).await? {
+        let is_there = self.fabric.board.is_there(&key).map_err(Trouble::unreachable)?;
+        if is_there && !self.fabric.delete(&key, force).await? {
             return Err(Trouble::waiting(format!("node {name} is being removed")).into());
         }
         if let Some(node) = node {
@@ -66,7 +67,8 @@ impl Reconciler {
 
     async fn remove_gateway(&self, name: &Name, force: bool) -> Result<(), Failure> {
         let key = ObjectKey::Gateway(name.clone());
-        if !self.sco.board.is_there(&key)? || self.sco.delete_gateway(name, force).await? {
+        let is_there = self.sco.board.is_there(&key).map_err(Trouble::unreachable)?;
+        if !is_there || self.sco.delete_gateway(name, force).await? {
             return Ok(());
         }
         Err(Trouble::waiting(format!("gateway {name} is being removed")).into())

@@ -1,12 +1,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
-use l2sces_custom_resources::{LinkStatus, Overlay, OverlayStatus};
+use l2sces_custom_resources::{FINALIZER, LinkStatus, Overlay, OverlayStatus};
+use l2sces_kubernetes::{conditions, finalizer, ignored_of_monitor};
 use l2sces_model::Name;
 use l2sces_reconcile::Outcome;
 
-use super::{Failure, Key, LOOK_AGAIN, Reconciler, conditions, finalizer, links};
+use super::{Failure, Key, LOOK_AGAIN, Reconciler, links};
 use crate::{
-    measurement::unknown_metrics,
     plan::{Plan, PlannedOverlay, Problem, Reference},
     services::{Fabric, ObjectKey},
 };
@@ -26,8 +26,8 @@ impl Reconciler {
             }
             return self.let_overlay_go(plan, &overlay).await;
         }
-        if !finalizer::has_finalizer(&*overlay) {
-            finalizer::add(&self.client, &*overlay).await?;
+        if !finalizer::is_on(FINALIZER, &*overlay) {
+            finalizer::add(&self.client, FINALIZER, &*overlay).await?;
             return Ok(Outcome::Done);
         }
         let Some(planned) = plan.overlays.get(reference) else { return Ok(Outcome::Done) };
@@ -44,14 +44,14 @@ impl Reconciler {
             nodes: i32::try_from(planned.nodes.len()).ok(),
             ready_nodes: i32::try_from(self.ready_nodes(planned)).ok(),
         };
-        self.publish(&*overlay, overlay.status.as_ref(), &after).await?;
-        self.announce(&*overlay, &before.conditions, &after.conditions).await;
+        self.publisher.publish(&*overlay, overlay.status.as_ref(), &after).await?;
+        self.publisher.announce(&*overlay, &before.conditions, &after.conditions).await;
         Ok(outcome)
     }
 
     /// Lets an overlay go when those of its nodes are gone that nothing else uses.
     async fn let_overlay_go(&self, plan: &Plan, overlay: &Overlay) -> Result<Outcome, Failure> {
-        if !finalizer::has_finalizer(overlay) {
+        if !finalizer::is_on(FINALIZER, overlay) {
             return Ok(Outcome::Done);
         }
         let is_own = |name: &Name| match &overlay.spec.topology {
@@ -72,7 +72,7 @@ impl Reconciler {
         let fault = self.fabric.board.fault();
         let Some(name) = left.first() else {
             if fault.is_none() {
-                finalizer::remove(&self.client, overlay).await?;
+                finalizer::remove(&self.client, FINALIZER, overlay).await?;
                 return Ok(Outcome::Done);
             }
             return Ok(Outcome::After(LOOK_AGAIN));
@@ -100,7 +100,7 @@ impl Reconciler {
     ) -> Result<(), Failure> {
         let conditions = conditions::with_times(vec![condition], &before.conditions);
         let after = OverlayStatus { conditions, ..before };
-        self.publish(overlay, overlay.status.as_ref(), &after).await
+        Ok(self.publisher.publish(overlay, overlay.status.as_ref(), &after).await?)
     }
 
     /// Why an overlay is not as it is to be.
@@ -168,7 +168,7 @@ fn ignored_fields(overlay: &Overlay) -> Vec<String> {
         fields.push("spec.switchTemplate".to_owned());
     }
     if let Some(monitor) = &overlay.spec.monitor {
-        fields.extend(links::ignored_of_monitor(monitor, &unknown_metrics(monitor)));
+        fields.extend(ignored_of_monitor(monitor));
     }
     fields
 }

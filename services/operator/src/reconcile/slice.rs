@@ -6,7 +6,7 @@ use l2sces_proto::fabric::v1 as fabric;
 use super::{Failure, Key, Reconciler};
 use crate::{
     plan::{Plan, PlannedSlice},
-    services::{ObjectKey, Trouble},
+    services::{ObjectKey, Objects, Trouble},
 };
 
 impl Reconciler {
@@ -65,7 +65,7 @@ impl Reconciler {
     /// Leaves a slice when its networks are gone.
     async fn remove_slice(&self, name: &Name) -> Result<(), Failure> {
         let key = ObjectKey::Slice(name.clone());
-        if !self.fabric.board.is_there(&key)? {
+        if !self.fabric.board.is_there(&key).map_err(Trouble::unreachable)? {
             return Ok(());
         }
         let networks = self.fabric.board.networks_of(name);

@@ -15,7 +15,8 @@ use prost::Message;
 use tonic::Status;
 
 use super::{
-    Board, Change, ChangeStream, Feed, ObjectKey, ObjectState, Trouble, versions::Versions,
+    Board, Change, ChangeStream, Feed, ObjectKey, ObjectState, Objects, Trouble, surpassed,
+    versions::Versions,
 };
 use crate::plan::NetworkKey;
 
@@ -167,9 +168,9 @@ impl Fabric {
         let state = ObjectState::from(&state.unwrap_or_default());
         if state.uid == uid && state.generation > generation {
             self.versions.surpassed(&key, state.generation);
-            return Err(Trouble::surpassed());
+            return Err(surpassed());
         }
-        self.board.answered(key, &state);
+        self.board.answered(key, &state, |known| known.is_same_version(&state));
         Ok(state)
     }
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use l2sces_watch::follow;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tonic::Status;
 
-use super::{Board, ChangeStream, News, follow};
+use super::{Board, ChangeStream, News};
 
 /// News that a listener may be behind; who falls behind further looks at everything.
 const MOST_NEWS: usize = 1_024;

@@ -6,18 +6,25 @@ mod fabric;
 mod feed;
 mod sco;
 mod versions;
-mod watch;
 
 use l2sces_model::Name;
-use tonic::{Code, Status};
 
-pub(crate) use board::Board;
+pub(crate) use board::{Board, Objects};
 pub(crate) use fabric::Fabric;
 pub(crate) use feed::{Feed, Listener, Told};
+pub(crate) use l2sces_kubernetes::Trouble;
 pub(crate) use sco::Sco;
-pub(crate) use watch::{Change, ChangeStream, News, follow};
 
-use crate::plan::{NetworkKey, Problem};
+use crate::plan::NetworkKey;
+
+/// What a service's watch tells.
+pub(crate) type Change = l2sces_watch::Change<ObjectKey, ObjectState>;
+
+/// What a service's watch tells, until it breaks.
+pub(crate) type ChangeStream = l2sces_watch::ChangeStream<ObjectKey, ObjectState>;
+
+/// What is new on a board.
+pub(crate) type News = l2sces_watch::News<ObjectKey>;
 
 /// Which object of a service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,53 +57,11 @@ pub(crate) struct ObjectState {
     pub(crate) mtu: u32,
 }
 
-/// Why a service does not do what it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Trouble {
-    /// One CamelCase word.
-    pub(crate) reason: &'static str,
-    /// One sentence.
-    pub(crate) message: String,
-    /// Whether the service's state has to change first; else it may be well at the next attempt.
-    pub(crate) is_waiting: bool,
-}
-
-impl Trouble {
-    /// What is wrong when a service answers a call with this.
-    pub(crate) fn of_call(service: &str, status: &Status) -> Self {
-        let (reason, is_waiting) = match status.code() {
-            Code::FailedPrecondition | Code::Aborted => ("Waiting", true),
-            Code::PermissionDenied | Code::Unauthenticated => ("PermissionDenied", false),
-            Code::InvalidArgument => ("Refused", false),
-            Code::ResourceExhausted => ("Exhausted", false),
-            _ => ("Unreachable", false),
-        };
-        Self { reason, message: format!("{service}: {}", status.message()), is_waiting }
-    }
-
-    /// A service is away; when it is back, whatever waits is woken.
-    pub(crate) fn unreachable(fault: String) -> Self {
-        Self { reason: "Unreachable", message: fault, is_waiting: true }
-    }
-
-    /// A service has something that was sent later, by a replica that led before.
-    fn surpassed() -> Self {
-        Self {
-            reason: "Surpassed",
-            message: "a description of a former leader was later: it is sent again".to_owned(),
-            is_waiting: false,
-        }
-    }
-
-    /// Something that a service is still busy with.
-    pub(crate) fn waiting(message: impl Into<String>) -> Self {
-        Self { reason: "Waiting", message: message.into(), is_waiting: true }
-    }
-}
-
-impl From<Problem> for Trouble {
-    fn from(problem: Problem) -> Self {
-        Self { reason: problem.reason, message: problem.message, is_waiting: true }
+/// A service has something that was sent later, by a replica that led before.
+fn surpassed() -> Trouble {
+    Trouble {
+        reason: "Surpassed",
+        message: "a description of a former leader was later: it is sent again".to_owned(),
+        is_waiting: false,
     }
 }

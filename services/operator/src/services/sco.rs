@@ -12,7 +12,10 @@ use l2sces_proto::{
 use prost::Message;
 use tonic::Status;
 
-use super::{Board, Change, ChangeStream, ObjectKey, ObjectState, Trouble, versions::Versions};
+use super::{
+    Board, Change, ChangeStream, ObjectKey, ObjectState, Objects, Trouble, surpassed,
+    versions::Versions,
+};
 use crate::plan::NetworkKey;
 
 /// What it is called in messages.
@@ -61,7 +64,7 @@ impl Sco {
         let answer = self.client.clone().apply_gateway(request).await;
         let state = answer.map(|answer| answer.into_inner().state);
         let state = self.applied(&key, uid, generation, state)?;
-        self.board.answered(key, &state);
+        self.board.answered(key, &state, |known| known.is_same_version(&state));
         Ok(state)
     }
 
@@ -187,7 +190,7 @@ impl Sco {
         let state = state_of(&state.unwrap_or_default());
         if state.uid == uid && state.generation > generation {
             self.versions.surpassed(key, state.generation);
-            return Err(Trouble::surpassed());
+            return Err(surpassed());
         }
         Ok(state)
     }

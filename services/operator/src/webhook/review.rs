@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -7,6 +5,7 @@ use l2sces_custom_resources::{
     L2Network, LABEL_ATTACHED, NETWORKS_ANNOTATION, NetworkSelection, SWITCH_NODE_LABEL,
     parse_networks,
 };
+use l2sces_model::HostAddress;
 
 use crate::{
     attachment::{Directory, DirectoryError},
@@ -93,11 +92,17 @@ async fn check(
 fn check_address(
     network: &L2Network,
     name: &str,
-    address: IpAddr,
+    address: HostAddress,
 ) -> Result<Option<String>, String> {
     let Some(cidr) = network.spec.network_cidr.as_deref().filter(|cidr| !cidr.is_empty()) else {
-        return Ok(Some(format!("network {name} has no networkCIDR: {address} is not given")));
+        return Ok(address.prefix_len().is_none().then(|| {
+            format!(
+                "network {name} has no networkCIDR: {address} is not given, as it does not say how long \
+                 its prefix is"
+            )
+        }));
     };
+    let address = address.address();
     // What is no CIDR, the network itself is told.
     let Ok(cidr) = cidr.parse::<IpNet>() else { return Ok(None) };
     let is_host = cidr.prefix_len() + 1 >= cidr.max_prefix_len()

@@ -146,8 +146,11 @@ async fn answer(request: Request<Incoming>, webhook: &Webhook) -> Response<Full<
     if (request.method(), request.uri().path()) != (&Method::POST, PATH) {
         return text(StatusCode::NOT_FOUND, format!("POST {PATH}\n"));
     }
-    let Ok(body) = Limited::new(request.into_body(), LARGEST_REVIEW).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large\n".to_owned());
+    let body = Limited::new(request.into_body(), LARGEST_REVIEW).collect();
+    let body = match timeout(LONGEST_GREETING, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return text(StatusCode::PAYLOAD_TOO_LARGE, "too large\n".to_owned()),
+        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "too slow\n".to_owned()),
     };
     let review = webhook.answer(&body.to_bytes()).await;
     match serde_json::to_vec(&review) {

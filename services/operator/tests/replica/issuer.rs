@@ -1,19 +1,78 @@
 //! Agents get certificates for the tokens of their pods.
 
-use l2sces_grpc::{Dialer, TlsArgs};
+use std::sync::{Arc, Mutex};
+
+use l2sces_grpc::{Access, Dialer, TlsArgs, peer, serve_on};
 use l2sces_model::Name;
-use l2sces_pki::{CertificateRequest, Role, summarize};
+use l2sces_pki::{Authority, CertificateRequest, Identity, Role, summarize};
 use l2sces_proto::{
     attachment::v1::{DetachRequest, attachment_service_client::AttachmentServiceClient},
-    issuer::v1::{IssueCertificateRequest, issuer_service_client::IssuerServiceClient},
+    issuer::v1::{
+        AgentRole, CertifyAgentRequest, CertifyAgentResponse, IssueCertificateRequest,
+        authority_service_server::{AuthorityService, AuthorityServiceServer},
+        issuer_service_client::IssuerServiceClient,
+    },
 };
 use serde_json::{Value, json};
-use tonic::{Code, Status};
+use tokio::net::TcpListener;
+use tonic::{Code, Request, Response, Status, service::Routes};
 
 use crate::world::{Operator, SYSTEM, World};
 
 /// Two nodes, of which the first has an awkward name, with an agent each, and a pod of somebody else.
 const NODES: [(&str, &str); 2] = [("a1.example.net", "10.0.0.11"), ("a2", "10.0.0.12")];
+
+/// Stands where the sco-provider does, and signs as it would, or refuses as it is told.
+struct ScoProvider {
+    authority: Authority,
+    refusal: Arc<Mutex<Option<Status>>>,
+}
+
+impl ScoProvider {
+    /// Starts it where the operators of a world look for it; what it refuses with.
+    async fn start(world: &World) -> Arc<Mutex<Option<Status>>> {
+        let refusal = Arc::default();
+        let (authority, files) = (Authority::load(world.pki()).unwrap(), world.pki());
+        let identity = Identity::new(Role::ScoProvider, "one").unwrap();
+        let issued = authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
+        issued.save(files, "sco-provider").unwrap();
+        let tls = TlsArgs {
+            tls_ca: Some(world.ca()),
+            tls_cert: Some(files.join("sco-provider.pem")),
+            tls_key: Some(files.join("sco-provider.key")),
+            insecure_plaintext: false,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", world.sco_provider)).await.unwrap();
+        let service = Self { authority, refusal: Arc::clone(&refusal) };
+        let routes = Routes::new(AuthorityServiceServer::new(service));
+        let access = Access::new().allow::<AuthorityServiceServer<Self>>(&[Role::Operator]);
+        tokio::spawn(async move {
+            serve_on(listener, &tls, routes, access, std::future::pending()).await.unwrap();
+        });
+        refusal
+    }
+}
+
+#[tonic::async_trait]
+impl AuthorityService for ScoProvider {
+    async fn certify_agent(
+        &self,
+        request: Request<CertifyAgentRequest>,
+    ) -> Result<Response<CertifyAgentResponse>, Status> {
+        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
+            return Err(refusal);
+        }
+        let operator = peer(&request).unwrap().identity().unwrap().clone();
+        let request = request.into_inner();
+        let role = match request.role() {
+            AgentRole::NedAgent => Role::NedAgent,
+            _ => Role::SpsAgent,
+        };
+        let identity = Identity::in_cluster(role, &operator.name, &request.node).unwrap();
+        let signed = self.authority.certify(&request.csr_pem, &identity, &request.addresses);
+        Ok(Response::new(CertifyAgentResponse { certificate_pem: signed.unwrap() }))
+    }
+}
 
 async fn prepare(world: &World) {
     for (node, address) in NODES {
@@ -74,7 +133,7 @@ async fn token(
 
 /// Asks for the certificate of a new key.
 async fn ask(world: &World, operator: &Operator, token: &str) -> Result<(String, String), Status> {
-    let dialer = Dialer::without_certificate(world.authority.certificate_pem().to_owned());
+    let dialer = Dialer::without_certificate(&world.ca()).unwrap();
     let channel = dialer.channel(&format!("https://127.0.0.1:{}", operator.issuer)).unwrap();
     let request = CertificateRequest::create().unwrap();
     let message =
@@ -92,16 +151,31 @@ async fn only_agents_get_certificates_and_for_their_own_nodes() {
     world.leader(|_| true).await;
     let agent = async |pod: &str| token(&world, SYSTEM, "sps-agent", Some(pod), "l2sces").await;
 
-    let (certificate, key) = ask(&world, &operator, &agent("agent-1").await).await.unwrap();
+    // Who signs is away.
+    let token_1 = agent("agent-1").await;
+    let refused = ask(&world, &operator, &token_1).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    let refusal = ScoProvider::start(&world).await;
+    for (of_operator, of_agent) in [
+        (Code::FailedPrecondition, Code::FailedPrecondition),
+        (Code::PermissionDenied, Code::FailedPrecondition),
+    ] {
+        *refusal.lock().unwrap() = Some(Status::new(of_operator, "it has its reasons"));
+        let refused = ask(&world, &operator, &token_1).await.unwrap_err();
+        assert_eq!(refused.code(), of_agent, "{refused}");
+        assert!(refused.message().contains("it has its reasons"), "{refused}");
+    }
+    *refusal.lock().unwrap() = None;
+
+    let (certificate, key) = ask(&world, &operator, &token_1).await.unwrap();
     let summary = summarize(&certificate).unwrap();
-    let identity = summary.identity.unwrap();
-    assert_eq!(identity.role, Role::SpsAgent);
-    assert_eq!(identity.name, Name::standing_for(NODES[0].0).as_str());
+    let first = Name::standing_for(NODES[0].0);
+    assert_eq!(summary.identity, Identity::in_cluster(Role::SpsAgent, "a", first.as_str()).ok());
     assert_eq!(summary.alternative_names, [NODES[0].1]);
     let gateway = token(&world, SYSTEM, "ned-agent", Some("gateway"), "l2sces").await;
     let (of_gateway, _) = ask(&world, &operator, &gateway).await.unwrap();
-    let identity = summarize(&of_gateway).unwrap().identity.unwrap();
-    assert_eq!((identity.role, identity.name.as_str()), (Role::NedAgent, NODES[1].0));
+    let identity = summarize(&of_gateway).unwrap().identity;
+    assert_eq!(identity, Identity::in_cluster(Role::NedAgent, "a", NODES[1].0).ok());
 
     for (what, token, code) in [
         (

@@ -68,9 +68,13 @@ async fn reviewing(world: &World) -> Operator {
     world.until(&ask, |bundle| !bundle.is_empty()).await;
     // Its changes reach the API server's own cache a little later.
     let probe = pod("probe", &json!({ "l2sm/networks": "blue" })).to_string();
+    let ask =
+        ["create", "--dry-run=server", "--output", "jsonpath={.spec.nodeSelector}", "-f", "-"];
     l2sces_lab::wait::holds("the webhook is asked", crate::world::PATIENCE, || async {
-        let made = world.api.kubectl().with_input(["create", "-f", "-"], &probe).await;
-        made.map_err(|error| error.to_string())
+        match world.api.kubectl().with_input(ask, &probe).await {
+            Ok(selector) if !selector.is_empty() => Ok(()),
+            made => Err(format!("{made:?}")),
+        }
     })
     .await
     .unwrap();

@@ -2,12 +2,15 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use l2sces_lab::{kubernetes::ApiServer, wait};
+use l2sces_lab::{
+    kubernetes::{ApiServer, free_port},
+    wait,
+};
 use l2sces_pki::{Authority, Identity, Role};
 use nix::{
     sys::signal::{Signal, kill},
@@ -24,6 +27,8 @@ pub(crate) const SYSTEM: &str = "l2sces-system";
 pub(crate) struct World {
     pub(crate) api: ApiServer,
     pub(crate) authority: Authority,
+    /// Where its sco-provider would listen, on loopback.
+    pub(crate) sco_provider: u16,
     directory: tempfile::TempDir,
 }
 
@@ -45,23 +50,34 @@ impl World {
         let identity = Identity::new(Role::Operator, "a").unwrap();
         let issued = authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
         issued.save(directory.path(), "operator").unwrap();
-        let world = Self { api, authority, directory };
+        let sco_provider = free_port().unwrap();
+        let world = Self { api, authority, sco_provider, directory };
         world.run(&["create", "namespace", SYSTEM]).await;
         world
     }
 
+    /// Directory of the authority.
+    pub(crate) fn pki(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// File of the authority's certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
     /// Starts a replica of the operator.
     pub(crate) fn operator(&self, replica: &str) -> Operator {
-        let [listen, reviews, issuer] = [free_port(), free_port(), free_port()];
+        let [listen, reviews, issuer] = [(); 3].map(|()| free_port().unwrap());
         let file = |name: &str| self.directory.path().join(name).display().to_string();
         let local = |port: u16| format!("127.0.0.1:{port}");
-        let nobody = format!("https://{}", local(free_port()));
+        let nobody = format!("https://{}", local(free_port().unwrap()));
         let process = Command::new(env!("CARGO_BIN_EXE_operator"))
             .args(["--cluster", "a", "--replica", replica, "--log-filter", "info"])
-            .args(["--sdn-controller", &nobody, "--sco-provider", &nobody])
+            .args(["--sdn-controller", &nobody])
+            .args(["--sco-provider", &format!("https://{}", local(self.sco_provider))])
             .args(["--listen", &local(listen), "--webhook-listen", &local(reviews)])
-            .args(["--issuer-listen", &local(issuer), "--issuer-ca"])
-            .arg(self.directory.path())
+            .args(["--issuer-listen", &local(issuer)])
             .args(["--tls-ca", &file("ca.pem"), "--tls-cert", &file("operator.pem")])
             .args(["--tls-key", &file("operator.key")])
             .env("KUBECONFIG", self.api.kubeconfig())
@@ -116,8 +132,4 @@ impl Drop for Operator {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -135,6 +135,8 @@ pub struct Endpoint {
     pub mac: MacAddress,
     /// Its IP address; none of a learned one.
     pub address: Option<IpAddr>,
+    /// Another name of it in the DNS, which others may have, too; none of a learned one.
+    pub alias: Option<Name>,
 }
 
 /// A gateway as stored.

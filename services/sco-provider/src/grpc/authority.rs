@@ -13,7 +13,7 @@ pub(super) fn caller<T>(request: &Request<T>) -> Option<Identity> {
 /// other. (Without TLS nobody has an identity, and everybody may do everything.)
 pub(super) fn authorize(caller: Option<&Identity>, cluster: &Name) -> Result<(), Status> {
     match caller {
-        Some(Identity { role: role @ (Role::SdnController | Role::Operator), name })
+        Some(Identity { role: role @ (Role::SdnController | Role::Operator), name, .. })
             if name != cluster.as_str() =>
         {
             Err(Status::permission_denied(format!(
@@ -27,7 +27,7 @@ pub(super) fn authorize(caller: Option<&Identity>, cluster: &Name) -> Result<(),
 /// Who speaks for one cluster does not speak for all.
 pub(super) fn authorize_whole(caller: Option<&Identity>) -> Result<(), Status> {
     match caller {
-        Some(Identity { role: role @ Role::Operator, name }) => {
+        Some(Identity { role: role @ Role::Operator, name, .. }) => {
             Err(Status::permission_denied(format!(
                 "the {role} of cluster {name} describes its own part of slices and networks only"
             )))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn identity(role: Role, name: &str) -> Identity {
-        Identity { role, name: name.to_owned() }
+        Identity::new(role, name).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The APIs: requests are validated and become domain objects here, and errors become status codes.
 
 mod authority;
+mod certification;
 mod exchange;
 mod parse;
 mod parse_member;
@@ -9,6 +10,7 @@ mod sco;
 mod status;
 mod watch;
 
+pub use certification::AuthorityApi;
 pub use exchange::ExchangeApi;
 pub use sco::ScoApi;
 

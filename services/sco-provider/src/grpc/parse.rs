@@ -366,6 +366,9 @@ pub(super) fn endpoint(
     let key = endpoint_key(violations, "endpoint.key", message.key.as_ref());
     let mac = violations.check("endpoint.mac", MacAddress::parse_unicast(&message.mac));
     let address = address(violations, "endpoint.address", &message.address);
+    let alias = (!message.alias.is_empty())
+        .then(|| name(violations, "endpoint.alias", &message.alias))
+        .flatten();
     let (key, mac, address) = (key?, mac?, address?);
     if let Some(learned) = key.learned {
         if learned != mac {
@@ -374,6 +377,9 @@ pub(super) fn endpoint(
         if address.is_some() {
             violations.add("endpoint.address", "must be empty: a learned endpoint has none");
         }
+        if alias.is_some() {
+            violations.add("endpoint.alias", "must be empty: a learned endpoint has none");
+        }
     }
-    Some(Endpoint { key, mac, address })
+    Some(Endpoint { key, mac, address, alias })
 }

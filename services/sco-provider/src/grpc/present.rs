@@ -97,6 +97,7 @@ fn endpoint(endpoint: &Endpoint) -> proto::Endpoint {
         key: Some(endpoint_key(&endpoint.key)),
         mac: endpoint.mac.to_string(),
         address: endpoint.address.map(|address| address.to_string()).unwrap_or_default(),
+        alias: endpoint.alias.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -48,7 +48,9 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
             None,
             vec![Fact::Switch(id)],
         );
-        let spec = SwitchSpec { id, ordinal: stored.ordinal, name: format!("br-ned of {key}") };
+        let name = format!("br-ned of {key}");
+        let (cluster, node) = (key.cluster.clone(), key.node.clone());
+        let spec = SwitchSpec { id, ordinal: stored.ordinal, name, cluster, node };
         self.fabric.put_switch(spec).await;
     }
 

@@ -27,7 +27,7 @@ pub use succession::Pace;
 use crate::{
     confirmations::Confirmations,
     domain::{EndpointKey, GatewayKey, Key, NetworkKey},
-    downstream::{Agents, DownstreamError, Fabric, Names},
+    downstream::{Agents, DownstreamError, Fabric, NameRecord, Names},
     exchange::ExchangeBoard,
     health::Health,
     measurements::LinkMeasurements,
@@ -97,7 +97,7 @@ pub struct Reconciler<F, A, N> {
     endpoints: Known<EndpointKey, AnnouncedEndpoint>,
     /// Addresses that the engine knows and that were left to another endpoint to announce.
     handed_over: Known<AnnouncedEndpoint, ()>,
-    records: Known<EndpointKey, std::net::IpAddr>,
+    records: Known<EndpointKey, NameRecord>,
 }
 
 /// What a [`Reconciler`] works with.

@@ -3,7 +3,7 @@ use l2sces_trace::TraceContext;
 use super::{ReconcileError, Reconciler};
 use crate::{
     domain::{EndpointKey, Key},
-    downstream::{Agents, Fabric, Names},
+    downstream::{Agents, Fabric, NameRecord, Names},
 };
 
 impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
@@ -17,13 +17,14 @@ impl<F: Fabric, A: Agents, N: Names> Reconciler<F, A, N> {
         TraceContext::link_current(stored.origin);
         match stored.endpoint.address {
             Some(address) if !stored.deleting => {
-                if self.records.get(key) == Some(address) {
+                let wanted = NameRecord { address, alias: stored.endpoint.alias };
+                if self.records.get(key).as_ref() == Some(&wanted) {
                     return Ok(());
                 }
                 // What the DNS has is not known until it answers.
                 self.records.remove(key);
-                self.names.apply_record(key, address).await.map_err(ReconcileError::Names)?;
-                self.records.insert(key, address);
+                self.names.apply_record(key, &wanted).await.map_err(ReconcileError::Names)?;
+                self.records.insert(key, wanted);
                 Ok(())
             }
             _ if stored.named => {

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use l2sces_model::{MacAddress, Vni};
+use l2sces_model::{MacAddress, Name, Vni};
 use sqlx::{FromRow, PgConnection};
 
 use super::{
@@ -16,7 +16,7 @@ macro_rules! select_endpoints {
         concat!(
             "SELECT slice.name AS slice, network.name AS network, endpoint.cluster, endpoint.port,
                     endpoint.learned_mac::text AS learned_mac, endpoint.mac::text AS mac,
-                    endpoint.address, endpoint.named, endpoint.deleting,
+                    endpoint.address, endpoint.alias, endpoint.named, endpoint.deleting,
                     endpoint.traceparent
              FROM endpoint JOIN network ON network.id = network_id
              JOIN slice ON slice.id = slice_id ",
@@ -52,14 +52,15 @@ impl Store {
         take_over(&mut tx, &network, endpoint).await?;
         let stored = sqlx::query(
             "INSERT INTO endpoint (network_id, cluster, port, learned_mac, mac, address, named,
-                                   traceparent)
-             VALUES ($1, $2, $3, $6::text::macaddr, $4::text::macaddr, $5, $5 IS NOT NULL, $7)
+                                   traceparent, alias)
+             VALUES ($1, $2, $3, $6::text::macaddr, $4::text::macaddr, $5, $5 IS NOT NULL, $7, $8)
              ON CONFLICT ON CONSTRAINT endpoint_key DO UPDATE
-             SET mac = EXCLUDED.mac, address = EXCLUDED.address,
+             SET mac = EXCLUDED.mac, address = EXCLUDED.address, alias = EXCLUDED.alias,
                  named = endpoint.named OR EXCLUDED.named, deleting = false,
                  traceparent = EXCLUDED.traceparent
              WHERE endpoint.deleting OR endpoint.mac <> EXCLUDED.mac
-             OR endpoint.address IS DISTINCT FROM EXCLUDED.address",
+             OR endpoint.address IS DISTINCT FROM EXCLUDED.address
+             OR endpoint.alias IS DISTINCT FROM EXCLUDED.alias",
         )
         .bind(network.id)
         .bind(endpoint.key.cluster.as_str())
@@ -68,6 +69,7 @@ impl Store {
         .bind(endpoint.address)
         .bind(learned_mac(&endpoint.key))
         .bind(traceparent())
+        .bind(endpoint.alias.as_ref().map(Name::as_str))
         .execute(&mut *tx)
         .await
         .map_err(|error| taken_or_failed(error, endpoint))?;
@@ -299,9 +301,8 @@ async fn check_address(
     endpoint: &Endpoint,
     address: IpAddr,
 ) -> Result<(), StoreError> {
-    let Some(cidr) = network.cidr else {
-        return Err(StoreError::invalid("address", "must be empty: the network has no addresses"));
-    };
+    // Without addresses of its own, its ports choose theirs, and need only differ.
+    let Some(cidr) = network.cidr else { return Ok(()) };
     let Some(block) = addressing::block_of(cidr, address) else {
         return Err(StoreError::invalid("address", format!("must be in {cidr}")));
     };

@@ -10,7 +10,7 @@ use std::{
 use futures::future::join_all;
 use l2sces_grpc::{Access, Channel, Dialer, TlsArgs, serve_on};
 use l2sces_measurement::Policy;
-use l2sces_pki::{Authority, Identity, Role};
+use l2sces_pki::Role;
 use l2sces_proto::{
     measurement::v1::MeasurementPolicy,
     resource::v1::ChangeKind,
@@ -22,13 +22,14 @@ use l2sces_proto::{
 };
 use sco_provider::{
     domain::tunnel_interface,
+    exchange::Item,
     grpc::{ExchangeApi, ScoApi},
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tonic::{Code, Status, service::Routes};
 use tonic_types::StatusExt;
 
-use crate::support::{Process, World, eventually, gateway, gateway_key, slice};
+use crate::support::{Certificates, Process, World, eventually, gateway, gateway_key, slice};
 
 /// A process that serves.
 struct Server {
@@ -146,6 +147,7 @@ fn endpoint_message(cluster: &str, port: &str, mac: usize) -> proto::Endpoint {
         }),
         mac: format!("02:00:00:00:{:02x}:{:02x}", mac / 256, mac % 256),
         address: String::new(),
+        alias: String::new(),
     }
 }
 
@@ -392,10 +394,12 @@ async fn bad_calls_of_clusters_are_refused() {
     let mut endpoint = endpoint_message("a", "p", 1);
     endpoint.mac = "01:00:5e:00:00:01".to_owned();
     endpoint.address = "10.1.0.300".to_owned();
+    endpoint.alias = "app.one".to_owned();
     endpoint.key.as_mut().unwrap().port.clear();
     let request = proto::ApplyEndpointRequest { endpoint: Some(endpoint) };
     let refused = client.apply_endpoint(request).await.unwrap_err();
-    assert_eq!(violated(&refused), ["endpoint.key.port", "endpoint.mac", "endpoint.address"]);
+    let fields = ["endpoint.key.port", "endpoint.mac", "endpoint.address", "endpoint.alias"];
+    assert_eq!(violated(&refused), fields);
 
     let learned = |spoil: fn(&mut proto::Endpoint)| {
         let mut endpoint = endpoint_message("a", "p", 1);
@@ -404,12 +408,13 @@ async fn bad_calls_of_clusters_are_refused() {
         proto::ApplyEndpointRequest { endpoint: Some(endpoint) }
     };
     type Spoil = fn(&mut proto::Endpoint);
-    let cases: [(&str, Spoil); 3] = [
+    let cases: [(&str, Spoil); 4] = [
         ("endpoint.key.learned_mac", |endpoint| {
             endpoint.key.as_mut().unwrap().learned_mac = "01:00:5e:00:00:01".to_owned();
         }),
         ("endpoint.key.learned_mac", |endpoint| endpoint.mac = "02:00:00:00:00:02".to_owned()),
         ("endpoint.address", |endpoint| endpoint.address = "10.1.0.241".to_owned()),
+        ("endpoint.alias", |endpoint| endpoint.alias = "app".to_owned()),
     ];
     for (field, spoil) in cases {
         let refused = client.apply_endpoint(learned(spoil)).await.unwrap_err();
@@ -552,14 +557,17 @@ async fn watchers_of_a_cluster_miss_nothing_under_concurrent_writes() {
     join_all((0..WRITERS).map(write)).await;
 
     // What is announced last is told last only if all before it was carried out.
-    let wanted: usize = {
-        let stored = server.process.store.endpoints().await.unwrap();
-        stored.iter().filter(|stored| !stored.deleting).count()
-    };
     eventually("all is carried out", async || {
-        let (shown, _) = server.process.exchange.watch();
         let stored = server.process.store.endpoints().await.unwrap();
-        stored.len() == wanted && shown.len() == wanted + 2
+        let macs = stored.iter().map(|stored| (&stored.endpoint.key, &stored.endpoint.mac));
+        let (shown, _) = server.process.exchange.watch();
+        let told = shown.iter().filter_map(|(_, notice)| match &notice.item {
+            Item::Endpoint { endpoint, .. } => Some((&endpoint.key, &endpoint.mac)),
+            Item::Handoff { .. } => None,
+        });
+        stored.iter().all(|stored| !stored.deleting)
+            && told.collect::<BTreeMap<_, _>>() == macs.collect::<BTreeMap<_, _>>()
+            && shown.len() == stored.len() + 2
     })
     .await;
     let endpoint = endpoint_message("b", "last", 60_000);
@@ -598,45 +606,12 @@ async fn watchers_of_a_cluster_miss_nothing_under_concurrent_writes() {
     assert_eq!(own.message().await.unwrap().unwrap().kind(), ChangeKind::Synced);
 }
 
-/// Certificates of one authority.
-struct Certificates {
-    authority: Authority,
-    directory: tempfile::TempDir,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let (authority, directory) = (Authority::create().unwrap(), tempfile::tempdir().unwrap());
-        authority.save(directory.path()).unwrap();
-        Self { authority, directory }
-    }
-
-    fn args(&self, role: Role, name: &str) -> TlsArgs {
-        let identity = Identity::new(role, name).unwrap();
-        let issued = self.authority.issue(&identity, &["127.0.0.1".to_owned()]).unwrap();
-        let file = |suffix: &str| self.directory.path().join(format!("{role}-{name}.{suffix}"));
-        std::fs::write(file("pem"), issued.cert_pem).unwrap();
-        std::fs::write(file("key"), issued.key_pem).unwrap();
-        TlsArgs {
-            tls_ca: Some(self.directory.path().join("ca.pem")),
-            tls_cert: Some(file("pem")),
-            tls_key: Some(file("key")),
-            insecure_plaintext: false,
-        }
-    }
-
-    fn channel(&self, server: &Server, role: Role, name: &str) -> Channel {
-        let endpoint = format!("https://{}", server.address);
-        Dialer::new(&self.args(role, name)).unwrap().channel(&endpoint).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_controller_speaks_for_no_other_cluster() {
     let certificates = Certificates::new();
     let server = Server::start(certificates.args(Role::ScoProvider, "sco")).await;
     server.furnish().await;
-    let channel = |role, name: &str| certificates.channel(&server, role, name);
+    let channel = |role, name: &str| certificates.channel(server.address, role, name);
     let request = proto::ApplyNetworkRequest { network: Some(network_message("n")) };
     let mut manager = ScoServiceClient::new(channel(Role::SliceManager, "main"));
     manager.apply_network(request.clone()).await.unwrap();
@@ -774,7 +749,8 @@ async fn an_operator_describes_its_own_clusters_part_only() {
     let certificates = Certificates::new();
     let server = Server::start(certificates.args(Role::ScoProvider, "sco")).await;
     server.furnish().await;
-    let mut operator = ScoServiceClient::new(certificates.channel(&server, Role::Operator, "a"));
+    let mut operator =
+        ScoServiceClient::new(certificates.channel(server.address, Role::Operator, "a"));
     let gateway = |cluster: &str| {
         let node = format!("{cluster}9");
         let key = Some(proto::GatewayKey { cluster: cluster.to_owned(), node });

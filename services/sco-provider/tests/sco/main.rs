@@ -3,6 +3,7 @@
 
 mod addresses;
 mod api;
+mod certification;
 mod crash;
 mod identity;
 mod learned;

@@ -6,8 +6,8 @@ use sco_provider::{
 };
 
 use crate::support::{
-    Database, endpoint, endpoint_key, gateway, gateway_key, lease, name, network, network_key,
-    slice, version,
+    Database, also_named, endpoint, endpoint_key, gateway, gateway_key, lease, name, network,
+    network_key, slice, version,
 };
 
 /// Gateways a/a1 and b/b1, slice s, network s/n with a block for each cluster.
@@ -185,6 +185,12 @@ async fn no_two_endpoints_of_a_network_share_an_address() {
     let first = endpoint("s/n/a/p", 1, "10.1.0.241");
     assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Stored);
     assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Unchanged);
+    // They may share an alias.
+    let first = also_named("app", first);
+    assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Stored);
+    assert_eq!(store.apply_endpoint(&first).await.unwrap(), Applied::Unchanged);
+    store.apply_endpoint(&also_named("app", endpoint("s/n/a/r", 9, ""))).await.unwrap();
+    assert_eq!(store.endpoint(&first.key).await.unwrap().unwrap().endpoint, first);
 
     let refused = store.apply_endpoint(&endpoint("s/n/b/q", 1, "")).await;
     assert!(matches!(refused, Err(StoreError::Taken { .. })), "MAC address: {refused:?}");

@@ -201,6 +201,11 @@ async fn broken_links_are_left_and_healed_ones_not_returned_to() {
     })
     .await;
     // The links must have been seen to work before they are cut.
+    eventually("the engine knows all links", async || {
+        let state = process.fabric.state.lock().unwrap();
+        state.slices.get(&name("s")).is_some_and(|slice| slice.links.len() == links.len())
+    })
+    .await;
     let looks = process.fabric.state.lock().unwrap().looks;
     process.observe(Event::LinksChanged);
     eventually("links are up", async || {

@@ -8,8 +8,8 @@ use sco_provider::{
 };
 
 use crate::support::{
-    Process, World, endpoint, endpoint_key, eventually, gateway, gateway_key, name, network,
-    network_key, slice, version,
+    Process, World, also_named, endpoint, endpoint_key, eventually, gateway, gateway_key, name,
+    network, network_key, slice, version,
 };
 
 const AGENT_A1: &str = "https://a.a1:50054";
@@ -90,11 +90,14 @@ async fn a_network_reaches_agents_switches_clusters_and_dns() {
     .await;
     assert_eq!(world.names.records.lock().unwrap().len(), 1, "no address, no name");
 
-    let state = process.fabric.state.lock().unwrap();
-    assert!(state.complete);
-    assert_eq!(state.slices[&name("s")].links.len(), 1);
-    let ports: Vec<_> = state.ports.keys().map(ToString::to_string).collect();
-    assert_eq!(ports, ["gate/s/n/a/a1/1", "gate/s/n/b/b1/1"]);
+    eventually("all is known to the engine", async || {
+        let state = process.fabric.state.lock().unwrap();
+        let ports: Vec<_> = state.ports.keys().map(ToString::to_string).collect();
+        state.complete
+            && state.slices.get(&name("s")).is_some_and(|slice| slice.links.len() == 1)
+            && ports == ["gate/s/n/a/a1/1", "gate/s/n/b/b1/1"]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -208,6 +211,32 @@ async fn an_endpoint_is_followed_through_its_changes() {
     process.apply_endpoint(&endpoint("s/n/a/p", 2, "10.1.0.3")).await;
     eventually("a name again", async || world.names.address(&key) == "10.1.0.3".parse().ok()).await;
     assert_eq!(gateway_of(&process, 2).await.as_deref(), Some("a/a1"));
+}
+
+#[tokio::test]
+async fn an_alias_is_told_to_the_dns_and_followed_through_its_changes() {
+    let world = World::new().await;
+    let process = world.start_with_network().await;
+    let plain = endpoint("s/n/a/p", 1, "10.1.0.1");
+    let named = |alias| also_named(alias, plain.clone());
+    let has_alias = |alias: Option<&str>| {
+        let record = world.names.record(&plain.key);
+        record.is_some_and(|record| record.alias == alias.map(name))
+    };
+    process.apply_endpoint(&plain).await;
+    eventually("no alias", async || has_alias(None)).await;
+    process.apply_endpoint(&named("app")).await;
+    eventually("an alias", async || has_alias(Some("app"))).await;
+
+    // Changed when the DNS cannot be told, and the next process finds it so.
+    world.names.set_down(true);
+    process.apply_endpoint(&named("shop")).await;
+    drop(process);
+    world.names.set_down(false);
+    let process = world.start().await;
+    eventually("another alias", async || has_alias(Some("shop"))).await;
+    process.apply_endpoint(&plain).await;
+    eventually("no alias any more", async || has_alias(None)).await;
 }
 
 #[tokio::test]

@@ -121,6 +121,39 @@ impl Board {
         self.tell(&mut entries, Key::Port(port.key.clone()));
     }
 
+    /// Takes note that a node is to be removed, as it was read before; that may have been done since, and
+    /// nobody would take it away again.
+    pub(crate) fn mark_node(&self, node: &Node) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.nodes.get_mut(&node.spec.name) else { return };
+        entry.put(node);
+        self.tell(&mut entries, Key::Node(node.spec.name.clone()));
+    }
+
+    /// The same of a slice.
+    pub(crate) fn mark_slice(&self, slice: &Slice) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.slices.get_mut(&slice.spec.name) else { return };
+        entry.put(slice);
+        self.tell(&mut entries, Key::Slice(slice.spec.name.clone()));
+    }
+
+    /// The same of a network.
+    pub(crate) fn mark_network(&self, network: &Network) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.networks.get_mut(&network.spec.key) else { return };
+        entry.put(network);
+        self.tell(&mut entries, Key::Network(network.spec.key.clone()));
+    }
+
+    /// The same of a port.
+    pub(crate) fn mark_port(&self, port: &Port) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.ports.get_mut(&port.key) else { return };
+        entry.put(port);
+        self.tell(&mut entries, Key::Port(port.key.clone()));
+    }
+
     /// Takes note that nothing is left of an object of this version. Another version under its
     /// name is a new life of it, and stays.
     pub(crate) fn remove(&self, key: &Key, version: &Version) {

@@ -1,7 +1,10 @@
 use l2sces_model::InterfaceName;
 
 use super::*;
-use crate::domain::{Attachment, NodeSpec, Reason};
+use crate::{
+    domain::{Attachment, NodeSpec, Reason},
+    examples,
+};
 
 fn node() -> Node {
     Node {
@@ -30,6 +33,8 @@ fn port() -> Port {
         interface_name: "tap0".parse::<InterfaceName>().unwrap(),
         mac: "02:00:00:00:00:01".parse().unwrap(),
         address: None,
+        chose_prefix: false,
+        alias: None,
         max_learned: 0,
         deleting: false,
         introduced: false,
@@ -79,6 +84,54 @@ fn watchers_hear_of_changes_only_and_once() {
     let Change::Put(state) = changes.try_recv().unwrap().what else { panic!("not put") };
     assert_eq!(state.condition.unwrap_err().reason, Reason::SwitchNotConnected);
     assert!(changes.try_recv().is_err());
+}
+
+/// Puts an object, marks it, has it removed, and marks it late.
+fn mark_late<T>(
+    key: &Key,
+    marked: &T,
+    version: &Version,
+    put: impl Fn(&Board, &T),
+    mark: impl Fn(&Board, &T),
+) {
+    let board = Board::new();
+    put(&board, marked);
+    mark(&board, marked);
+    assert_eq!(reason(&board, key), Some(Reason::Deleting));
+    board.remove(key, version);
+    let (_, mut changes) = board.watch();
+    mark(&board, marked);
+    assert!(board.state(key).is_none(), "{key}");
+    assert!(changes.try_recv().is_err(), "{key}");
+}
+
+#[test]
+fn what_has_been_removed_does_not_come_back_by_being_marked_late() {
+    let port = Port { deleting: true, ..port() };
+    let key = Key::Port(port.key.clone());
+    mark_late(&key, &port, &port.version, Board::put_port, Board::mark_port);
+    let node = Node { deleting: true, ..node() };
+    let key = Key::Node(node.spec.name.clone());
+    mark_late(&key, &node, &node.spec.version, Board::put_node, Board::mark_node);
+    let (slice, network) = (deleted_slice(), deleted_network());
+    let key = Key::Slice(slice.spec.name.clone());
+    mark_late(&key, &slice, &slice.spec.version, Board::put_slice, Board::mark_slice);
+    let key = Key::Network(network.spec.key.clone());
+    mark_late(&key, &network, &network.spec.version, Board::put_network, Board::mark_network);
+}
+
+fn deleted_slice() -> Slice {
+    Slice {
+        spec: examples::slice("s1", &["n1"]),
+        ordinal: 1,
+        topology: 1,
+        deleting: true,
+        origin: None,
+    }
+}
+
+fn deleted_network() -> Network {
+    Network { spec: examples::network("n", 5, ""), deleting: true, origin: None }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use thiserror::Error;
 /// Why a port cannot have an address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum AddressError {
-    /// The network has no addresses.
-    #[error("must be empty: the network has no CIDR")]
+    /// The network has no addresses, and the port does not say how long its own prefix is.
+    #[error("must be empty or have a prefix length, as 10.1.0.5/24 has: the network has no CIDR")]
     NoCidr,
     /// It is outside the network's CIDR.
     #[error("must lie in the network's CIDR, {0}")]
@@ -35,8 +35,7 @@ pub(crate) fn reserved_addresses(cidr: &IpNet) -> Vec<IpAddr> {
 ///
 /// # Errors
 /// It lies outside, or is reserved.
-pub(crate) fn check_address(cidr: Option<&IpNet>, address: IpAddr) -> Result<(), AddressError> {
-    let cidr = cidr.ok_or(AddressError::NoCidr)?;
+pub(crate) fn check_address(cidr: &IpNet, address: IpAddr) -> Result<(), AddressError> {
     if !cidr.contains(&address) {
         return Err(AddressError::Outside(*cidr));
     }
@@ -67,9 +66,8 @@ mod tests {
             ("fd00::/127", "fd00::", Ok(())),
         ];
         for (net, address, expected) in cases {
-            let checked = check_address(Some(&net.parse().unwrap()), address.parse().unwrap());
+            let checked = check_address(&net.parse().unwrap(), address.parse().unwrap());
             assert_eq!(checked, expected, "{address} in {net}");
         }
-        assert_eq!(check_address(None, "10.1.0.1".parse().unwrap()), Err(AddressError::NoCidr));
     }
 }

@@ -241,6 +241,10 @@ pub(crate) struct PortSpec {
     pub(crate) mac: Option<MacAddress>,
     /// None: one is chosen if the network has a CIDR.
     pub(crate) address: Option<IpAddr>,
+    /// Length of the address's prefix; counts in a network without a CIDR, where each port chooses.
+    pub(crate) prefix_len: Option<u8>,
+    /// Another name of it in the DNS, which others may have, too.
+    pub(crate) alias: Option<Name>,
     /// How many other MAC addresses may be learned behind it.
     pub(crate) max_learned: u16,
 }
@@ -270,6 +274,10 @@ pub(crate) struct Port {
     pub(crate) mac: MacAddress,
     /// With the prefix length of the network.
     pub(crate) address: Option<IpNet>,
+    /// The port has chosen how long the address's prefix is, as the network has no CIDR.
+    pub(crate) chose_prefix: bool,
+    /// Another name of it in the DNS, which others may have, too.
+    pub(crate) alias: Option<Name>,
     /// How many other MAC addresses may be learned behind it.
     pub(crate) max_learned: u16,
     pub(crate) deleting: bool,

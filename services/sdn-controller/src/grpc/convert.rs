@@ -56,9 +56,16 @@ pub(super) fn port(port: &Port) -> ProtoPort {
         node: port.node.to_string(),
         attachment: Some(attachment),
         mac: port.mac.to_string(),
-        address: port.address.map(|address| address.addr().to_string()).unwrap_or_default(),
+        address: given_address(port).unwrap_or_default(),
         max_learned_addresses: port.max_learned.into(),
+        alias: port.alias.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+/// A port's address as it can be given again: with the prefix length only where that was chosen with it.
+fn given_address(port: &Port) -> Option<String> {
+    let address = port.address?;
+    Some(if port.chose_prefix { address.to_string() } else { address.addr().to_string() })
 }
 
 fn key(key: &Key) -> ObjectKey {

@@ -49,9 +49,13 @@ impl FabricApi {
         written.inspect_err(|_| self.queue.wake(key))
     }
 
-    /// Has an object looked at, and answers how it fares now.
-    fn accepted(&self, key: Key) -> Option<ObjectState> {
+    /// Has an object looked at, and answers how it fares now. If it was found being deleted, it may be gone
+    /// since.
+    fn accepted(&self, key: Key) -> Result<ObjectState, Status> {
         let state = self.board.state(&key).map(convert::state);
+        let state = state.ok_or_else(|| {
+            Status::aborted(format!("{key} has been removed meanwhile: apply it again"))
+        });
         self.queue.wake(key);
         state
     }
@@ -73,11 +77,15 @@ impl FabricService for FabricApi {
         let id = datapath_id(&self.cluster, &spec.name);
         let node = self.store.apply_node(&spec, id).await;
         let node = self.checked(Key::Node(spec.name.clone()), node)?;
-        self.board.put_node(&node);
+        if node.deleting {
+            self.board.mark_node(&node);
+        } else {
+            self.board.put_node(&node);
+        }
         // The far ends of its tunnels may have to follow.
         let peers = self.store.peers(&spec.name).await?;
         self.wake_nodes(peers.iter().map(|peer| &peer.spec.name));
-        Ok(Response::new(ApplyNodeResponse { state: self.accepted(Key::Node(spec.name)) }))
+        Ok(Response::new(ApplyNodeResponse { state: Some(self.accepted(Key::Node(spec.name))?) }))
     }
 
     async fn delete_node(
@@ -89,7 +97,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_node(&name, request.force).await;
         let marked = self.checked(Key::Node(name.clone()), marked)?;
         if let Some(node) = &marked {
-            self.board.put_node(node);
+            self.board.mark_node(node);
             // The slices lead their frames around it first; then its peers let go of it.
             for slice in self.store.slices_of(&name).await? {
                 self.queue.wake(Key::Slice(slice));
@@ -106,9 +114,13 @@ impl FabricService for FabricApi {
         let spec = request::slice(request.into_inner())?;
         let stored = self.store.apply_slice(&spec).await;
         let stored = self.checked(Key::Slice(spec.name.clone()), stored)?;
-        self.board.put_slice(&stored.slice);
+        if stored.slice.deleting {
+            self.board.mark_slice(&stored.slice);
+        } else {
+            self.board.put_slice(&stored.slice);
+        }
         self.wake_nodes(stored.slice.spec.nodes.iter().chain(&stored.former_nodes));
-        Ok(Response::new(ApplySliceResponse { state: self.accepted(Key::Slice(spec.name)) }))
+        Ok(Response::new(ApplySliceResponse { state: Some(self.accepted(Key::Slice(spec.name))?) }))
     }
 
     async fn delete_slice(
@@ -119,7 +131,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_slice(&name).await;
         let marked = self.checked(Key::Slice(name.clone()), marked)?;
         if let Some(slice) = &marked {
-            self.board.put_slice(slice);
+            self.board.mark_slice(slice);
             self.queue.wake(Key::Slice(name));
         }
         Ok(Response::new(DeleteSliceResponse { gone: marked.is_none() }))
@@ -132,14 +144,20 @@ impl FabricService for FabricApi {
         let spec = request::network(request.into_inner())?;
         let applied = self.store.apply_network(&spec).await;
         let (network, existed) = self.checked(Key::Network(spec.key.clone()), applied)?;
-        self.board.put_network(&network);
+        if network.deleting {
+            self.board.mark_network(&network);
+        } else {
+            self.board.put_network(&network);
+        }
         if existed == Existed(true) {
             // Their MTU may have changed.
             for key in self.store.port_keys(&spec.key).await? {
                 self.queue.wake(Key::Port(key));
             }
         }
-        Ok(Response::new(ApplyNetworkResponse { state: self.accepted(Key::Network(spec.key)) }))
+        Ok(Response::new(ApplyNetworkResponse {
+            state: Some(self.accepted(Key::Network(spec.key))?),
+        }))
     }
 
     async fn delete_network(
@@ -150,7 +168,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_network(&key).await;
         let marked = self.checked(Key::Network(key.clone()), marked)?;
         if let Some(network) = &marked {
-            self.board.put_network(network);
+            self.board.mark_network(network);
             self.queue.wake(Key::Network(key));
         }
         Ok(Response::new(DeleteNetworkResponse { gone: marked.is_none() }))
@@ -163,21 +181,25 @@ impl FabricService for FabricApi {
         let spec = request::port(request.into_inner())?;
         let stored = attach::apply_port(&self.store, self.exchange.as_ref(), &spec).await;
         let stored = self.checked(Key::Port(spec.key.clone()), stored)?;
-        self.board.put_port(&stored.port);
+        if stored.port.deleting {
+            self.board.mark_port(&stored.port);
+        } else {
+            self.board.put_port(&stored.port);
+        }
         // The switch where it was has an interface to remove.
         self.wake_nodes(&stored.former_node);
-        Ok(Response::new(ApplyPortResponse { state: self.accepted(Key::Port(spec.key)) }))
+        Ok(Response::new(ApplyPortResponse { state: Some(self.accepted(Key::Port(spec.key))?) }))
     }
 
     async fn delete_port(
         &self,
         request: Request<DeletePortRequest>,
     ) -> Result<Response<DeletePortResponse>, Status> {
-        let (key, attachment_id) = request::port_removal(request.into_inner())?;
-        let marked = self.store.mark_port(&key, attachment_id.as_deref()).await;
+        let (key, condition) = request::port_removal(request.into_inner())?;
+        let marked = self.store.mark_port(&key, &condition).await;
         let marked = self.checked(Key::Port(key.clone()), marked)?;
         if let Some(port) = &marked {
-            self.board.put_port(port);
+            self.board.mark_port(port);
             self.queue.wake(Key::Port(key));
         }
         Ok(Response::new(DeletePortResponse { gone: marked.is_none() }))

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use l2sces_grpc::Violations;
 use l2sces_measurement::Policy;
-use l2sces_model::{InterfaceName, MacAddress, Name, Vni};
+use l2sces_model::{HostAddress, InterfaceName, MacAddress, Name, Vni};
 use l2sces_proto::fabric::v1::{
     ApplyNetworkRequest, ApplyNodeRequest, ApplyPortRequest, ApplySliceRequest, DeletePortRequest,
     ListPortsRequest, NetworkKey as ProtoNetworkKey, NodeLink, Port as ProtoPort,
@@ -23,7 +23,7 @@ use crate::{
         Attachment, DEFAULT_COST, Link, Links, NetworkKey, NetworkSpec, NodeSpec, PortKey,
         PortSpec, SliceSpec, Version,
     },
-    store::PortFilter,
+    store::{PortCondition, PortFilter},
 };
 
 /// Longest uid, in bytes.
@@ -182,7 +182,9 @@ pub(super) fn port(request: ApplyPortRequest) -> Result<PortSpec, Status> {
     let node = violations.check("port.node", port.node.parse());
     let attachment = attachment(&mut violations, &port);
     let mac = optional(&mut violations, "port.mac", &port.mac, MacAddress::parse_unicast);
-    let address = optional(&mut violations, "port.address", &port.address, host_address);
+    let address =
+        optional(&mut violations, "port.address", &port.address, str::parse::<HostAddress>);
+    let alias = optional(&mut violations, "port.alias", &port.alias, str::parse::<Name>);
     let max_learned = max_learned(port.max_learned_addresses);
     let max_learned = violations.check("port.max_learned_addresses", max_learned);
     finish(violations, || {
@@ -192,7 +194,9 @@ pub(super) fn port(request: ApplyPortRequest) -> Result<PortSpec, Status> {
             node: node?,
             attachment: attachment?,
             mac,
-            address,
+            address: address.map(HostAddress::address),
+            prefix_len: address.and_then(HostAddress::prefix_len),
+            alias,
             max_learned: max_learned?,
         })
     })
@@ -239,18 +243,24 @@ pub(super) fn network_key(key: Option<ProtoNetworkKey>) -> Result<NetworkKey, St
 }
 
 /// The key of a port to be deleted, and the attachment id that it must have, if any.
-pub(super) fn port_removal(
-    request: DeletePortRequest,
-) -> Result<(PortKey, Option<String>), Status> {
+pub(super) fn port_removal(request: DeletePortRequest) -> Result<(PortKey, PortCondition), Status> {
     let key = request.key.ok_or_else(|| missing("key"))?;
     let mut violations = Violations::new();
     let slice = violations.check("key.slice", key.slice.parse());
     let network = violations.check("key.network", key.network.parse());
     let name = violations.check("key.name", key.name.parse());
     let id = violations.check("attachment_id", attachment_id(&request.attachment_id));
+    let generation = request.generation;
+    if generation < 0 {
+        violations.add("generation", "must be 0 or more");
+    }
     finish(violations, || {
         let key = PortKey { slice: slice?, network: network?, name: name? };
-        Some((key, Some(id?).filter(|id| !id.is_empty())))
+        let condition = PortCondition {
+            attachment_id: id.filter(|id| !id.is_empty()),
+            generation: Some(generation).filter(|generation| *generation > 0),
+        };
+        Some((key, condition))
     })
 }
 
@@ -306,11 +316,11 @@ fn optional<T, E: ToString>(
 }
 
 fn host_address(text: &str) -> Result<IpAddr, &'static str> {
-    let address: IpAddr = text.parse().map_err(|_| "must be an IP address")?;
-    if address.is_unspecified() || address.is_multicast() {
-        return Err("must be a host's address");
+    let address: HostAddress = text.parse().map_err(|_| "must be an IP address of a host")?;
+    match address.prefix_len() {
+        None => Ok(address.address()),
+        Some(_) => Err("must have no prefix length"),
     }
-    Ok(address)
 }
 
 fn cidr(text: &str) -> Result<Option<IpNet>, String> {

@@ -20,6 +20,7 @@ use crate::{
         Reconciler,
         fakes::{World, run_until},
     },
+    store::PortCondition,
 };
 
 fn api(world: &World, reconciler: &Reconciler) -> FabricApi {
@@ -86,6 +87,7 @@ fn port() -> Port {
         mac: String::new(),
         address: String::new(),
         max_learned_addresses: 0,
+        alias: String::new(),
     }
 }
 
@@ -242,7 +244,8 @@ fn bad_fields() -> Vec<(Object, Vec<&'static str>)> {
         (bad_port(|port| port.mac = "02:00".into()), vec!["port.mac"]),
         (bad_port(|port| port.max_learned_addresses = 1_025), vec!["port.max_learned_addresses"]),
         (bad_port(|port| port.max_learned_addresses = 1 << 16), vec!["port.max_learned_addresses"]),
-        (bad_port(|port| port.address = "10.1.0.1/24".into()), vec!["port.address"]),
+        (bad_port(|port| port.alias = "App_1".into()), vec!["port.alias"]),
+        (bad_port(|port| port.address = "10.1.0.1/33".into()), vec!["port.address"]),
         (bad_port(|port| port.address = "10.2.0.1".into()), vec!["port.address"]),
         (bad_port(|port| port.address = "10.1.0.0".into()), vec!["port.address"]),
         (bad_port(|port| port.address = "10.1.0.255".into()), vec!["port.address"]),
@@ -356,7 +359,7 @@ fn blue() -> NetworkKey {
 }
 
 fn removal(key: Option<PortKey>, attachment_id: &str) -> DeletePortRequest {
-    DeletePortRequest { key, attachment_id: attachment_id.to_owned() }
+    DeletePortRequest { key, attachment_id: attachment_id.to_owned(), generation: 0 }
 }
 
 fn port_key() -> PortKey {
@@ -388,6 +391,15 @@ async fn bad_keys_are_named() {
         (
             api.delete_port(Request::new(removal(Some(self::port_key()), "\0"))).await.err(),
             "attachment_id",
+        ),
+        (
+            api.delete_port(Request::new(DeletePortRequest {
+                generation: -1,
+                ..removal(Some(self::port_key()), "")
+            }))
+            .await
+            .err(),
+            "generation",
         ),
         (
             api.list_ports(Request::new(ListPortsRequest {
@@ -435,6 +447,7 @@ async fn ports_are_listed_by_node_and_by_what_they_were_attached_for() {
             port.name = name.into();
             port.node = node.into();
             port.attachment = attached("/run/netns/p", "net1", id);
+            port.alias = "app".into();
         });
         api.apply(object).await.unwrap();
     }
@@ -459,6 +472,7 @@ async fn ports_are_listed_by_node_and_by_what_they_were_attached_for() {
         attachment: attached("/run/netns/p", "net1", "sandbox-1"),
         mac: assignment.mac,
         address: "10.1.0.1".into(),
+        alias: "app".into(),
         ..port()
     };
     assert_eq!(listed_port, expected);
@@ -479,15 +493,34 @@ async fn a_port_of_another_attachment_stays() {
         });
         api.apply(object).await.unwrap();
     }
-    let delete = async |id: &str| {
-        let request = Request::new(removal(Some(port_key()), id));
-        api.delete_port(request).await.unwrap().into_inner().gone
+    let delete = async |id: &str, generation| {
+        let request = DeletePortRequest { generation, ..removal(Some(port_key()), id) };
+        api.delete_port(Request::new(request)).await.unwrap().into_inner().gone
     };
     let is_deleting = async || world.store.ports().await.unwrap().iter().any(|port| port.deleting);
-    assert!(delete("old").await, "nothing is left of the old one");
+    assert!(delete("old", 0).await, "nothing is left of the old one");
+    assert!(delete("new", 1).await, "nothing is left of the attempt before");
     assert!(!is_deleting().await);
-    assert!(!delete("new").await);
+    assert!(!delete("new", 2).await);
     assert!(is_deleting().await);
+}
+
+#[tokio::test]
+async fn what_is_gone_does_not_come_back_by_being_applied_late() {
+    let world = World::new().await;
+    let reconciler = world.start_complete().await;
+    let api = api(&world, &reconciler);
+    api.apply_all().await;
+    world.exchange.offer(["10.1.0.0/28".parse().unwrap()]);
+    api.apply(Object::Port(port())).await.unwrap();
+    let key = examples::port("blue", "p").key;
+    // As it is when it was found being deleted, and its removal has been told of since.
+    world.store.mark_port(&key, &PortCondition::default()).await.unwrap();
+    let key = Key::Port(key);
+    reconciler.board.remove(&key, &crate::domain::Version { uid: "u".into(), generation: 1 });
+    let refused = api.apply(Object::Port(port())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted, "{refused}");
+    assert!(reconciler.board.state(&key).is_none());
 }
 
 #[tokio::test]
@@ -518,7 +551,7 @@ async fn everything_is_deleted_from_the_inside_out_and_watchers_hear_of_it() {
 
     let delete_network = || DeleteNetworkRequest { key: Some(blue()) };
     assert!(!api.delete_network(Request::new(delete_network())).await.unwrap().into_inner().gone);
-    gone(Key::Network(crate::examples::network_key("blue"))).await;
+    gone(Key::Network(examples::network_key("blue"))).await;
     assert!(api.delete_network(Request::new(delete_network())).await.unwrap().into_inner().gone);
 
     let delete_slice = || DeleteSliceRequest { name: "s1".into() };

@@ -68,8 +68,9 @@ impl Reconciler {
         let told = if untold.forgotten {
             self.exchange.delete_endpoint(key).await
         } else {
-            let (mac, address) = (mac.to_string(), String::new());
-            self.exchange.apply_endpoint(Endpoint { key: Some(key), mac, address }).await
+            let mac = mac.to_string();
+            let endpoint = Endpoint { key: Some(key), mac, ..Endpoint::default() };
+            self.exchange.apply_endpoint(endpoint).await
         };
         // If the address is somebody's who announced it, the engine hears of that as well, and
         // forgets it.

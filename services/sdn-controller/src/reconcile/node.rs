@@ -143,7 +143,13 @@ impl Reconciler {
     }
 
     pub(super) fn switch_spec(&self, node: &Node) -> SwitchSpec {
-        SwitchSpec { id: node.datapath_id, ordinal: node.ordinal, name: node.spec.name.to_string() }
+        SwitchSpec {
+            id: node.datapath_id,
+            ordinal: node.ordinal,
+            name: node.spec.name.to_string(),
+            cluster: self.cluster.clone(),
+            node: node.spec.name.clone(),
+        }
     }
 
     fn agent_switch(&self, node: &Node, peers: &[Node], has_trunk: bool) -> Switch {

@@ -242,6 +242,7 @@ fn endpoint(cluster: &Name, port: &Port) -> Endpoint {
         key: Some(endpoint_key(cluster, &port.key)),
         mac: port.mac.to_string(),
         address: port.address.map(|address| address.addr().to_string()).unwrap_or_default(),
+        alias: port.alias.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -105,8 +105,8 @@ pub(super) async fn need(
     Ok(BlockNeed { known, releases, cidr })
 }
 
-/// The lowest address in the network's blocks that no port has. Single addresses come last: they
-/// were leased because somebody chose them, and are given back with their ports.
+/// The lowest address in the network's blocks that no port has or has asked for (`wished`). Single
+/// addresses come last: they were leased because somebody chose them, and are given back with their ports.
 ///
 /// It is the first of a block, or follows one that is reserved or in use, so only these are looked
 /// at, whatever the size of the blocks.
@@ -114,6 +114,7 @@ pub(super) async fn lowest_free(
     connection: &mut PgConnection,
     network: &NetworkKey,
     cidr: &IpNet,
+    wished: &[IpAddr],
 ) -> Result<Option<IpAddr>, sqlx::Error> {
     sqlx::query_scalar(
         "WITH ours AS (SELECT cidr FROM block WHERE slice = $1 AND network = $2),
@@ -133,7 +134,7 @@ pub(super) async fn lowest_free(
     )
     .bind(network.slice.as_str())
     .bind(network.name.as_str())
-    .bind(reserved_addresses(cidr))
+    .bind([&reserved_addresses(cidr), wished].concat())
     .bind(i32::from(cidr.max_prefix_len()))
     .bind(cidr.broadcast())
     .fetch_optional(connection)

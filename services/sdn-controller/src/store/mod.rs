@@ -14,10 +14,12 @@ mod node;
 mod port;
 mod row;
 mod slice;
+mod wishes;
 
 use l2sces_model::Name;
 use sqlx::{PgPool, migrate::Migrator};
 
+use self::wishes::Wishes;
 use crate::domain::Version;
 
 pub(crate) use block::BlockNeed;
@@ -25,7 +27,7 @@ pub(crate) use error::StoreError;
 pub(crate) use exchange_item::ExchangeItems;
 pub(crate) use learned_mac::UntoldMac;
 pub(crate) use network::Existed;
-pub(crate) use port::{PortApplied, PortFilter, PortStored};
+pub(crate) use port::{PortApplied, PortCondition, PortFilter, PortStored};
 
 /// The schema.
 pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
@@ -35,12 +37,13 @@ pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
 pub(crate) struct Store {
     pool: PgPool,
     cluster: Name,
+    wishes: Wishes,
 }
 
 impl Store {
     /// The desired state of a cluster, in a schema that has been migrated.
     pub(crate) fn new(pool: PgPool, cluster: Name) -> Self {
-        Self { pool, cluster }
+        Self { pool, cluster, wishes: Wishes::default() }
     }
 }
 

@@ -10,9 +10,11 @@ use super::{
     block::{self, BlockNeed},
     network::{self, Lock},
     node::datapath_id,
-    row::{number, origin, parsed, traceparent, unreadable},
+    row::{number, origin, parsed, parsed_if_any, traceparent, unreadable},
 };
-use crate::domain::{Attachment, Network, Port, PortKey, PortSpec, Version, check_address};
+use crate::domain::{
+    AddressError, Attachment, Network, Port, PortKey, PortSpec, Version, check_address,
+};
 
 /// How often a port is stored anew because somebody else was faster, before the caller is asked to
 /// come again.
@@ -55,6 +57,8 @@ impl FromRow<'_, PgRow> for Port {
             interface_name,
             mac: parsed(row, "mac")?,
             address: address(row)?,
+            chose_prefix: chosen_prefix(row)?.is_some(),
+            alias: parsed_if_any(row, "alias")?,
             max_learned: number(row, "max_learned")?,
             deleting: row.try_get("deleting")?,
             introduced: row.try_get("introduced")?,
@@ -67,16 +71,26 @@ impl FromRow<'_, PgRow> for Port {
     }
 }
 
-/// The address with the prefix length of the network.
+/// The address with the prefix length of the network, or that of its own.
 fn address(row: &PgRow) -> sqlx::Result<Option<IpNet>> {
     let address: Option<IpAddr> = row.try_get("address")?;
     let cidr: Option<IpNet> = row.try_get("cidr")?;
-    let (Some(address), Some(cidr)) = (address, cidr) else { return Ok(None) };
-    with_prefix(address, cidr).map(Some)
+    with_prefix(address, cidr, chosen_prefix(row)?)
 }
 
-fn with_prefix(address: IpAddr, cidr: IpNet) -> sqlx::Result<IpNet> {
-    IpNet::new(address, cidr.prefix_len()).map_err(|error| unreadable("address", error))
+fn chosen_prefix(row: &PgRow) -> sqlx::Result<Option<u8>> {
+    let prefix_len: Option<i16> = row.try_get("prefix_len")?;
+    prefix_len.map(u8::try_from).transpose().map_err(|error| unreadable("prefix_len", error))
+}
+
+fn with_prefix(
+    address: Option<IpAddr>,
+    cidr: Option<IpNet>,
+    chosen: Option<u8>,
+) -> sqlx::Result<Option<IpNet>> {
+    let prefix_len = cidr.map(|cidr| cidr.prefix_len()).or(chosen);
+    let (Some(address), Some(prefix_len)) = (address, prefix_len) else { return Ok(None) };
+    IpNet::new(address, prefix_len).map(Some).map_err(|error| unreadable("address", error))
 }
 
 /// Which ports are meant.
@@ -86,6 +100,15 @@ pub(crate) struct PortFilter {
     pub(crate) node: Option<Name>,
     /// With this attachment id only.
     pub(crate) attachment_id: Option<String>,
+}
+
+/// On which condition a port is removed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PortCondition {
+    /// It has this attachment id.
+    pub(crate) attachment_id: Option<String>,
+    /// The generation of its version is at most this.
+    pub(crate) generation: Option<i64>,
 }
 
 /// A port as it is now stored.
@@ -165,7 +188,7 @@ impl Store {
         }
         let place = lock_place(&mut transaction, spec).await?;
         let address =
-            match choose_address(&mut transaction, &network, existing.as_ref(), spec).await? {
+            match self.choose_address(&mut transaction, &network, existing.as_ref(), spec).await? {
                 Choice::None => None,
                 Choice::Address(address) => Some(address),
                 Choice::NeedsBlock(need) => return Ok(PortApplied::NeedsBlock(need)),
@@ -174,7 +197,8 @@ impl Store {
             .mac
             .or_else(|| existing.as_ref().map(|port| port.mac))
             .unwrap_or_else(|| chosen_mac(&self.cluster, &spec.key, attempt));
-        write(&mut transaction, spec, mac, address).await?;
+        let chosen_prefix = chosen_prefix_of(spec, &network);
+        write(&mut transaction, spec, mac, address, chosen_prefix).await?;
         transaction.commit().await?;
         let port = placed(spec, mac, address, &network, place)?;
         let former_node = existing
@@ -183,6 +207,46 @@ impl Store {
             })
             .map(|former| former.node);
         Ok(PortApplied::Stored(Box::new(PortStored { port, former_node })))
+    }
+
+    async fn choose_address(
+        &self,
+        connection: &mut PgConnection,
+        network: &Network,
+        existing: Option<&Port>,
+        spec: &PortSpec,
+    ) -> Result<Choice, StoreError> {
+        let current = existing.and_then(|port| port.address).map(|address| address.addr());
+        let key = &network.spec.key;
+        let Some(cidr) = network.spec.cidr else {
+            return match (spec.address, spec.prefix_len) {
+                (None, _) => Ok(Choice::None),
+                (Some(address), Some(_)) => Ok(Choice::Address(address)),
+                (Some(address), None) => {
+                    Err(StoreError::BadAddress { address, error: AddressError::NoCidr })
+                }
+            };
+        };
+        if let Some(address) = spec.address {
+            check_address(&cidr, address)
+                .map_err(|error| StoreError::BadAddress { address, error })?;
+            if current == Some(address) {
+                return Ok(Choice::Address(address));
+            }
+            let need = block::need(connection, key, cidr).await?;
+            return if need.known.iter().any(|block| block.contains(&address)) {
+                Ok(Choice::Address(address))
+            } else {
+                Ok(Choice::NeedsBlock(need))
+            };
+        }
+        if let Some(address) = current {
+            return Ok(Choice::Address(address));
+        }
+        match block::lowest_free(connection, key, &cidr, &self.wishes.of(key, &cidr)).await? {
+            Some(address) => Ok(Choice::Address(address)),
+            None => Ok(Choice::NeedsBlock(block::need(connection, key, cidr).await?)),
+        }
     }
 
     /// A port, if there is one.
@@ -245,25 +309,26 @@ impl Store {
         Ok(())
     }
 
-    /// Marks a port for deletion, if it has this attachment id, or whatever it has if none is given;
-    /// answers with it, or none if there is none.
+    /// Marks a port for deletion, if it meets the condition; answers with it, or none if there is none.
     pub(crate) async fn mark_port(
         &self,
         key: &PortKey,
-        attachment_id: Option<&str>,
+        condition: &PortCondition,
     ) -> Result<Option<Port>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let marked = sqlx::query(
             "UPDATE port SET deleting = true,
                 traceparent = CASE WHEN deleting THEN traceparent ELSE $4 END
              WHERE slice = $1 AND network = $2 AND name = $3
-               AND ($5::text IS NULL OR attachment_id = $5)",
+               AND ($5::text IS NULL OR attachment_id = $5)
+               AND ($6::bigint IS NULL OR generation <= $6)",
         )
         .bind(key.slice.as_str())
         .bind(key.network.as_str())
         .bind(key.name.as_str())
         .bind(traceparent())
-        .bind(attachment_id)
+        .bind(&condition.attachment_id)
+        .bind(condition.generation)
         .execute(&mut *transaction)
         .await?;
         if marked.rows_affected() == 0 {
@@ -347,6 +412,11 @@ async fn lock_place(connection: &mut PgConnection, spec: &PortSpec) -> Result<Pl
     }
 }
 
+/// The prefix length that a port has chosen, which it can where the network has none.
+fn chosen_prefix_of(spec: &PortSpec, network: &Network) -> Option<u8> {
+    spec.prefix_len.filter(|_| spec.address.is_some() && network.spec.cidr.is_none())
+}
+
 /// A port as it has just been stored.
 fn placed(
     spec: &PortSpec,
@@ -355,10 +425,8 @@ fn placed(
     network: &Network,
     place: Place,
 ) -> Result<Port, sqlx::Error> {
-    let address = match (address, network.spec.cidr) {
-        (Some(address), Some(cidr)) => Some(with_prefix(address, cidr)?),
-        _ => None,
-    };
+    let chosen_prefix = chosen_prefix_of(spec, network);
+    let address = with_prefix(address, network.spec.cidr, chosen_prefix)?;
     Ok(Port {
         key: spec.key.clone(),
         version: spec.version.clone(),
@@ -367,6 +435,8 @@ fn placed(
         interface_name: spec.interface_name(),
         mac,
         address,
+        chose_prefix: chosen_prefix.is_some(),
+        alias: spec.alias.clone(),
         max_learned: spec.max_learned,
         deleting: false,
         introduced: false,
@@ -385,51 +455,12 @@ enum Choice {
     NeedsBlock(BlockNeed),
 }
 
-async fn choose_address(
-    connection: &mut PgConnection,
-    network: &Network,
-    existing: Option<&Port>,
-    spec: &PortSpec,
-) -> Result<Choice, StoreError> {
-    let current = existing.and_then(|port| port.address).map(|address| address.addr());
-    let key = &network.spec.key;
-    let Some(cidr) = network.spec.cidr else {
-        return match spec.address {
-            None => Ok(Choice::None),
-            Some(address) => {
-                check_address(None, address)
-                    .map_err(|error| StoreError::BadAddress { address, error })?;
-                Ok(Choice::None)
-            }
-        };
-    };
-    if let Some(address) = spec.address {
-        check_address(Some(&cidr), address)
-            .map_err(|error| StoreError::BadAddress { address, error })?;
-        if current == Some(address) {
-            return Ok(Choice::Address(address));
-        }
-        let need = block::need(connection, key, cidr).await?;
-        return if need.known.iter().any(|block| block.contains(&address)) {
-            Ok(Choice::Address(address))
-        } else {
-            Ok(Choice::NeedsBlock(need))
-        };
-    }
-    if let Some(address) = current {
-        return Ok(Choice::Address(address));
-    }
-    match block::lowest_free(connection, key, &cidr).await? {
-        Some(address) => Ok(Choice::Address(address)),
-        None => Ok(Choice::NeedsBlock(block::need(connection, key, cidr).await?)),
-    }
-}
-
 async fn write(
     connection: &mut PgConnection,
     spec: &PortSpec,
     mac: MacAddress,
     address: Option<IpAddr>,
+    chosen_prefix: Option<u8>,
 ) -> Result<(), sqlx::Error> {
     let (namespace_path, namespace_interface, attachment_id) = match &spec.attachment {
         Attachment::Namespace { path, interface_name, id } => {
@@ -440,8 +471,8 @@ async fn write(
     sqlx::query(
         "INSERT INTO port (slice, network, name, uid, generation, node, namespace_path,
                            namespace_interface, interface_name, mac, address, max_learned,
-                           traceparent, attachment_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                           traceparent, attachment_id, alias, prefix_len)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (slice, network, name) DO UPDATE SET
             uid = excluded.uid, generation = excluded.generation, node = excluded.node,
             namespace_path = excluded.namespace_path,
@@ -449,7 +480,8 @@ async fn write(
             interface_name = excluded.interface_name, mac = excluded.mac,
             address = excluded.address, max_learned = excluded.max_learned,
             introduced = false, traceparent = excluded.traceparent,
-            attachment_id = excluded.attachment_id",
+            attachment_id = excluded.attachment_id, alias = excluded.alias,
+            prefix_len = excluded.prefix_len",
     )
     .bind(spec.key.slice.as_str())
     .bind(spec.key.network.as_str())
@@ -465,6 +497,8 @@ async fn write(
     .bind(i32::from(spec.max_learned))
     .bind(traceparent())
     .bind(attachment_id)
+    .bind(spec.alias.as_ref().map(Name::as_str))
+    .bind(chosen_prefix.map(i16::from))
     .execute(connection)
     .await?;
     Ok(())

@@ -18,6 +18,16 @@ where
     row.try_get::<String, _>(column)?.parse().map_err(|error| unreadable(column, error))
 }
 
+/// A column that holds the text of a value, or null.
+pub(super) fn parsed_if_any<T>(row: &PgRow, column: &'static str) -> sqlx::Result<Option<T>>
+where
+    T: FromStr,
+    T::Err: Error + Send + Sync + 'static,
+{
+    let text: Option<String> = row.try_get(column)?;
+    text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
+}
+
 /// An array column that holds the texts of values.
 pub(super) fn parsed_array<T>(row: &PgRow, column: &'static str) -> sqlx::Result<Vec<T>>
 where

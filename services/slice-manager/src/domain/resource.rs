@@ -32,6 +32,9 @@ pub struct Meta {
     pub create_time: DateTime<Utc>,
     /// When its deletion was asked for.
     pub delete_time: Option<DateTime<Utc>>,
+    /// Who manages it; empty: nobody in particular.
+    #[serde(default)]
+    pub managed_by: String,
     /// The span in which what is wanted of it was changed last.
     #[serde(skip)]
     pub origin: Option<TraceContext>,

@@ -218,6 +218,7 @@ fn metadata(meta: &Meta) -> resource::Metadata {
         etag: meta.etag(),
         create_time: Some(timestamp(meta.create_time)),
         delete_time: meta.delete_time.map(timestamp),
+        managed_by: meta.managed_by.clone(),
     }
 }
 

@@ -70,7 +70,8 @@ impl ClusterService for Api {
         let key = key(&request.name)?;
         let options =
             options("DeleteCluster", &request, &request.request_id, request.validate_only);
-        let stored = self.intents.delete_cluster(&key, &request.etag, options).await?;
+        let stored =
+            self.intents.delete_cluster(&key, &request.etag, request.force, options).await?;
         Ok(Response::new(api::DeleteClusterResponse { cluster: Some(Cluster::show(&stored)) }))
     }
 

@@ -39,9 +39,9 @@ pub fn routes(intents: Intents, downstream: &Downstream) -> Routes {
         .add_service(NetworkServiceServer::new(api))
 }
 
-/// Administrators may do everything; operators act for those who use `kubectl`.
+/// Administrators may do everything; the slice-operator acts for those who use `kubectl`.
 pub fn access() -> Access {
-    const ROLES: &[Role] = &[Role::Admin, Role::Operator];
+    const ROLES: &[Role] = &[Role::Admin, Role::SliceOperator];
     Access::new()
         .allow::<ClusterServiceServer<()>>(ROLES)
         .allow::<SliceServiceServer<()>>(ROLES)

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     domain::{Cluster, ClusterSpec, Driver, Key, KubernetesDriver, Stored},
+    downstream::Target,
     places,
     signals::Changed,
     store::{Lock, Scope, Transaction},
@@ -22,14 +23,15 @@ impl Intents {
         described: Described<ClusterDescription>,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
-        let Described { key, spec: ClusterDescription { driver, nodes }, .. } = described;
+        let Described { key, spec: ClusterDescription { driver, nodes }, managed_by, .. } =
+            described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
         };
         let mut spec = ClusterSpec { driver: self.seal(&key, driver, None)?, nodes };
         spec.number_nodes(None, 1);
-        let inserted = write.transaction.insert::<Cluster>(&key, None, &spec).await;
+        let inserted = write.transaction.insert::<Cluster>(&key, None, &managed_by, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         write.transaction.place(stored.meta.uid, &places::of_cluster(&stored)).await?;
         let changed = [Changed::from(&stored.meta)];
@@ -47,7 +49,7 @@ impl Intents {
         force: bool,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
-        let Described { key, spec: ClusterDescription { driver, nodes }, etag } = described;
+        let Described { key, spec: ClusterDescription { driver, nodes }, etag, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -66,6 +68,7 @@ impl Intents {
             transaction.force_all_but(before.meta.uid, &places::of_cluster(&before)).await?;
             return write.finish(before, &[key.into()]).await;
         }
+        self.check_namespace(transaction, &before, &spec).await?;
         check_slices(transaction, &key, &spec).await?;
         check_ports(transaction, &key, &spec).await?;
         let stored = transaction.replace::<Cluster>(&before.meta, &spec).await?;
@@ -78,7 +81,8 @@ impl Intents {
         write.finish(stored, &changed).await
     }
 
-    /// Asks for the deletion of a cluster that no slice has.
+    /// Asks for the deletion of a cluster that no slice has; with `force` what is in it is given up, and no
+    /// slice that is being deleted keeps it.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -86,6 +90,7 @@ impl Intents {
         &self,
         key: &Key,
         etag: &str,
+        force: bool,
         options: Options,
     ) -> Result<Stored<Cluster>, Refusal> {
         let mut write = match self.write(options).await? {
@@ -95,14 +100,25 @@ impl Intents {
         let transaction = &mut write.transaction;
         let stored = found(transaction.lock::<Cluster>(key, Lock::Exclusive).await?, key)?;
         check_etag(&stored.meta, etag)?;
-        if stored.meta.is_deleting() {
+        let was_deleting = stored.meta.is_deleting();
+        if was_deleting && !force {
             return write.finish(stored, &[]).await;
         }
-        if let Some(slice) = transaction.slices_naming(key.name()).await?.first() {
+        let slices = transaction.slices_naming(key.name()).await?;
+        if let Some(slice) = slices.iter().find(|slice| !force || !slice.meta.is_deleting()) {
             return Err(Refusal::in_use(key, format!("is used by {}", slice.meta.key)));
         }
-        let stored = transaction.mark_deleting(&stored.meta).await?;
-        let changed = [Changed::from(&stored.meta)];
+        let mut changed = Vec::new();
+        if force {
+            let target = Target::Cluster(key.name().clone()).to_string();
+            changed.extend(transaction.give_up(&target).await?.into_iter().map(Changed::from));
+            transaction.force_all_but(stored.meta.uid, &[]).await?;
+        }
+        let stored = match was_deleting {
+            true => stored,
+            false => transaction.mark_deleting(&stored.meta).await?,
+        };
+        changed.push(Changed::from(&stored.meta));
         write.finish(stored, &changed).await
     }
 }
@@ -159,6 +175,39 @@ impl Intents {
             }
         };
         Ok(Driver::Kubernetes(KubernetesDriver { server, credentials }))
+    }
+
+    /// What slices and networks have in a cluster stays in the namespace that it was made in: in another,
+    /// it would be neither found nor removed.
+    async fn check_namespace(
+        &self,
+        transaction: &mut Transaction,
+        before: &Stored<Cluster>,
+        spec: &ClusterSpec,
+    ) -> Result<(), Refusal> {
+        let (Driver::Kubernetes(former), Driver::Kubernetes(driver)) =
+            (&before.spec.driver, &spec.driver)
+        else {
+            return Ok(());
+        };
+        let (key, namespace) = (&before.meta.key, &former.server.namespace);
+        if *namespace == driver.server.namespace {
+            return Ok(());
+        }
+        if let Some(slice) = transaction.slices_naming(key.name()).await?.first() {
+            let reason = format!("has {} in namespace {namespace}", slice.meta.key);
+            return Err(Refusal::in_use(key, reason));
+        }
+        let target = Target::Cluster(key.name().clone()).to_string();
+        match self.store.others_placed(&target, before.meta.uid).await? {
+            0 => Ok(()),
+            others => {
+                let reason = format!(
+                    "has something of {others} slices or networks left in namespace {namespace}"
+                );
+                Err(Refusal::in_use(key, reason))
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ impl Intents {
         described: Described<NetworkSpec>,
         options: Options,
     ) -> Result<Stored<Network>, Refusal> {
-        let Described { key, spec, .. } = described;
+        let Described { key, spec, managed_by, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -31,7 +31,8 @@ impl Intents {
         let slice = lock_slice(transaction, &key).await?;
         check_lasting(&slice.meta)?;
         validate::network_references(&spec, &slice.spec)?;
-        let inserted = transaction.insert::<Network>(&key, Some(slice.meta.uid), &spec).await;
+        let inserted =
+            transaction.insert::<Network>(&key, Some(slice.meta.uid), &managed_by, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         transaction.place(stored.meta.uid, &places::of_network(&stored, &slice.spec)).await?;
         let changed = [Changed::from(&stored.meta)];
@@ -47,7 +48,7 @@ impl Intents {
         described: Described<NetworkSpec>,
         options: Options,
     ) -> Result<Stored<Network>, Refusal> {
-        let Described { key, spec, etag } = described;
+        let Described { key, spec, etag, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),

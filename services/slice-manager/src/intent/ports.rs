@@ -22,7 +22,7 @@ impl Intents {
         described: Described<PortSpec>,
         options: Options,
     ) -> Result<Stored<Port>, Refusal> {
-        let Described { key, spec, .. } = described;
+        let Described { key, spec, managed_by, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -48,7 +48,8 @@ impl Intents {
         }
         check_lasting(&slice.meta)?;
         check_lasting(&network.meta)?;
-        let inserted = transaction.insert::<Port>(&key, Some(network.meta.uid), &spec).await;
+        let inserted =
+            transaction.insert::<Port>(&key, Some(network.meta.uid), &managed_by, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         let changed = [Changed::from(&stored.meta)];
         write.finish(stored, &changed).await

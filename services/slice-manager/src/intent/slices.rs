@@ -24,7 +24,7 @@ impl Intents {
         described: Described<SliceSpec>,
         options: Options,
     ) -> Result<Stored<Slice>, Refusal> {
-        let Described { key, mut spec, .. } = described;
+        let Described { key, mut spec, managed_by, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),
@@ -32,7 +32,7 @@ impl Intents {
         spec.number_clusters(None, 1);
         let transaction = &mut write.transaction;
         check_references(transaction, &spec).await?;
-        let inserted = transaction.insert::<Slice>(&key, None, &spec).await;
+        let inserted = transaction.insert::<Slice>(&key, None, &managed_by, &spec).await;
         let stored = inserted.map_err(|error| Refusal::of_insert(&key, error))?;
         transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
         let changed = [Changed::from(&stored.meta)];
@@ -48,7 +48,7 @@ impl Intents {
         described: Described<SliceSpec>,
         options: Options,
     ) -> Result<Stored<Slice>, Refusal> {
-        let Described { key, mut spec, etag } = described;
+        let Described { key, mut spec, etag, .. } = described;
         let mut write = match self.write(options).await? {
             Begun::Fresh(write) => write,
             Begun::Answered(stored) => return Ok(stored),

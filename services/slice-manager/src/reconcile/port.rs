@@ -97,6 +97,7 @@ fn body(key: &Key, spec: &PortSpec, version: &Version) -> fabric::Port {
         mac: spec.mac.map(|mac| mac.to_string()).unwrap_or_default(),
         address: spec.address.map(|address| address.to_string()).unwrap_or_default(),
         max_learned_addresses: spec.max_learned.into(),
+        alias: String::new(),
     }
 }
 

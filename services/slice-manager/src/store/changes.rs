@@ -52,6 +52,7 @@ struct ChangeRow {
     revision: i64,
     create_time: DateTime<Utc>,
     delete_time: Option<DateTime<Utc>>,
+    managed_by: String,
     spec: String,
     status: String,
 }
@@ -68,6 +69,7 @@ impl ChangeRow {
             revision: self.revision,
             create_time: self.create_time,
             delete_time: self.delete_time,
+            managed_by: self.managed_by,
             // Who watches does not carry it out.
             traceparent: String::new(),
             spec: self.spec,
@@ -127,13 +129,13 @@ impl Store {
 
 const CHANGES: &str = "
     select false as gone, uid, kind, slice, network, name, generation, revision, create_time,
-           delete_time, spec::text as spec, status::text as status
+           delete_time, managed_by, spec::text as spec, status::text as status
     from resource
     where kind = $1 and revision > $2
       and (slice, network) >= ($4, $5) and (slice, network) <= ($6, $7)
     union all
     select true, uid, kind, slice, network, name, generation, revision, create_time,
-           delete_time, '', ''
+           delete_time, '', '', ''
     from tombstone
     where kind = $1 and revision > $3
       and (slice, network) >= ($4, $5) and (slice, network) <= ($6, $7)

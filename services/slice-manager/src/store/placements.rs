@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{Store, StoreError, Transaction};
+use super::{Store, StoreError, Transaction, queries};
+use crate::domain::Key;
 
 /// A place where something of a resource may exist.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -87,6 +88,23 @@ impl Transaction {
     /// The database fails.
     pub async fn place(&mut self, owner: Uuid, places: &[Placement]) -> Result<(), StoreError> {
         place(self.connection(), owner, places).await
+    }
+
+    /// Forgets all places in a service, whatever is in them; the resources that had some.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn give_up(&mut self, target: &str) -> Result<Vec<Key>, StoreError> {
+        queries::keys(
+            sqlx::query(
+                "with given_up as (delete from placement where target = $1 returning owner) \
+                 select distinct kind, slice, network, name from resource \
+                 join given_up on given_up.owner = resource.uid",
+            )
+            .bind(target)
+            .fetch_all(self.connection())
+            .await?,
+        )
     }
 
     /// Has every place of a resource but these cleared without waiting for what is in it.

@@ -252,7 +252,8 @@ pub(super) async fn fetch_keys(
         .await
 }
 
-fn keys(rows: Vec<sqlx::postgres::PgRow>) -> Result<Vec<Key>, StoreError> {
+/// The keys that rows hold.
+pub(super) fn keys(rows: Vec<sqlx::postgres::PgRow>) -> Result<Vec<Key>, StoreError> {
     let key = |row: sqlx::postgres::PgRow| -> Result<Key, StoreError> {
         let column = |name| row.try_get::<&str, _>(name);
         Ok(Key::from_parts(column("kind")?, column("slice")?, column("network")?, column("name")?)?)

@@ -11,7 +11,7 @@ macro_rules! select {
     ($($clause:literal),* $(,)?) => {
         concat!(
             "select resource.uid, resource.kind, resource.slice, resource.network, resource.name, \
-             generation, revision, create_time, delete_time, traceparent, \
+             generation, revision, create_time, delete_time, managed_by, traceparent, \
              spec::text as spec, status::text as status from resource ",
             $($clause),*
         )
@@ -23,7 +23,7 @@ pub(super) use select;
 macro_rules! returning {
     () => {
         " returning resource.uid, resource.kind, resource.slice, resource.network, resource.name, \
-         generation, revision, create_time, delete_time, traceparent, \
+         generation, revision, create_time, delete_time, managed_by, traceparent, \
          spec::text as spec, status::text as status"
     };
 }
@@ -41,6 +41,7 @@ pub(super) struct Row {
     pub(super) revision: i64,
     pub(super) create_time: DateTime<Utc>,
     pub(super) delete_time: Option<DateTime<Utc>>,
+    pub(super) managed_by: String,
     pub(super) traceparent: String,
     pub(super) spec: String,
     pub(super) status: String,
@@ -55,6 +56,7 @@ impl Row {
             revision: self.revision,
             create_time: self.create_time,
             delete_time: self.delete_time,
+            managed_by: self.managed_by.clone(),
             origin: TraceContext::received(&self.traceparent),
         })
     }

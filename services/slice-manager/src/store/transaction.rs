@@ -111,6 +111,7 @@ impl Transaction {
         &mut self,
         key: &Key,
         parent: Option<Uuid>,
+        managed_by: &str,
         spec: &R::Spec,
     ) -> Result<Stored<R>, InsertError> {
         let ready = Condition::pending(chrono::Utc::now());
@@ -125,6 +126,7 @@ impl Transaction {
             .bind(serde_json::to_string(spec).map_err(StoreError::from)?)
             .bind(serde_json::to_string(&status).map_err(StoreError::from)?)
             .bind(traceparent())
+            .bind(managed_by)
             .fetch_one(self.connection())
             .await;
         let row: Row = inserted.map_err(insert_error)?;
@@ -259,8 +261,8 @@ const LOCK_CHILDREN: &str = select!(
 
 const INSERT: &str = concat!(
     "insert into resource (uid, kind, slice, network, name, parent, generation, revision, \
-     create_time, spec, status, traceparent) \
-     values ($1, $2, $3, $4, $5, $6, 1, next_revision(), now(), $7::jsonb, $8::jsonb, $9)",
+     create_time, spec, status, traceparent, managed_by) \
+     values ($1, $2, $3, $4, $5, $6, 1, next_revision(), now(), $7::jsonb, $8::jsonb, $9, $10)",
     returning!()
 );
 

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use l2sces_model::Name;
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, Rules, address, kubernetes::kubernetes, label};
+use super::{Described, Report, Rules, address, kubernetes::kubernetes, label, manager::manager};
 use crate::{
     domain::{Endpoint, Gateway, Key, KubernetesServer, Node},
     vault::Credentials,
@@ -49,6 +49,7 @@ pub fn cluster(
     };
     let metadata = message.metadata.clone().unwrap_or_default();
     let name = report.check("cluster.metadata.name", metadata.name.parse::<Name>());
+    let managed_by = manager(&mut report, "cluster.metadata.managed_by", metadata.managed_by);
     let empty = api::ClusterSpec::default();
     let spec = message.spec.as_ref().unwrap_or_else(|| {
         report.add("cluster.spec", "must be set");
@@ -86,6 +87,7 @@ pub fn cluster(
         key: Key::Cluster(name),
         spec: ClusterDescription { driver, nodes },
         etag: metadata.etag,
+        managed_by,
     });
     report.finish(described)
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod graph;
 mod kubernetes;
 mod label;
+mod manager;
 mod name;
 mod network;
 mod port;
@@ -35,4 +36,6 @@ pub struct Described<S> {
     pub spec: S,
     /// The version that the client has seen; empty: no check.
     pub etag: String,
+    /// Who manages the resource, if it is new.
+    pub managed_by: String,
 }

@@ -1,7 +1,7 @@
 use l2sces_model::Name;
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, address, name::names};
+use super::{Described, Report, address, manager::manager, name::names};
 use crate::domain::{Key, NetworkSpec, NetworkType, SliceSpec};
 
 /// Most clusters that a network names.
@@ -18,6 +18,7 @@ pub fn network(message: Option<&api::Network>) -> Result<Described<NetworkSpec>,
     };
     let metadata = message.metadata.clone().unwrap_or_default();
     let name = report.check("network.metadata.name", metadata.name.parse::<Name>());
+    let managed_by = manager(&mut report, "network.metadata.managed_by", metadata.managed_by);
     let slice = report.check("network.slice", message.slice.parse::<Name>());
     let spec = message.spec.clone().unwrap_or_default();
     let clusters = names(&mut report, "network.spec.clusters", &spec.clusters, MAX_CLUSTERS);
@@ -33,6 +34,7 @@ pub fn network(message: Option<&api::Network>) -> Result<Described<NetworkSpec>,
         key: Key::Network { slice, name },
         spec: NetworkSpec { clusters, r#type: NetworkType::Vnet, cidr },
         etag: metadata.etag,
+        managed_by,
     });
     report.finish(described)
 }

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use l2sces_model::{InterfaceName, MacAddress, Name};
 use l2sces_proto::slice::v1 as api;
 
-use super::{Described, Report, address};
+use super::{Described, Report, address, manager::manager};
 use crate::domain::{Attachment, ClusterSpec, Key, NetworkSpec, PortSpec, SliceSpec};
 
 /// Most bytes of a namespace's path.
@@ -26,6 +26,7 @@ pub fn port(message: Option<&api::Port>) -> Result<Described<PortSpec>, Report> 
     };
     let metadata = message.metadata.clone().unwrap_or_default();
     let name = report.check("port.metadata.name", metadata.name.parse::<Name>());
+    let managed_by = manager(&mut report, "port.metadata.managed_by", metadata.managed_by);
     let slice = report.check("port.slice", message.slice.parse::<Name>());
     let network = report.check("port.network", message.network.parse::<Name>());
     let Some(spec) = &message.spec else {
@@ -68,6 +69,7 @@ pub fn port(message: Option<&api::Port>) -> Result<Described<PortSpec>, Report> 
                 max_learned: max_learned?,
             },
             etag: metadata.etag,
+            managed_by,
         })
     };
     report.finish(described())

@@ -8,6 +8,7 @@ use super::{
     Described, Report,
     graph::{self, Ends},
     label,
+    manager::manager,
     name::names,
 };
 use crate::domain::{ClusterSpec, Key, SliceCluster, SliceSpec};
@@ -28,6 +29,7 @@ pub fn slice(message: Option<&api::Slice>) -> Result<Described<SliceSpec>, Repor
     };
     let metadata = message.metadata.clone().unwrap_or_default();
     let name = report.check("slice.metadata.name", metadata.name.parse::<Name>());
+    let managed_by = manager(&mut report, "slice.metadata.managed_by", metadata.managed_by);
     let empty = api::SliceSpec::default();
     let spec = message.spec.as_ref().unwrap_or(&empty);
     if spec.clusters.is_empty() {
@@ -53,6 +55,7 @@ pub fn slice(message: Option<&api::Slice>) -> Result<Described<SliceSpec>, Repor
         key: Key::Slice(name),
         spec: SliceSpec { clusters, links, measurement, clusters_generation: 0 },
         etag: metadata.etag,
+        managed_by,
     });
     report.finish(described)
 }

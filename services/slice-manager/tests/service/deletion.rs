@@ -89,6 +89,44 @@ async fn what_is_being_deleted_takes_no_changes_and_no_children() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_never_comes_back_is_given_up() {
+    let mut world = World::with_slice().await;
+    world.create_network(samples::network("s", "n")).await.unwrap();
+    world.until_settled().await;
+    world.b.stop().await;
+    let forced =
+        api::DeleteClusterRequest { name: "b".to_owned(), force: true, ..Default::default() };
+    let refused = world.manager.clusters.delete_cluster(forced.clone()).await;
+    assert_eq!(code(refused), Code::FailedPrecondition, "slice s has it");
+    let mut slice = world.slice("s").await.unwrap();
+    slice.spec.as_mut().unwrap().clusters.retain(|part| part.cluster == "a");
+    let request = api::UpdateSliceRequest { slice: Some(slice), ..Default::default() };
+    world.manager.slices.update_slice(request).await.unwrap();
+    // It waits at first, and is given up then.
+    world.delete_cluster("b").await.unwrap();
+    let waits = "waits for 2 slices or networks";
+    world.until_status("cluster", "b", "false", waits).await;
+    world.manager.clusters.delete_cluster(forced).await.unwrap();
+    world.until_left(&["cluster a", "network s n", "slice s"]).await;
+    world.until_settled().await;
+    assert_eq!(world.sco.fake.keys(), ["gateway/a/n1", "network/s/n", "slice/s"]);
+}
+
+#[tokio::test]
+async fn a_slice_that_is_being_deleted_does_not_keep_a_cluster_that_never_comes_back() {
+    let mut world = World::with_slice().await;
+    world.create_network(samples::network("s", "n")).await.unwrap();
+    world.until_settled().await;
+    world.b.stop().await;
+    world.delete_slice(true).await.unwrap();
+    let forced =
+        api::DeleteClusterRequest { name: "b".to_owned(), force: true, ..Default::default() };
+    world.manager.clusters.delete_cluster(forced).await.unwrap();
+    world.until_left(&["cluster a"]).await;
+    assert_eq!(world.sco.fake.keys(), ["gateway/a/n1"]);
+}
+
+#[tokio::test]
 async fn a_cluster_can_leave_only_when_nothing_of_others_is_in_it() {
     let mut world = World::with_slice().await;
     assert_eq!(code(world.delete_cluster("b").await), Code::FailedPrecondition);

@@ -215,6 +215,8 @@ impl Fake {
 pub(crate) struct Server {
     pub(crate) fake: Fake,
     address: SocketAddr,
+    /// Does not listen; keeps the port from others while the fake is stopped.
+    _reserved: TcpSocket,
     routes: fn(Fake) -> Routes,
     /// Of its own, so that connections end with it.
     runtime: Option<Runtime>,
@@ -222,10 +224,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(routes: fn(Fake) -> Routes) -> Self {
-        let socket = bound(([127, 0, 0, 1], 0).into());
-        let address = socket.local_addr().unwrap();
-        let mut server = Self { fake: Fake::default(), address, routes, runtime: None };
-        server.serve(socket);
+        let reserved = bound(([127, 0, 0, 1], 0).into());
+        let address = reserved.local_addr().unwrap();
+        let fake = Fake::default();
+        let mut server = Self { fake, address, _reserved: reserved, routes, runtime: None };
+        server.resume();
         server
     }
 
@@ -254,8 +257,9 @@ impl Server {
     }
 }
 
-/// A socket that can be bound again although there were connections.
-fn bound(address: SocketAddr) -> TcpSocket {
+/// A socket whose address can be bound again although it is there, and although there were
+/// connections, as long as it does not listen.
+pub(crate) fn bound(address: SocketAddr) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();

@@ -80,12 +80,15 @@ async fn a_change_of_a_slices_links_costs_no_call_for_its_networks() {
         spec.clusters.truncate(1);
     })
     .await;
+    let networks = || {
+        let calls = world.sco.fake.calls().split_off(before);
+        calls.iter().filter(|call| call.starts_with("apply network")).count()
+    };
+    world.until("every network is told", async || networks() >= 10).await;
     world.until_settled().await;
     world.until("the cluster has left", async || world.b.fake.keys().len() == 2).await;
     assert!(!world.sco.fake.object("network/s/n1").unwrap().body.contains("\"b\""));
-    let calls = world.sco.fake.calls().split_off(before);
-    let networks = calls.iter().filter(|call| call.starts_with("apply network")).count();
-    assert_eq!(networks, 10, "{calls:?}");
+    assert_eq!(networks(), 10, "{:?}", world.sco.fake.calls());
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod kubernetes;
 mod links;
 mod lists;
 mod living;
+mod managed;
 mod manager;
 mod postgres;
 mod races;

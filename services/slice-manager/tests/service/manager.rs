@@ -1,7 +1,6 @@
 //! The slice-manager's process, and clients of it.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -12,6 +11,8 @@ use l2sces_proto::slice::v1::{
 };
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
+
+use crate::fake::bound;
 
 pub(crate) struct Manager {
     child: Child,
@@ -32,8 +33,9 @@ impl Manager {
         sco_provider: &str,
         arguments: &[String],
     ) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let listen = format!("127.0.0.1:{port}");
+        // Keeps the port from others until the process listens.
+        let reserved = bound(([127, 0, 0, 1], 0).into());
+        let listen = reserved.local_addr().unwrap().to_string();
         let filter = std::env::var("TEST_LOG").unwrap_or_else(|_| "error".to_owned());
         let child = Command::new(env!("CARGO_BIN_EXE_slice-manager"))
             .args(["--listen", &listen, "--insecure-plaintext"])
@@ -52,6 +54,7 @@ impl Manager {
             }
             sleep(Duration::from_millis(20)).await;
         };
+        drop(reserved);
         Self {
             child,
             clusters: ClusterServiceClient::new(channel.clone()),

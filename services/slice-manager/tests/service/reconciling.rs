@@ -122,7 +122,11 @@ async fn nodes_come_and_go_and_slices_follow() {
     world.manager.clusters.update_cluster(request).await.unwrap();
     world.until_settled().await;
     world.until("the node is gone", async || world.a.fake.object("node/n2").is_none()).await;
-    assert!(!world.a.fake.object("slice/s").unwrap().body.contains("n2"));
+    world
+        .until("the slice is without it", async || {
+            !world.a.fake.object("slice/s").unwrap().body.contains("n2")
+        })
+        .await;
 }
 
 #[tokio::test]

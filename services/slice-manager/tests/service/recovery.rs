@@ -1,5 +1,7 @@
 //! Whatever dies, and whenever, what is desired is carried out in the end.
 
+use std::time::{Duration, Instant};
+
 use l2sces_proto::resource::v1::ConditionStatus;
 use tonic::Code;
 
@@ -60,13 +62,24 @@ async fn what_was_asked_for_while_a_controller_was_down_is_done_when_it_returns(
 
 #[tokio::test]
 async fn a_short_absence_changes_no_condition() {
-    let mut world = World::with_port().await;
-    let before = world.port("p").await.unwrap();
-    world.a.stop().await;
-    world.a.resume();
-    world.attach(samples::port("s", "n", "q", "a", "n2")).await.unwrap();
-    world.until_status("port", "q", "true", "").await;
-    assert_eq!(world.port("p").await.unwrap(), before);
+    // For so long the slice-manager tells nobody that a controller is away.
+    let grace = Duration::from_secs(3);
+    // On a busy machine the absence may not be short.
+    for _ in 0..5 {
+        let mut world = World::with_port().await;
+        let before = world.port("p").await.unwrap();
+        let start = Instant::now();
+        world.a.stop().await;
+        world.a.resume();
+        world.attach(samples::port("s", "n", "q", "a", "n2")).await.unwrap();
+        world.until_status("port", "q", "true", "").await;
+        let after = world.port("p").await.unwrap();
+        if start.elapsed() < grace {
+            assert_eq!(after, before);
+            return;
+        }
+    }
+    panic!("no absence was short");
 }
 
 #[tokio::test]

@@ -201,7 +201,6 @@ impl World {
         }
     }
 
-    /// `kill -9`, and another process.
     /// Ends every connection to the database but our own, as an administrator might.
     pub(crate) async fn lose_connections(&self) {
         let lost: i64 = sqlx::query_scalar(
@@ -214,6 +213,8 @@ impl World {
         .unwrap();
         assert!(lost >= 3, "{lost}");
     }
+
+    /// `kill -9`, and another process.
     pub(crate) async fn restart(&mut self) {
         self.manager.kill();
         self.manager = Manager::start(&self.url, &self.sco.endpoint()).await;

@@ -9,7 +9,7 @@ use super::write::{self, Deleted, send_delete, send_get};
 use crate::{
     args::{ConnectionArgs, Format, LeaveArgs},
     error::CliError,
-    kubernetes::{self, Joined},
+    kubernetes::{self, Inventory, Joined},
     output::Output,
     progress::Progress,
     resource::{DeleteOptions, Key, Scope},
@@ -37,23 +37,45 @@ pub(super) async fn run(
     let mut progress = Progress::stderr();
     if !args.dry_run {
         let is_used = match &mut session {
-            Some(session) => deregister(session, &args, has_joined, &mut output).await?,
+            Some(session) => {
+                let deregistered = deregister(session, &args, has_joined, &mut output).await;
+                given_up(deregistered, args.force, &mut progress)?
+            }
             None => false,
         };
-        let mut removal = Removal::new(&client, &args, &mut output, &mut progress);
+        let inventory = Inventory::new()?;
+        let mut removal = Removal::new(&client, &inventory, &args, &mut output, &mut progress);
         removal.run(is_used).await?;
     }
-    let residue =
-        audit::look(&client, session.as_ref(), connection, &services, &args, &mut progress);
-    let residue = residue.await?;
-    output.residue(&residue)?;
-    match (args.dry_run, residue.len()) {
-        (false, 0) => output.line(&format!("nothing is left of cluster {}", args.name)),
-        (true, 0) => output.line(&format!("there is nothing of cluster {}", args.name)),
+    let found = audit::look(&client, session.as_ref(), connection, &services, &args).await?;
+    found.unseen.iter().for_each(|unseen| progress.note(&format!("not looked at: {unseen}")));
+    output.residue(&found.residue)?;
+    let everywhere = if found.unseen.is_empty() { "" } else { " where it was looked" };
+    match (args.dry_run, found.residue.len()) {
+        (false, 0) => output.line(&format!("nothing is left of cluster {}{everywhere}", args.name)),
+        (true, 0) => output.line(&format!("there is nothing of cluster {}{everywhere}", args.name)),
         (true, _) => Ok(()),
         (false, left) => {
             Err(CliError::Failed(format!("{left} things are left of cluster {}", args.name)))
         }
+    }
+}
+
+/// With force, a slice-manager that is away is done without: slices may have the cluster then.
+fn given_up(
+    deregistered: Result<bool, CliError>,
+    is_forced: bool,
+    progress: &mut Progress,
+) -> Result<bool, CliError> {
+    let hint = "--force leaves without the slice-manager: the cluster stays registered there";
+    match deregistered {
+        Err(error @ (CliError::Call { .. } | CliError::TimedOut(_))) if is_forced => {
+            progress.note(&format!("given up: {error}"));
+            Ok(true)
+        }
+        Err(error @ CliError::Call { .. }) => Err(CliError::Failed(format!("{error} ({hint})"))),
+        Err(CliError::TimedOut(reason)) => Err(CliError::TimedOut(format!("{reason} ({hint})"))),
+        deregistered => deregistered,
     }
 }
 
@@ -72,7 +94,7 @@ async fn deregister(
         let what = format!("cluster {} of the slice-manager is none of Kubernetes", args.name);
         return Err(CliError::Usage(what));
     }
-    // It is the first thing to go, so that an interrupted one does not come here.
+    // The settings are among the last things to go, so that an interrupted one does not come here.
     if !has_joined && !args.force {
         return Err(CliError::Usage(format!(
             "the slice-manager has a cluster {}, but this Kubernetes cluster has never joined: is it \

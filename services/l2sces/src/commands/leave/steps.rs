@@ -1,22 +1,26 @@
 //! The removal, step by step.
 
-use kube::{Client, ResourceExt};
+use kube::{Client, ResourceExt, api::DynamicObject};
+use l2sces_custom_resources::SLICE_GROUP;
 use tokio::time::Instant;
 
 use crate::{
     args::LeaveArgs,
     error::CliError,
     kubernetes::{
-        self, NAMESPACE, SLICE_MANAGER_ACCOUNT,
-        removal::{self, SHARED},
+        self, Inventory, NAMESPACE, SLICE_MANAGER_ACCOUNT, is_settings, is_shared, kind, removal,
         until_nothing,
     },
     output::Output,
     progress::Progress,
 };
 
+/// Kinds that end with their pods.
+const WORKLOADS: [&str; 2] = ["Deployment", "DaemonSet"];
+
 pub(super) struct Removal<'a> {
     client: &'a Client,
+    inventory: &'a Inventory,
     args: &'a LeaveArgs,
     output: &'a mut Output,
     progress: &'a mut Progress,
@@ -25,26 +29,32 @@ pub(super) struct Removal<'a> {
 impl<'a> Removal<'a> {
     pub(super) fn new(
         client: &'a Client,
+        inventory: &'a Inventory,
         args: &'a LeaveArgs,
         output: &'a mut Output,
         progress: &'a mut Progress,
     ) -> Self {
-        Self { client, args, output, progress }
+        Self { client, inventory, args, output, progress }
     }
 
     /// All of it. With `is_used`, a slice-manager would make custom resources again, and must not be
     /// able to.
     pub(super) async fn run(&mut self, is_used: bool) -> Result<(), CliError> {
         if is_used {
-            self.remove(
-                |resource| resource.kind == "RoleBinding",
-                |name| name == SLICE_MANAGER_ACCOUNT,
-            )
+            self.remove(|object| {
+                kind(object) == "RoleBinding" && object.name_any() == SLICE_MANAGER_ACCOUNT
+            })
             .await?;
         }
         self.custom_resources().await?;
         self.nodes().await?;
-        self.remove(|_| true, |name| !SHARED.contains(&name)).await?;
+        let is_control = removal::is_control_cluster(self.client).await?;
+        // A definition's name ends in its group.
+        let is_of_slices = |object: &DynamicObject| object.name_any().ends_with(SLICE_GROUP);
+        let stays = |object: &DynamicObject| {
+            is_settings(object) || is_shared(object) || is_control && is_of_slices(object)
+        };
+        self.remove(|object| !stays(object)).await?;
         removal::restore_corefile(self.client).await?;
         self.namespace().await
     }
@@ -64,7 +74,7 @@ impl<'a> Removal<'a> {
                 self.progress.note(&format!("given up: {left}"));
                 removal::give_up_custom_resources(client).await?;
             }
-            cleaned => cleaned.map_err(can_be_forced)?,
+            cleaned => cleaned.map_err(|error| can_be_forced(error, "in the services"))?,
         }
         self.output.line("custom resources deleted")
     }
@@ -86,38 +96,36 @@ impl<'a> Removal<'a> {
                 self.progress.note(&format!("given up: {left}"));
                 removal::unlabel_nodes(client).await?;
             }
-            unlabelled => unlabelled.map_err(can_be_forced)?,
+            unlabelled => unlabelled.map_err(|error| can_be_forced(error, "in the services"))?,
         }
-        let pods = until_nothing(self.progress, self.deadline(), async || {
-            removal::pods_on_nodes(client).await
-        });
-        pods.await
+        self.until_pods_end(async || removal::pods_on_nodes(client).await).await
     }
 
-    /// What is ours of some kinds, one kind after the other: when the webhook is gone no pod waits for the
+    /// What is ours and wanted gone, one kind after the other: when the webhook is gone no pod waits for the
     /// operator, and when the operator is gone nobody writes the Corefile again.
-    async fn remove(
-        &mut self,
-        is_kind: impl Fn(&kube::api::ApiResource) -> bool,
-        is_name: impl Fn(&str) -> bool,
-    ) -> Result<(), CliError> {
-        let client = self.client;
-        for resource in kubernetes::kinds_to_remove().filter(|resource| is_kind(resource)) {
+    async fn remove(&mut self, is_wanted: impl Fn(&DynamicObject) -> bool) -> Result<(), CliError> {
+        let (client, inventory) = (self.client, self.inventory);
+        for resource in kubernetes::kinds_to_remove() {
             if self.args.keep_crds && resource.kind == "CustomResourceDefinition" {
                 continue;
             }
-            let ours = removal::ours(client, &resource).await?;
-            let ours: Vec<_> =
-                ours.into_iter().filter(|object| is_name(&object.name_any())).collect();
+            let mut ours = removal::ours(client, inventory, &resource).await?;
+            ours.retain(&is_wanted);
             for object in &ours {
                 removal::delete(client, object).await?;
             }
-            let gone = until_nothing(self.progress, self.deadline(), async || {
-                let left = removal::ours(client, &resource).await?;
-                let left = left.iter().filter(|object| is_name(&object.name_any()));
-                Ok(left.map(|object| format!("{} is there", kubernetes::shown(object))).collect())
-            });
-            gone.await?;
+            let left = async || {
+                let mut left = removal::ours(client, inventory, &resource).await?;
+                left.retain(&is_wanted);
+                Ok(left
+                    .iter()
+                    .map(|left| format!("{} is there", kubernetes::shown(left)))
+                    .collect())
+            };
+            match WORKLOADS.contains(&resource.kind.as_str()) {
+                true => self.until_pods_end(left).await?,
+                false => until_nothing(self.progress, self.deadline(), left).await?,
+            }
             for object in &ours {
                 self.output.line(&format!("{} deleted", kubernetes::shown(object)))?;
             }
@@ -125,16 +133,32 @@ impl<'a> Removal<'a> {
         Ok(())
     }
 
-    /// Unless it is not only ours: the services that control all clusters may be in it.
-    async fn namespace(&mut self) -> Result<(), CliError> {
-        let client = self.client;
-        let others = removal::others_in_namespace(client).await?;
-        if !others.is_empty() {
-            let others = others.join(", ");
-            self.progress.note(&format!("Namespace {NAMESPACE} stays, because of {others}"));
-            return Ok(());
+    /// Waits for what lasts as long as pods do. With force, those that do not end in time are given up: of a
+    /// node that is away nothing is heard again.
+    async fn until_pods_end(
+        &mut self,
+        mut look: impl AsyncFnMut() -> Result<Vec<String>, CliError>,
+    ) -> Result<(), CliError> {
+        match until_nothing(self.progress, self.deadline(), &mut look).await {
+            Err(CliError::TimedOut(left)) if self.args.force => {
+                self.progress.note(&format!("given up: {left}"));
+                removal::give_up_pods(self.client).await?;
+                until_nothing(self.progress, self.deadline(), look).await
+            }
+            ended => ended.map_err(|error| can_be_forced(error, "on its node")),
         }
-        self.remove(|_| true, |name| SHARED.contains(&name)).await
+    }
+
+    /// The settings; and the namespace, unless it is not only ours: the services that control all clusters may
+    /// be in it.
+    async fn namespace(&mut self) -> Result<(), CliError> {
+        let others = self.inventory.others(self.client).await?;
+        if others.is_empty() {
+            return self.remove(|object| is_settings(object) || is_shared(object)).await;
+        }
+        let others = others.join(", ");
+        self.progress.note(&format!("Namespace {NAMESPACE} stays, because of {others}"));
+        self.remove(is_settings).await
     }
 
     fn deadline(&self) -> Instant {
@@ -142,11 +166,11 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// What is not in time may be given up.
-fn can_be_forced(error: CliError) -> CliError {
+/// What is not in time may be given up, and stays at a place.
+fn can_be_forced(error: CliError, place: &str) -> CliError {
     match error {
         CliError::TimedOut(left) => {
-            CliError::TimedOut(format!("{left} (--force gives it up: it stays in the services)"))
+            CliError::TimedOut(format!("{left} (--force gives it up: it stays {place})"))
         }
         other => other,
     }

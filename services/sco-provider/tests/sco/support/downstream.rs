@@ -23,7 +23,7 @@ use l2sces_proto::{
 };
 use sco_provider::{
     domain::EndpointKey,
-    downstream::{Agents, DownstreamError, Fabric, Names},
+    downstream::{Agents, DownstreamError, Fabric, NameRecord, Names},
 };
 use tokio::sync::{Notify, RwLock, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -304,7 +304,7 @@ impl Agents for FakeAgents {
 /// The records of the DNS.
 #[derive(Clone, Default)]
 pub(crate) struct FakeNames {
-    pub(crate) records: Arc<Mutex<BTreeMap<EndpointKey, IpAddr>>>,
+    pub(crate) records: Arc<Mutex<BTreeMap<EndpointKey, NameRecord>>>,
     pub(crate) down: Arc<AtomicBool>,
     pub(crate) fuse: Arc<Fuse>,
 }
@@ -315,7 +315,11 @@ impl FakeNames {
     }
 
     pub(crate) fn address(&self, key: &EndpointKey) -> Option<IpAddr> {
-        self.records.lock().unwrap().get(key).copied()
+        self.record(key).map(|record| record.address)
+    }
+
+    pub(crate) fn record(&self, key: &EndpointKey) -> Option<NameRecord> {
+        self.records.lock().unwrap().get(key).cloned()
     }
 
     fn check(&self) -> Result<(), DownstreamError> {
@@ -327,11 +331,11 @@ impl Names for FakeNames {
     async fn apply_record(
         &self,
         key: &EndpointKey,
-        address: IpAddr,
+        record: &NameRecord,
     ) -> Result<(), DownstreamError> {
         self.check()?;
         self.fuse.pass().await;
-        self.records.lock().unwrap().insert(key.clone(), address);
+        self.records.lock().unwrap().insert(key.clone(), record.clone());
         self.fuse.pass().await;
         Ok(())
     }

@@ -1,3 +1,4 @@
+mod certificates;
 mod downstream;
 mod postgres;
 mod values;
@@ -5,6 +6,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use certificates::Certificates;
 pub(crate) use downstream::{FakeAgents, FakeFabric, FakeNames, Fuse};
 pub(crate) use postgres::Database;
 pub(crate) use values::*;

@@ -126,5 +126,11 @@ pub(crate) fn endpoint(key: &str, mac: u8, address: &str) -> Endpoint {
         key: endpoint_key(key),
         mac: l2sces_model::MacAddress::new([2, 0, 0, 0, 0, mac]),
         address: (!address.is_empty()).then(|| address.parse().unwrap()),
+        alias: None,
     }
+}
+
+/// The same endpoint, found by another name as well.
+pub(crate) fn also_named(alias: &str, endpoint: Endpoint) -> Endpoint {
+    Endpoint { alias: Some(name(alias)), ..endpoint }
 }

@@ -8,7 +8,7 @@ use crate::{
         Reconciler,
         fakes::{Fault, World},
     },
-    store::PortApplied,
+    store::{PortApplied, PortCondition},
 };
 
 /// Begins to reconcile, and ends where a call hangs, as if the process were killed there.
@@ -45,7 +45,7 @@ async fn the_deletion_of_a_port_is_completed_wherever_it_was_broken_off() {
             reconciler.reconcile(key.clone()).await.unwrap();
             assert!(world.exchange.endpoint("s1/red/a/p").is_some(), "{case}");
 
-            world.store.mark_port(&spec.key, None).await.unwrap();
+            world.store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
             killed_at(&world, reconciler, key.clone(), call, at).await;
             assert!(world.store.port(&spec.key).await.unwrap().is_some(), "{case}");
 

@@ -14,6 +14,7 @@ use crate::{
     examples::{name, network, network_key, port, put_network, put_port},
     fabric::datapath_id,
     reconcile::fakes::{Fault, World, run_until},
+    store::PortCondition,
     watch::Carried,
 };
 
@@ -34,7 +35,7 @@ fn endpoint(port: &str, mac: &str) -> WatchClusterResponse {
         port: port.to_owned(),
         learned_mac: String::new(),
     };
-    let endpoint = Endpoint { key: Some(key), mac: mac.to_owned(), address: String::new() };
+    let endpoint = Endpoint { key: Some(key), mac: mac.to_owned(), ..Endpoint::default() };
     let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };
     let kind = ChangeKind::Put.into();
     WatchClusterResponse { kind, change: Some(Change::Endpoint(remote)), ..Default::default() }
@@ -299,7 +300,7 @@ async fn ports_are_announced_and_withdrawn_when_the_sco_provider_is_back() {
     world.script.fail("exchange.watch_cluster", Fault::Refuse(Code::Unavailable));
     let watch = tokio::spawn(world.exchange_watch(&reconciler).run());
     run_until(&reconciler, || reconciler.uplink.fault().is_some()).await;
-    world.store.mark_port(&old, None).await.unwrap();
+    world.store.mark_port(&old, &PortCondition::default()).await.unwrap();
     reconciler.board.change_port(&new, |facts| facts.flows = Fact::Done(()));
     let key = Key::Port(new.clone());
     for port in [new, old.clone()] {
@@ -395,7 +396,7 @@ async fn an_address_that_was_leased_alone_is_given_back_with_its_port() {
     reconciler.reconcile(key.clone()).await.unwrap();
     assert!(world.exchange.endpoint("s1/red/a/p").is_some());
 
-    world.store.mark_port(&spec.key, None).await.unwrap();
+    world.store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
     world.script.fail("exchange.release_block", Fault::Refuse(Code::Unavailable));
     assert!(reconciler.reconcile(key.clone()).await.is_err());
     assert!(world.store.port(&spec.key).await.unwrap().is_some(), "it keeps the address from ours");
@@ -412,7 +413,7 @@ async fn an_address_that_was_leased_alone_is_given_back_with_its_port() {
     // A port with an address of a larger block gives nothing back.
     let of_whole = port("blue", "p");
     put_port(&world.store, &of_whole).await.unwrap();
-    world.store.mark_port(&of_whole.key, None).await.unwrap();
+    world.store.mark_port(&of_whole.key, &PortCondition::default()).await.unwrap();
     world.script.calls();
     reconciler.reconcile(Key::Port(of_whole.key)).await.unwrap();
     let calls = world.script.calls();

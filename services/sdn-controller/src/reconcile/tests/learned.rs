@@ -19,6 +19,7 @@ use crate::{
         Reconciler,
         fakes::{Fault, World, run_until},
     },
+    store::PortCondition,
 };
 
 const ONE: MacAddress = MacAddress::new([2, 0, 0, 0, 1, 1]);
@@ -169,7 +170,7 @@ async fn a_port_that_goes_takes_along_what_was_learned_behind_it() {
     let reconciler = start(&world).await;
     see(&reconciler, "p", &[ONE, TWO]);
     reconciler.reconcile(Key::Port(key("p"))).await.unwrap();
-    world.store.mark_port(&key("p"), None).await.unwrap();
+    world.store.mark_port(&key("p"), &PortCondition::default()).await.unwrap();
     reconciler.reconcile(Key::Port(key("p"))).await.unwrap();
     assert!(!announced(&world, "p", ONE) && !announced(&world, "p", TWO));
     assert_eq!(world.store.port(&key("p")).await.unwrap(), None);
@@ -184,7 +185,7 @@ fn elsewhere(mac: MacAddress) -> WatchClusterResponse {
         port: "q".to_owned(),
         learned_mac: mac.to_string(),
     };
-    let endpoint = Endpoint { key: Some(key), mac: mac.to_string(), address: String::new() };
+    let endpoint = Endpoint { key: Some(key), mac: mac.to_string(), ..Endpoint::default() };
     let remote = RemoteEndpoint { endpoint: Some(endpoint), vni: 1 };
     WatchClusterResponse {
         kind: ChangeKind::Put.into(),

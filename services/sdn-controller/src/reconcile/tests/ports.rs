@@ -8,6 +8,7 @@ use crate::{
         Reconciler,
         fakes::{Fault, World, run_until},
     },
+    store::PortCondition,
 };
 
 fn reason(reconciler: &Reconciler, key: &Key) -> Option<Reason> {
@@ -164,6 +165,36 @@ async fn a_new_version_is_not_ready_because_the_former_was() {
 }
 
 #[tokio::test]
+async fn an_alias_is_announced_and_so_is_its_change_also_after_a_restart() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let mut spec = port("blue", "p");
+    let key = Key::Port(spec.key.clone());
+    let announced = async |reconciler: &Reconciler| {
+        live(reconciler, "p");
+        reconciler.reconcile(key.clone()).await.unwrap();
+        world.exchange.endpoint("s1/blue/a/p").unwrap().alias
+    };
+    spec.alias = Some(name("app"));
+    put_port(&world.store, &spec).await.unwrap();
+    let reconciler = world.start_complete().await;
+    assert_eq!(announced(&reconciler).await, "app");
+
+    spec.version.generation = 2;
+    spec.alias = Some(name("shop"));
+    let stored = put_port(&world.store, &spec).await.unwrap().port;
+    assert_eq!(world.store.port(&spec.key).await.unwrap().unwrap().alias, stored.alias);
+    drop(reconciler);
+    let reconciler = world.start_complete().await;
+    assert_eq!(announced(&reconciler).await, "shop");
+
+    spec.version.generation = 3;
+    spec.alias = None;
+    put_port(&world.store, &spec).await.unwrap();
+    assert_eq!(announced(&reconciler).await, "");
+}
+
+#[tokio::test]
 async fn a_deletion_takes_the_flows_first_and_waits_for_nobody_with_them() {
     let world = World::new().await;
     put_network(&world.store).await;
@@ -174,7 +205,7 @@ async fn a_deletion_takes_the_flows_first_and_waits_for_nobody_with_them() {
     live(&reconciler, "p");
     reconciler.reconcile(key.clone()).await.unwrap();
 
-    world.store.mark_port(&spec.key, None).await.unwrap();
+    world.store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
     for call in ["agent.delete_port", "exchange.delete_endpoint"] {
         world.script.fail(call, Fault::Refuse(Code::Unavailable));
     }
@@ -202,7 +233,7 @@ async fn nothing_is_deleted_before_the_sco_provider_has_told_everything() {
     put_network(&world.store).await;
     let spec = port("blue", "p");
     put_port(&world.store, &spec).await.unwrap();
-    world.store.mark_port(&spec.key, None).await.unwrap();
+    world.store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
     let reconciler = world.start();
     reconciler.load().await.unwrap();
     world.script.calls();

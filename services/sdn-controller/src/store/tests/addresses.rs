@@ -15,7 +15,9 @@ use proptest::{
 use crate::{
     domain::{PortSpec, reserved_addresses},
     examples::{network, network_key, port, put_network, put_port},
-    store::{BlockNeed, PortApplied, Store, StoreError, test_database::TestDatabase},
+    store::{
+        BlockNeed, PortApplied, PortCondition, Store, StoreError, test_database::TestDatabase,
+    },
 };
 
 /// Stores ports without an address until there is none; answers with the addresses.
@@ -80,7 +82,7 @@ fn blocks_are_filled_exactly_and_from_below_whatever_was_taken_and_given_back() 
                     spec.address = Some(address);
                     put_port(&store, &spec).await.unwrap();
                     if *back {
-                        store.mark_port(&spec.key, None).await.unwrap();
+                        store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
                         store.remove_port(&spec.key).await.unwrap();
                     } else {
                         taken.insert(address);
@@ -182,6 +184,34 @@ async fn an_address_outside_our_blocks_needs_another_block_and_one_outside_the_n
     assert!(store.port(&spec.key).await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn an_address_that_a_port_on_its_way_asks_for_is_given_to_nobody_else() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("red", 2, "10.2.0.0/24")).await.unwrap();
+    let wishing = at("wishing", 4);
+    let wish = store.wish(&wishing);
+    // It is leased for that port, which is still to be stored.
+    store.add_block(&network_key("red"), "10.2.0.4/30".parse().unwrap(), 0).await.unwrap();
+    let address = async |name: &str| match store.apply_port(&port("red", name)).await.unwrap() {
+        PortApplied::Stored(stored) => stored.port.address.unwrap().addr(),
+        PortApplied::NeedsBlock(need) => panic!("{need:?}"),
+    };
+    assert_eq!(address("first").await, IpAddr::from([10, 2, 0, 5]));
+    let stored = put_port(&store, &wishing).await.unwrap();
+    assert_eq!(stored.port.address.unwrap().addr(), IpAddr::from([10, 2, 0, 4]));
+    drop(wish);
+    let gone = store.wish(&at("gone", 6));
+    drop(gone);
+    assert_eq!(address("second").await, IpAddr::from([10, 2, 0, 6]));
+    // There is no address after this, and it is refused only later.
+    let mut elsewhere = port("red", "elsewhere");
+    elsewhere.address = Some([255; 4].into());
+    let _wish = store.wish(&elsewhere);
+    assert_eq!(address("third").await, IpAddr::from([10, 2, 0, 7]));
+}
+
 fn at(name: &str, last: u8) -> PortSpec {
     let mut spec = port("red", name);
     spec.address = Some([10, 2, 0, last].into());
@@ -212,7 +242,7 @@ async fn a_single_address_is_chosen_last_and_forgotten_with_its_port() {
     assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single));
     store.remove_port(&fixed.key).await.unwrap();
     assert_eq!(store.single_block(&fixed.key).await.unwrap(), Some(single), "it stays as it does");
-    store.mark_port(&fixed.key, None).await.unwrap();
+    store.mark_port(&fixed.key, &PortCondition::default()).await.unwrap();
     assert!(matches!(put_port(&store, &at("next", 11)).await, Err(StoreError::AddressTaken(_))));
     store.remove_port(&fixed.key).await.unwrap();
     let expected =
@@ -223,7 +253,7 @@ async fn a_single_address_is_chosen_last_and_forgotten_with_its_port() {
     let of_whole = at("of-whole", 254);
     put_port(&store, &of_whole).await.unwrap();
     assert_eq!(store.single_block(&of_whole.key).await.unwrap(), None);
-    store.mark_port(&of_whole.key, None).await.unwrap();
+    store.mark_port(&of_whole.key, &PortCondition::default()).await.unwrap();
     store.remove_port(&of_whole.key).await.unwrap();
 
     store.add_block(&red, single, 1).await.unwrap();
@@ -243,13 +273,47 @@ async fn a_lease_from_before_it_was_given_back_is_none() {
     // Both have asked for it, and were answered; one is made and deleted before the other goes on.
     store.add_block(&red, single, before.releases).await.unwrap();
     put_port(&store, &one).await.unwrap();
-    store.mark_port(&one.key, None).await.unwrap();
+    store.mark_port(&one.key, &PortCondition::default()).await.unwrap();
     store.remove_port(&one.key).await.unwrap();
     store.add_block(&red, single, before.releases).await.unwrap();
     let after = need(store.apply_port(&other).await.unwrap());
     assert!(after.known.is_empty(), "{after:?}");
     store.add_block(&red, single, after.releases).await.unwrap();
     put_port(&store, &other).await.unwrap();
+}
+
+#[tokio::test]
+async fn in_a_network_without_addresses_ports_choose_theirs() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    put_network(&store).await;
+    store.apply_network(&network("bare", 2, "")).await.unwrap();
+    let mut spec = port("bare", "p");
+    spec.address = Some([192, 168, 1, 2].into());
+    let refused = store.apply_port(&spec).await.unwrap_err();
+    assert!(matches!(refused, StoreError::BadAddress { .. }), "{refused}");
+    spec.prefix_len = Some(24);
+    let stored = put_port(&store, &spec).await.unwrap().port;
+    assert_eq!(stored.address, Some("192.168.1.2/24".parse().unwrap()));
+    assert!(stored.chose_prefix);
+    assert_eq!(store.port(&spec.key).await.unwrap(), Some(stored));
+    let mut twin = port("bare", "twin");
+    (twin.address, twin.prefix_len) = (spec.address, Some(16));
+    let refused = store.apply_port(&twin).await.unwrap_err();
+    assert!(matches!(refused, StoreError::AddressTaken(_)), "{refused}");
+    // It has none any more.
+    (spec.address, spec.prefix_len) = (None, None);
+    let stored = put_port(&store, &spec).await.unwrap().port;
+    assert_eq!((stored.address, stored.chose_prefix), (None, false));
+    put_port(&store, &twin).await.unwrap();
+    // Where the network has a prefix, that counts.
+    store.apply_network(&network("red", 3, "10.2.0.0/24")).await.unwrap();
+    store.add_block(&network_key("red"), "10.2.0.0/24".parse().unwrap(), 0).await.unwrap();
+    let mut fixed = at("fixed", 9);
+    fixed.prefix_len = Some(8);
+    let stored = put_port(&store, &fixed).await.unwrap().port;
+    assert_eq!(stored.address, Some("10.2.0.9/24".parse().unwrap()));
+    assert!(!stored.chose_prefix);
 }
 
 #[tokio::test]

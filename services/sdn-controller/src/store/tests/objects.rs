@@ -7,7 +7,7 @@ use crate::{
         version,
     },
     fabric::datapath_id,
-    store::{Store, StoreError, slice::SliceStored, test_database::TestDatabase},
+    store::{PortCondition, Store, StoreError, slice::SliceStored, test_database::TestDatabase},
 };
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn what_is_being_deleted_is_neither_changed_nor_replaced() {
     put_network(&store).await;
     let spec = port("blue", "p");
     put_port(&store, &spec).await.unwrap();
-    assert!(store.mark_port(&spec.key, None).await.unwrap().unwrap().deleting);
+    assert!(store.mark_port(&spec.key, &PortCondition::default()).await.unwrap().unwrap().deleting);
     // The same again says nothing new.
     assert!(put_port(&store, &spec).await.unwrap().port.deleting);
     for version in [version(&spec.version.uid, 2), version("new", 1)] {
@@ -161,7 +161,7 @@ async fn a_network_keeps_its_vni_and_under_ports_its_cidr() {
     put_port(&store, &port("blue", "p")).await.unwrap();
     let error = store.apply_network(&changed).await.unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-    store.mark_port(&port("blue", "p").key, None).await.unwrap();
+    store.mark_port(&port("blue", "p").key, &PortCondition::default()).await.unwrap();
     store.remove_port(&port("blue", "p").key).await.unwrap();
     assert_eq!(store.apply_network(&changed).await.unwrap().0.spec, changed);
 }
@@ -343,7 +343,7 @@ async fn a_slice_cannot_leave_a_node_that_has_its_ports() {
         "{refused}"
     );
     assert_eq!(store.slice(&name("s1")).await.unwrap().unwrap().spec.nodes.len(), 2);
-    store.mark_port(&spec.key, None).await.unwrap();
+    store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
     store.apply_slice(&smaller).await.unwrap();
 }
 
@@ -359,7 +359,7 @@ async fn no_port_slips_onto_a_node_that_a_slice_leaves() {
         let (left, stored) = tokio::join!(store.apply_slice(&smaller), put_port(&store, &spec));
         assert_ne!(left.is_ok(), stored.is_ok(), "round {round}: {left:?} {stored:?}");
         if stored.is_ok() {
-            store.mark_port(&spec.key, None).await.unwrap();
+            store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
             store.remove_port(&spec.key).await.unwrap();
         }
         let mut larger = slice("s1", &["n1", "n2"]);

@@ -164,6 +164,8 @@ pub(super) fn overlay(part: &SlicePart) -> Overlay {
             links: within.links.iter().map(link).collect(),
             avoid_transit: within.avoid_transit.clone(),
         }),
+        // Whom else the cluster's administrators let in is theirs to say.
+        network_namespaces: None,
         switch_template: None,
         interface_number: INTERFACE_NUMBER,
         monitor: None,

@@ -1,7 +1,7 @@
 //! What is seen of custom resources, and what that says of the objects that they were made of.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -126,6 +126,17 @@ impl Acknowledged {
         inner.seen.remove(id);
     }
 
+    /// Forgets those that a former watch has told of, and this one, which has told all, has not: they went
+    /// while nobody watched.
+    pub(super) fn forget_untold(&self, told: &HashSet<ResourceId>) {
+        let mut inner = self.lock();
+        let seen = std::mem::take(&mut inner.seen);
+        let (kept, gone): (HashMap<_, _>, HashMap<_, _>) =
+            seen.into_iter().partition(|(id, _)| told.contains(id));
+        inner.seen = kept;
+        inner.known.retain(|id, _| !gone.contains_key(id));
+    }
+
     /// How an object fares of which these resources were made. It has no version, and so is applied
     /// again, if one is missing, was made for another version, or may have been changed by others.
     pub(super) fn state<'a>(
@@ -213,5 +224,22 @@ mod tests {
         assert!(state.ready, "{state:?}");
         acknowledged.forget(&answered.id);
         assert!(!acknowledged.state([&answered].into_iter()).ready);
+    }
+
+    #[test]
+    fn what_went_while_nobody_watched_is_forgotten_and_what_was_just_made_is_not() {
+        let acknowledged = Acknowledged::default();
+        let size = || {
+            let inner = acknowledged.lock();
+            (inner.known.len(), inner.seen.len())
+        };
+        let made = acknowledged.note(&network(1, 1), false);
+        acknowledged.forget_untold(&HashSet::new());
+        assert_eq!(size(), (1, 0), "no watch has told of it yet");
+        acknowledged.see(&made);
+        acknowledged.forget_untold(&HashSet::from([made.id.clone()]));
+        assert_eq!(size(), (1, 1));
+        acknowledged.forget_untold(&HashSet::new());
+        assert_eq!(size(), (0, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! Tells how objects fare, from watches of three kinds of custom resources.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     pin::Pin,
 };
 
@@ -95,6 +95,8 @@ fn failure(error: &watcher::Error) -> Status {
 /// What was told of the resources so far.
 struct Told {
     client: KubernetesClient,
+    /// The resources that are there.
+    ids: HashSet<ResourceId>,
     /// The object of each resource.
     objects: HashMap<ResourceId, ObjectKey>,
     /// The resources of each object.
@@ -106,7 +108,8 @@ struct Told {
 
 impl Told {
     fn new(client: KubernetesClient) -> Self {
-        Self { client, objects: HashMap::new(), seen: HashMap::new(), complete: 0, begun: 0 }
+        let (ids, objects, seen) = (HashSet::new(), HashMap::new(), HashMap::new());
+        Self { client, ids, objects, seen, complete: 0, begun: 0 }
     }
 
     /// What follows from news.
@@ -127,6 +130,7 @@ impl Told {
                 if self.complete < KINDS {
                     return Ok(Vec::new());
                 }
+                self.client.acknowledged.forget_untold(&self.ids);
                 let all: Vec<_> = self.seen.keys().cloned().collect();
                 let states = all.into_iter().map(|key| self.state(key));
                 return Ok(states.chain([StateChange::Synced]).collect());
@@ -134,6 +138,7 @@ impl Told {
             News::Seen(object, observation) => {
                 let id = observation.id.clone();
                 self.client.acknowledged.see(&observation);
+                self.ids.insert(id.clone());
                 let former = match &object {
                     Some(object) => self.objects.insert(id.clone(), object.clone()),
                     None => self.objects.remove(&id),
@@ -149,6 +154,7 @@ impl Told {
             }
             News::Gone(id) => {
                 self.client.acknowledged.forget(&id);
+                self.ids.remove(&id);
                 let object = self.objects.remove(&id);
                 if let Some(object) = &object {
                     self.drop_from(object, &id);

@@ -108,6 +108,26 @@ async fn ports_of_a_kubernetes_cluster_are_pods() {
 }
 
 #[tokio::test]
+async fn a_cluster_stays_in_its_namespace_while_it_has_something_there() {
+    let mut kubernetes = Kubernetes::with_slice(MEND).await;
+    let mut cluster = kubernetes.cluster(MANAGER);
+    let Some(api::cluster_spec::Driver::Kubernetes(driver)) =
+        cluster.spec.as_mut().and_then(|spec| spec.driver.as_mut())
+    else {
+        panic!("it is a cluster of Kubernetes")
+    };
+    driver.namespace = "apps".to_owned();
+    let request = api::UpdateClusterRequest { cluster: Some(cluster), ..Default::default() };
+    let update = kubernetes.world.manager.clusters.update_cluster(request.clone()).await;
+    let refused = update.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("slice s in namespace default"), "{refused:?}");
+    kubernetes.world.delete_slice(true).await.unwrap();
+    kubernetes.world.until_left(&["cluster a", "cluster k"]).await;
+    kubernetes.world.manager.clusters.update_cluster(request).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_driver_is_for_life() {
     let mut kubernetes = Kubernetes::with_slice(MEND).await;
     let mut direct = samples::cluster("k", "http://127.0.0.1:1");

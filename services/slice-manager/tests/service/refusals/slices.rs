@@ -28,6 +28,12 @@ fn link(a: &str, b: &str) -> api::Link {
     api::Link { endpoint_a: a.to_owned(), endpoint_b: b.to_owned(), ..api::Link::default() }
 }
 
+fn with_manager(manager: &str) -> api::Slice {
+    let mut slice = samples::slice("t", &["a", "b"]);
+    slice.metadata.as_mut().unwrap().managed_by = manager.to_owned();
+    slice
+}
+
 #[tokio::test]
 async fn slices() {
     check(vec![
@@ -36,6 +42,18 @@ async fn slices() {
             slices.create_slice(api::CreateSliceRequest::default()),
             InvalidArgument,
             ["slice"]
+        ),
+        case!(
+            "managed by too much",
+            slices.create_slice(create_slice(with_manager(&"m".repeat(513)))),
+            InvalidArgument,
+            ["slice.metadata.managed_by"]
+        ),
+        case!(
+            "managed by what no database keeps",
+            slices.create_slice(create_slice(with_manager("m\0"))),
+            InvalidArgument,
+            ["slice.metadata.managed_by"]
         ),
         case!(
             "no clusters",

@@ -1,5 +1,3 @@
-//! Follows a service's watch for ever.
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
@@ -10,7 +8,7 @@ use futures::{Stream, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
-use super::{Board, ObjectKey, ObjectState};
+use crate::Board;
 
 /// Pauses between attempts, doubled each time, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -22,11 +20,11 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a service's watch tells.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub enum Change<K, S> {
     /// An object fares like this.
-    Put(ObjectKey, ObjectState),
+    Put(K, S),
     /// An object is gone.
-    Gone(ObjectKey),
+    Gone(K),
     /// Every object that exists has been told.
     Synced,
     /// Something that is of no interest here.
@@ -34,27 +32,27 @@ pub(crate) enum Change {
 }
 
 /// What a service's watch tells, until it breaks.
-pub(crate) type ChangeStream = Pin<Box<dyn Stream<Item = Result<Change, Status>> + Send>>;
+pub type ChangeStream<K, S> = Pin<Box<dyn Stream<Item = Result<Change<K, S>, Status>> + Send>>;
 
 /// What is new on a board.
 #[derive(Clone, Debug)]
-pub(crate) enum News {
+pub enum News<K> {
     /// The service is there again, or for the first time; these objects differ from what was known.
-    Synced(BTreeSet<ObjectKey>),
+    Synced(BTreeSet<K>),
     /// One object fares otherwise.
-    Changed(ObjectKey),
+    Changed(K),
     /// One object is gone.
-    Gone(ObjectKey),
+    Gone(K),
     /// The service is away.
     Lost,
 }
 
 /// Keeps the board at what the watch tells, for ever, and tells the news.
-pub(crate) async fn follow(
+pub async fn follow<K: Clone + Ord, S: Clone + PartialEq>(
     service: &str,
-    board: &Board,
-    watch: impl AsyncFn() -> Result<ChangeStream, Status>,
-    tell: impl Fn(News),
+    board: &Board<K, S>,
+    watch: impl AsyncFn() -> Result<ChangeStream<K, S>, Status>,
+    tell: impl Fn(News<K>),
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -76,10 +74,10 @@ pub(crate) async fn follow(
 }
 
 /// Follows the watch until it breaks.
-async fn follow_once(
-    board: &Board,
-    watch: &impl AsyncFn() -> Result<ChangeStream, Status>,
-    tell: &impl Fn(News),
+async fn follow_once<K: Clone + Ord, S: Clone + PartialEq>(
+    board: &Board<K, S>,
+    watch: &impl AsyncFn() -> Result<ChangeStream<K, S>, Status>,
+    tell: &impl Fn(News<K>),
 ) -> Status {
     let snapshot = async {
         let mut stream = watch().await?;
@@ -105,7 +103,7 @@ async fn follow_once(
     }
 }
 
-async fn snapshot(stream: &mut ChangeStream) -> Result<BTreeMap<ObjectKey, ObjectState>, Status> {
+async fn snapshot<K: Ord, S>(stream: &mut ChangeStream<K, S>) -> Result<BTreeMap<K, S>, Status> {
     let mut states = BTreeMap::new();
     loop {
         match next(stream).await? {
@@ -117,6 +115,6 @@ async fn snapshot(stream: &mut ChangeStream) -> Result<BTreeMap<ObjectKey, Objec
     }
 }
 
-async fn next(stream: &mut ChangeStream) -> Result<Change, Status> {
+async fn next<K, S>(stream: &mut ChangeStream<K, S>) -> Result<Change<K, S>, Status> {
     stream.next().await.unwrap_or_else(|| Err(Status::unavailable("the watch ended")))
 }

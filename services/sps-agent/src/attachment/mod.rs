@@ -1,7 +1,15 @@
 //! The door for the node's network plugin: a local socket, behind which all that is asked is passed on
 //! to whoever knows pods and networks.
+//!
+//! - `attempts`: which of two attempts to attach a sandbox is the later.
+//! - `records`: what sandboxes have been attached to, for as long as they are there.
+//! - `restoration`: attaches them again when they have lost it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod attempts;
+mod records;
+mod restoration;
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,8 +24,15 @@ use l2sces_proto::attachment::v1::{
 use l2sces_switch_agent::{Agent, NamespaceAttachment, inspect};
 use tonic::{Request, Response, Status, service::Routes};
 
+use attempts::Attempts;
+use records::Records;
+use restoration::Restoration;
+
 /// How long an attachment may take: the plugin itself waits a little longer.
 const ATTACH_DEADLINE: Duration = Duration::from_secs(50);
+
+/// Where it is noted what is attached, beside the socket.
+const RECORDS: &str = "attachments";
 
 /// Flags of the door.
 #[derive(Clone, Debug, Args)]
@@ -45,6 +60,8 @@ pub(crate) struct AttachmentRelay {
     node: String,
     operator: AttachmentServiceClient<Channel>,
     agent: Arc<Agent>,
+    attempts: Arc<Attempts>,
+    records: Records,
 }
 
 impl AttachmentRelay {
@@ -63,18 +80,30 @@ impl AttachmentRelay {
             return Ok(None);
         };
         let channel = dialer.channel(&operator).context("--operator")?;
-        Ok(Some(Self { socket, node, operator: AttachmentServiceClient::new(channel), agent }))
+        let operator = AttachmentServiceClient::new(channel);
+        let records = Records::new(socket.with_file_name(RECORDS));
+        Ok(Some(Self { socket, node, operator, agent, attempts: Arc::default(), records }))
     }
 
-    /// Serves the plugin until `shutdown` resolves.
+    /// Serves the plugin until `shutdown` resolves, and gives sandboxes back what they lose meanwhile.
     ///
     /// # Errors
     /// The socket cannot be made.
     pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let path = self.socket.clone();
+        let restoration = Restoration {
+            node: self.node.clone(),
+            records: self.records.clone(),
+            attempts: Arc::clone(&self.attempts),
+            agent: Arc::clone(&self.agent),
+            operator: self.operator.clone(),
+        };
         let access = Access::new().allow::<AttachmentServiceServer<Self>>(&[]);
         let routes = Routes::new(AttachmentServiceServer::new(self));
-        Ok(serve_local(&path, routes, access, shutdown).await?)
+        tokio::select! {
+            served = serve_local(&path, routes, access, shutdown) => Ok(served?),
+            () = restoration.run() => anyhow::bail!("nobody looks for lost ports any more"),
+        }
     }
 }
 
@@ -85,13 +114,18 @@ impl AttachmentService for AttachmentRelay {
         request: Request<AttachRequest>,
     ) -> Result<Response<AttachResponse>, Status> {
         let departure = departure(&request);
-        let body = AttachRequest { node: self.node.clone(), ..request.into_inner() };
-        let mut request = Request::new(body);
+        let (node, attempt) = (self.node.clone(), self.attempts.next());
+        let body = AttachRequest { node, attempt, ..request.into_inner() };
+        let mut request = Request::new(body.clone());
         request.set_timeout(ATTACH_DEADLINE);
         let mut operator = self.operator.clone();
         // A plugin that was killed waits for nothing: then the operator undoes what it has made for it.
         let attached = departure.run_until_cancelled(operator.attach(request)).await;
-        attached.unwrap_or_else(|| Err(Status::cancelled("the plugin has gone"))).map(answer)
+        let attached = attached
+            .unwrap_or_else(|| Err(Status::cancelled("the plugin has gone")))
+            .map(answer)?;
+        warn_of(self.records.note(&body, &attached.get_ref().interfaces));
+        Ok(attached)
     }
 
     async fn detach(
@@ -99,6 +133,8 @@ impl AttachmentService for AttachmentRelay {
         request: Request<DetachRequest>,
     ) -> Result<Response<DetachResponse>, Status> {
         let body = DetachRequest { node: self.node.clone(), ..request.into_inner() };
+        // Before its ports go: they are not to come back.
+        warn_of(self.records.forget(&body));
         self.operator.clone().detach(body).await.map(answer)
     }
 
@@ -123,6 +159,7 @@ impl AttachmentService for AttachmentRelay {
         request: Request<CollectRequest>,
     ) -> Result<Response<CollectResponse>, Status> {
         let body = CollectRequest { node: self.node.clone(), ..request.into_inner() };
+        warn_of(self.records.collect(&body));
         self.operator.clone().collect(body).await.map(answer)
     }
 
@@ -135,6 +172,13 @@ impl AttachmentService for AttachmentRelay {
         let ready = self.agent.is_connected();
         let message = if ready { "" } else { "the database of Open vSwitch does not answer" };
         Ok(Response::new(GetStatusResponse { ready, message: message.to_owned() }))
+    }
+}
+
+/// That something could not be noted keeps no pod from starting or ending.
+fn warn_of(noted: io::Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(%error, "cannot note what is attached: what a sandbox loses it does not get back");
     }
 }
 

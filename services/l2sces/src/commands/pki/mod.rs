@@ -1,33 +1,40 @@
+mod request;
+
 use std::{fs, path::Path};
 
-use l2sces_grpc::Dialer;
 use l2sces_pki::{
-    Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, CertificateRequest, CertificateSummary, Identity,
-    PkiError, summarize,
-};
-use l2sces_proto::issuer::v1::{
-    IssueCertificateRequest, issuer_service_client::IssuerServiceClient,
+    Authority, CA_CERTIFICATE_FILE, CA_KEY_FILE, CertificateSummary, Identity, PkiError, summarize,
 };
 
+use self::request::Request;
 use crate::{
     args::{ConnectionArgs, Format, PkiCommand},
     error::CliError,
     output::Output,
-    session,
+    progress::Progress,
 };
-
-/// File names, without extension, of a certificate that was requested and its key.
-const OWN: &str = "own";
 
 /// Makes, signs, requests and shows certificates.
 pub(super) async fn run(connection: &ConnectionArgs, command: PkiCommand) -> Result<(), CliError> {
     let text = match command {
         PkiCommand::Init { dir } => init(&dir)?,
-        PkiCommand::Issue { dir, role, name, sans, out } => {
-            let identity = Identity::new(role, &name).map_err(PkiError::from)?;
+        PkiCommand::Issue { dir, role, name, cluster, sans, out } => {
+            let identity = match &cluster {
+                Some(cluster) => Identity::in_cluster(role, cluster, &name),
+                None => Identity::new(role, &name),
+            };
+            let identity = identity.map_err(PkiError::from)?;
             issue(&dir, &identity, &sans, out.as_deref())?
         }
-        PkiCommand::Request { token_file, dir } => request(connection, &token_file, &dir).await?,
+        PkiCommand::Request { token_file, dir, keep } => {
+            let request = Request { connection, token_file: &token_file, dir: &dir };
+            if keep {
+                request.keep().await;
+                return Ok(());
+            }
+            let files = request.make_or_keep(&mut Progress::stderr()).await?;
+            files.iter().map(|file| format!("{}\n", file.display())).collect()
+        }
         PkiCommand::Show { file } => show(&file)?,
     };
     Output::stdout(Format::Table).text(&text)
@@ -51,7 +58,9 @@ fn issue(
 ) -> Result<String, CliError> {
     let authority = Authority::load(dir)?;
     let issued = authority.issue(identity, sans)?;
-    let stem = format!("{}-{}", identity.role, identity.name);
+    // No name has an @, so that no two identities have one file.
+    let cluster = identity.cluster.as_ref().map(|cluster| format!("@{cluster}"));
+    let stem = format!("{}-{}{}", identity.role, identity.name, cluster.unwrap_or_default());
     let out = out.unwrap_or(dir);
     issued.save(out, &stem)?;
     let ca = out.join(CA_CERTIFICATE_FILE);
@@ -61,32 +70,6 @@ fn issue(
     }
     let written = |extension: &str| out.join(format!("{stem}.{extension}"));
     Ok(format!("{}\n{}\n{}\n", written("pem").display(), written("key").display(), ca.display()))
-}
-
-async fn request(
-    connection: &ConnectionArgs,
-    token_file: &Path,
-    dir: &Path,
-) -> Result<String, CliError> {
-    let needed = |flag: &str| CliError::Usage(format!("{flag} is needed"));
-    let endpoint = connection.endpoint.as_ref().ok_or_else(|| needed("--endpoint"))?;
-    let ca = connection.tls.tls_ca.as_deref().ok_or_else(|| needed("--tls-ca"))?;
-    let dialer = Dialer::without_certificate(read(ca)?);
-    let channel = dialer.channel(endpoint).map_err(|error| CliError::Usage(error.to_string()))?;
-    let issuer = IssuerServiceClient::new(channel);
-
-    let token = read(token_file)?.trim().to_owned();
-    let request = CertificateRequest::create()?;
-    let message = IssueCertificateRequest { csr_pem: request.csr_pem.clone(), token };
-    let answer = session::call(async || issuer.clone().issue_certificate(message.clone()).await);
-    let answer = answer.await.map_err(|status| CliError::Call {
-        endpoint: endpoint.clone(),
-        status: Box::new(status),
-    })?;
-    let issued = request.answered(answer.into_inner().certificate_pem);
-    issued.save(dir, OWN)?;
-    let written = |extension: &str| dir.join(format!("{OWN}.{extension}"));
-    Ok(format!("{}\n{}\n", written("pem").display(), written("key").display()))
 }
 
 fn read(file: &Path) -> Result<String, PkiError> {
@@ -152,6 +135,19 @@ mod tests {
         assert!(shown.contains("identity     spiffe://l2sces/sps-agent/a1\n"), "{shown}");
         assert!(shown.contains("reached by   10.0.0.11\n"), "{shown}");
         assert!(shown.ends_with("Z\n"), "{shown}");
+    }
+
+    #[test]
+    fn agents_of_one_name_in_two_clusters_have_files_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path()).unwrap();
+        for (cluster, file) in [("a", "ned-agent-n1@a.pem"), ("b", "ned-agent-n1@b.pem")] {
+            let identity = Identity::in_cluster(Role::NedAgent, cluster, "n1").unwrap();
+            let written = issue(dir.path(), &identity, &[], None).unwrap();
+            assert!(written.contains(file), "{written}");
+        }
+        let shown = show(&dir.path().join("ned-agent-n1@a.pem")).unwrap();
+        assert!(shown.contains("identity     spiffe://l2sces/ned-agent/a/n1\n"), "{shown}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ const MINUTE_MS: u32 = 60_000;
 const LONGEST_INTERVAL_MS: u32 = 3_600_000;
 
 /// What a resource asks to be measured: its policy, or what L2S-M's way of asking comes to.
-pub(crate) fn policy(
+pub fn measurement_policy(
     policy: Option<&MeasurementPolicy>,
     monitor: Option<&Monitor>,
 ) -> Option<proto::MeasurementPolicy> {
@@ -46,9 +46,29 @@ fn of_monitor(monitor: &Monitor) -> Option<proto::MeasurementPolicy> {
 }
 
 /// The names of metrics that L2S-M's way of asking has, and that cannot be measured.
-pub(crate) fn unknown_metrics(monitor: &Monitor) -> Vec<&str> {
+fn unknown_metrics(monitor: &Monitor) -> Vec<&str> {
     let names = monitor.metrics.iter().map(|metric| metric.name.as_str());
     names.filter(|name| named(name).is_none()).collect()
+}
+
+/// What of a monitor is not carried out: paths of fields.
+pub fn ignored_of_monitor(monitor: &Monitor) -> Vec<String> {
+    let mut fields = Vec::new();
+    if monitor.export_metric.is_some() {
+        fields.push("spec.monitor.exportMetric".to_owned());
+    }
+    if monitor.network_cidr.is_some() {
+        fields.push("spec.monitor.networkCIDR".to_owned());
+    }
+    if monitor.ip_cidr.is_some() {
+        fields.push("spec.monitor.ipCIDR".to_owned());
+    }
+    if monitor.metrics.iter().any(|metric| metric.script_source.is_some()) {
+        fields.push("spec.monitor.metrics[].scriptSource".to_owned());
+    }
+    let unknown = unknown_metrics(monitor).into_iter();
+    fields.extend(unknown.map(|name| format!("spec.monitor.metrics: {name}")));
+    fields
 }
 
 fn named(name: &str) -> Option<LinkMetric> {
@@ -99,15 +119,15 @@ mod tests {
             ("rtt", None),
             ("custom", Some(1)),
         ]);
-        let policy = policy(None, Some(&asked)).unwrap();
+        let policy = measurement_policy(None, Some(&asked)).unwrap();
         assert_eq!(
             policy.metrics().collect::<Vec<_>>(),
             [proto::LinkMetric::RoundTripTime, proto::LinkMetric::Throughput]
         );
         assert_eq!(policy.interval_ms, 120_000);
         assert_eq!(unknown_metrics(&asked), ["custom"]);
-        assert_eq!(super::policy(None, Some(&monitor(&[("custom", None)]))), None);
-        let daily = super::policy(None, Some(&monitor(&[("rtt", Some(1_440))]))).unwrap();
+        assert_eq!(measurement_policy(None, Some(&monitor(&[("custom", None)]))), None);
+        let daily = measurement_policy(None, Some(&monitor(&[("rtt", Some(1_440))]))).unwrap();
         assert_eq!(daily.interval_ms, LONGEST_INTERVAL_MS);
     }
 
@@ -119,7 +139,7 @@ mod tests {
             probes: None,
             max_share_permille: Some(5),
         };
-        let policy = policy(Some(&exact), Some(&monitor(&[("rtt", None)]))).unwrap();
+        let policy = measurement_policy(Some(&exact), Some(&monitor(&[("rtt", None)]))).unwrap();
         assert_eq!(policy.metrics().collect::<Vec<_>>(), [proto::LinkMetric::Loss]);
         assert_eq!((policy.interval_ms, policy.probes, policy.max_share_permille), (2_000, 0, 5));
     }

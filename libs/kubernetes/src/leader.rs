@@ -1,5 +1,4 @@
-//! One replica leads: the one that holds the Lease (coordination.k8s.io/v1), in the manner of
-//! client-go.
+//! One replica leads: the one that holds a Lease (coordination.k8s.io/v1), in the manner of client-go.
 
 use std::time::Duration;
 
@@ -12,11 +11,8 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use l2sces_custom_resources::{PART_OF_LABEL, PART_OF_US};
 use tokio::time::{Instant, sleep};
 
-/// Name of the Lease.
-const LEASE: &str = "l2sces-operator";
 /// How long others wait for a leader that is silent.
 const DURATION: Duration = Duration::from_secs(15);
 /// How long a leader that cannot renew its Lease goes on: shorter, so that it has stopped when
@@ -26,8 +22,11 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// A replica that would lead.
-pub(crate) struct Candidate {
+pub struct Candidate {
     leases: Api<Lease>,
+    /// Name of the Lease.
+    lease: &'static str,
+    labels: &'static [(&'static str, &'static str)],
     replica: String,
 }
 
@@ -39,14 +38,22 @@ struct Seen {
 }
 
 impl Candidate {
-    /// A replica by its name, in the namespace that has the Lease.
-    pub(crate) fn new(client: Client, namespace: &str, replica: &str) -> Self {
-        Self { leases: Api::namespaced(client, namespace), replica: replica.to_owned() }
+    /// A replica by its name, and the Lease by which one of them leads: its namespace, its name, and the
+    /// labels that it gets.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        lease: &'static str,
+        labels: &'static [(&'static str, &'static str)],
+        replica: &str,
+    ) -> Self {
+        let leases = Api::namespaced(client, namespace);
+        Self { leases, lease, labels, replica: replica.to_owned() }
     }
 
     /// Does the work whenever this replica leads, dropping it when it does not any more. Ends only
     /// when the work does, and gives the lead away then.
-    pub(crate) async fn lead<T>(&self, mut work: impl AsyncFnMut() -> T) -> T {
+    pub async fn lead<T>(&self, mut work: impl AsyncFnMut() -> T) -> T {
         loop {
             self.acquire().await;
             tracing::info!(replica = self.replica, "leading");
@@ -61,14 +68,14 @@ impl Candidate {
     }
 
     /// Gives the lead away, if this replica has it, so that another need not wait.
-    pub(crate) async fn release(&self) {
+    pub async fn release(&self) {
         let released = async {
-            let Some(mut lease) = self.leases.get_opt(LEASE).await? else { return Ok(()) };
+            let Some(mut lease) = self.leases.get_opt(self.lease).await? else { return Ok(()) };
             if holder(&lease) != Some(&self.replica) {
                 return Ok(());
             }
             lease.spec.get_or_insert_default().holder_identity = None;
-            self.leases.replace(LEASE, &PostParams::default(), &lease).await.map(drop)
+            self.leases.replace(self.lease, &PostParams::default(), &lease).await.map(drop)
         };
         let released: kube::Result<()> = released.await;
         if let Err(error) = released {
@@ -93,11 +100,13 @@ impl Candidate {
     }
 
     async fn try_acquire(&self, seen: &mut Option<Seen>) -> kube::Result<bool> {
-        let Some(lease) = self.leases.get_opt(LEASE).await? else {
+        let Some(lease) = self.leases.get_opt(self.lease).await? else {
+            let labels = self.labels.iter();
+            let labels = labels.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(LEASE.to_owned()),
-                    labels: Some([(PART_OF_LABEL.to_owned(), PART_OF_US.to_owned())].into()),
+                    name: Some(self.lease.to_owned()),
+                    labels: Some(labels.collect()),
                     ..ObjectMeta::default()
                 },
                 spec: Some(self.spec(None)),
@@ -131,7 +140,7 @@ impl Candidate {
 
     /// Renews the Lease; answers false if another has it.
     async fn renew(&self) -> kube::Result<bool> {
-        match self.leases.get_opt(LEASE).await? {
+        match self.leases.get_opt(self.lease).await? {
             Some(lease) if holder(&lease) == Some(&self.replica) => {
                 self.write(lease).await.map(|()| true)
             }
@@ -143,7 +152,7 @@ impl Candidate {
     /// writes later is refused.
     async fn write(&self, mut lease: Lease) -> kube::Result<()> {
         lease.spec = Some(self.spec(lease.spec.as_ref()));
-        self.leases.replace(LEASE, &PostParams::default(), &lease).await.map(drop)
+        self.leases.replace(self.lease, &PostParams::default(), &lease).await.map(drop)
     }
 
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {

@@ -2,26 +2,43 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType},
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Failure, Reconciler, conditions::READY, finalizer::Finalized};
+use crate::{
+    Namespaced,
+    conditions::{READY, WAITING},
+};
 
-/// Who owns the fields of statuses, for server-side apply.
-pub(super) const FIELD_MANAGER: &str = "l2sces-operator";
+/// Writes statuses and events in the name of an operator.
+pub struct Publisher {
+    client: Client,
+    recorder: Recorder,
+    /// Who owns the fields of statuses, for server-side apply.
+    name: &'static str,
+}
 
-impl Reconciler {
+impl Publisher {
+    /// A publisher in the name of an operator, of which this replica speaks.
+    pub fn new(client: Client, name: &'static str, replica: &str) -> Self {
+        let reporter = Reporter { controller: name.to_owned(), instance: Some(replica.to_owned()) };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, name }
+    }
+
     /// Writes a resource's status, if it differs from what is there.
-    pub(super) async fn publish<R: Finalized, S: Serialize + PartialEq>(
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn publish<R: Namespaced, S: Serialize + PartialEq>(
         &self,
         resource: &R,
         before: Option<&S>,
         after: &S,
-    ) -> Result<(), Failure> {
+    ) -> kube::Result<()> {
         if before == Some(after) {
             return Ok(());
         }
@@ -34,16 +51,32 @@ impl Reconciler {
             "metadata": { "name": name, "namespace": namespace, "uid": resource.uid() },
             "status": after,
         });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let params = PatchParams::apply(self.name).force();
         match api.patch_status(&name, &params, &Patch::Apply(patch)).await {
             // It has gone meanwhile.
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            written => Ok(written.map(drop)?),
+            written => written.map(drop),
         }
     }
 
+    /// Writes fields of a resource's status that stay, whatever statuses are published later; not if
+    /// somebody has written the resource since it was read, who may have recorded something else.
+    ///
+    /// # Errors
+    /// The API server refuses, for that reason too.
+    pub async fn record<R: Namespaced>(&self, resource: &R, fields: &Value) -> kube::Result<()> {
+        let namespace = resource.namespace().unwrap_or_default();
+        let api: Api<R> = Api::namespaced(self.client.clone(), &namespace);
+        let patch = json!({
+            "metadata": { "resourceVersion": resource.resource_version(), "uid": resource.uid() },
+            "status": fields,
+        });
+        let params = PatchParams::default();
+        api.patch_status(&resource.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
+    }
+
     /// Tells by an event that a resource has become ready, or why it is not any more.
-    pub(super) async fn announce<R: Finalized>(
+    pub async fn announce<R: Namespaced>(
         &self,
         resource: &R,
         before: &[Condition],
@@ -59,7 +92,7 @@ impl Reconciler {
         });
         // What is on its way for the first time is no warning.
         let is_ready = after.status == "True";
-        if !is_news || (!is_ready && after.reason == "Waiting") {
+        if !is_news || (!is_ready && after.reason == WAITING) {
             return;
         }
         let type_ = if is_ready { EventType::Normal } else { EventType::Warning };
@@ -67,7 +100,7 @@ impl Reconciler {
     }
 
     /// Tells of something by an event.
-    pub(super) async fn tell<R: Finalized>(
+    async fn tell<R: Namespaced>(
         &self,
         resource: &R,
         type_: EventType,

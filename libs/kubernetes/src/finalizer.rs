@@ -1,54 +1,48 @@
-use std::fmt::Debug;
+//! Finalizers: a resource stays until what is made for it is removed.
 
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
 };
-use l2sces_custom_resources::FINALIZER;
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-/// A resource that has the operator's finalizer.
-pub(super) trait Finalized:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-{
+use crate::Namespaced;
+
+/// Whether a resource has a finalizer.
+pub fn is_on<R: Resource>(finalizer: &str, resource: &R) -> bool {
+    resource.finalizers().iter().any(|other| other == finalizer)
 }
 
-impl<R> Finalized for R where
-    R: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-{
-}
-
-/// Whether a resource has the operator's finalizer.
-pub(super) fn has_finalizer<R: Resource>(resource: &R) -> bool {
-    resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
-/// Gives a resource the finalizer, so that it stays until what is made for it is removed.
-pub(super) async fn add<R: Finalized>(client: &Client, resource: &R) -> kube::Result<()> {
+/// Gives a resource a finalizer, so that it stays until what is made for it is removed.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn add<R: Namespaced>(
+    client: &Client,
+    finalizer: &str,
+    resource: &R,
+) -> kube::Result<()> {
     let mut finalizers = resource.finalizers().to_vec();
-    finalizers.push(FINALIZER.to_owned());
+    finalizers.push(finalizer.to_owned());
     write(client, resource, &finalizers).await
 }
 
 /// Lets a resource go.
-pub(super) async fn remove<R: Finalized>(client: &Client, resource: &R) -> kube::Result<()> {
+///
+/// # Errors
+/// The API server refuses.
+pub async fn remove<R: Namespaced>(
+    client: &Client,
+    finalizer: &str,
+    resource: &R,
+) -> kube::Result<()> {
     let mut finalizers = resource.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != FINALIZER);
+    finalizers.retain(|other| other != finalizer);
     write(client, resource, &finalizers).await
 }
 
 /// Writes the list as a whole, unless somebody has written the resource since it was read.
-async fn write<R: Finalized>(
+async fn write<R: Namespaced>(
     client: &Client,
     resource: &R,
     finalizers: &[String],

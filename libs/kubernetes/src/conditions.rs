@@ -5,15 +5,17 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::plan::Problem;
+use crate::Problem;
 
 /// Type of the condition that says whether a resource is as it is to be.
-pub(super) const READY: &str = "Ready";
+pub const READY: &str = "Ready";
+/// Reason of what is on its way, and of which nothing is wrong.
+pub const WAITING: &str = "Waiting";
 /// Type of the condition that says what of a resource is not carried out.
 const IGNORED: &str = "FieldsIgnored";
 
 /// The condition that a resource is as it is to be, or why it is not.
-pub(super) fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
+pub fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
     match problem {
         // Not empty: an API server of version 1.20 takes an empty string for none when it is applied.
         None => condition(READY, true, "Ready", "in place", generation),
@@ -22,13 +24,13 @@ pub(super) fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condi
 }
 
 /// The condition that fields of a resource are not carried out, if there are such.
-pub(super) fn ignored(fields: &[String], generation: Option<i64>) -> Option<Condition> {
+pub fn ignored(fields: &[String], generation: Option<i64>) -> Option<Condition> {
     let message = format!("not carried out: {}", fields.join(", "));
     (!fields.is_empty()).then(|| condition(IGNORED, true, "NotSupported", &message, generation))
 }
 
 /// The conditions with the times of those before whose status is the same.
-pub(super) fn with_times(mut conditions: Vec<Condition>, before: &[Condition]) -> Vec<Condition> {
+pub fn with_times(mut conditions: Vec<Condition>, before: &[Condition]) -> Vec<Condition> {
     for condition in &mut conditions {
         let former = before
             .iter()

@@ -1,0 +1,123 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// What is known of a service's objects: how each fares, by its key. Bounded by their number.
+#[derive(Debug)]
+pub struct Board<K, S> {
+    inner: Mutex<Inner<K, S>>,
+}
+
+#[derive(Debug)]
+struct Inner<K, S> {
+    states: BTreeMap<K, S>,
+    /// Why what is known is not up to date; nothing: it is.
+    fault: Option<String>,
+    /// Whether the service has been asked, and be it without an answer.
+    was_asked: bool,
+}
+
+impl<K: Clone + Ord, S: Clone + PartialEq> Board<K, S> {
+    /// A board of which nothing is known yet.
+    pub fn new() -> Self {
+        let fault = Some("not connected yet".to_owned());
+        Self { inner: Mutex::new(Inner { states: BTreeMap::new(), fault, was_asked: false }) }
+    }
+
+    /// Why what is known is not up to date; nothing: it is.
+    pub fn fault(&self) -> Option<String> {
+        self.lock().fault.clone()
+    }
+
+    /// Whether the service has been asked, and be it without an answer: before that it is neither there
+    /// nor away.
+    pub fn was_asked(&self) -> bool {
+        self.lock().was_asked
+    }
+
+    /// The last known state of an object; nothing: there is none, as far as is known.
+    pub fn state(&self, key: &K) -> Option<S> {
+        self.lock().states.get(key).cloned()
+    }
+
+    /// The state of an object, if what is known is up to date.
+    pub fn current(&self, key: &K) -> Option<S> {
+        let inner = self.lock();
+        inner.states.get(key).filter(|_| inner.fault.is_none()).cloned()
+    }
+
+    /// Whether the service has an object, as far as is known.
+    pub fn knows(&self, key: &K) -> bool {
+        self.lock().states.contains_key(key)
+    }
+
+    /// Whether the service has an object.
+    ///
+    /// # Errors
+    /// Why what is known is not up to date.
+    pub fn is_there(&self, key: &K) -> Result<bool, String> {
+        let inner = self.lock();
+        match &inner.fault {
+            None => Ok(inner.states.contains_key(key)),
+            Some(fault) => Err(fault.clone()),
+        }
+    }
+
+    /// The key of every object that is known.
+    pub fn keys(&self) -> Vec<K> {
+        self.lock().states.keys().cloned().collect()
+    }
+
+    /// What is chosen of the objects that are known, in the order of their keys.
+    pub fn choose<T>(&self, choose: impl FnMut((&K, &S)) -> Option<T>) -> Vec<T> {
+        self.lock().states.iter().filter_map(choose).collect()
+    }
+
+    /// Notes the answer to a call, unless `covers` says that what is known is as new: what the watch
+    /// told of the same version is never older.
+    pub fn answered(&self, key: K, state: &S, covers: impl FnOnce(&S) -> bool) {
+        let mut inner = self.lock();
+        if !inner.states.get(&key).is_some_and(covers) {
+            inner.states.insert(key, state.clone());
+        }
+    }
+
+    /// Notes what is told of one object; nothing: it is gone.
+    pub fn told(&self, key: K, state: Option<S>) {
+        let mut inner = self.lock();
+        match state {
+            Some(state) => inner.states.insert(key, state),
+            None => inner.states.remove(&key),
+        };
+    }
+
+    /// Puts a snapshot in the place of everything that was known; answers with the objects that
+    /// differ.
+    pub fn synced(&self, states: BTreeMap<K, S>) -> BTreeSet<K> {
+        let mut inner = self.lock();
+        inner.fault = None;
+        inner.was_asked = true;
+        let before = std::mem::replace(&mut inner.states, states);
+        let all = before.keys().chain(inner.states.keys());
+        all.filter(|key| before.get(*key) != inner.states.get(*key)).cloned().collect()
+    }
+
+    /// Notes why the service is away.
+    pub fn lost(&self, why: String) {
+        let mut inner = self.lock();
+        inner.fault = Some(why);
+        inner.was_asked = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<K, S>> {
+        // No code that holds the lock can leave it half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Ord, S: Clone + PartialEq> Default for Board<K, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
