@@ -189,13 +189,22 @@ impl Agent {
     pub async fn delete_switch(&self) -> Result<(), AgentError> {
         let mut applied = self.bridge.write().await;
         *applied = None;
+        match self.delete_switch_once().await {
+            // Decided anew, on what is in the database now.
+            Err(error) if error.is_conflict() => self.delete_switch_once().await,
+            result => result,
+        }?;
+        Ok(self.host.remove_all().await?)
+    }
+
+    async fn delete_switch_once(&self) -> Result<(), AgentError> {
         self.check_connected()?;
         let operations = self.read(|tables| plan::delete_switch(tables, &self.identity));
         if !operations.is_empty() {
             info!("removing the bridge");
             self.carry_out(&operations).await?;
         }
-        Ok(self.host.remove_all().await?)
+        Ok(())
     }
 
     /// Reports every port that exists, then every change.

@@ -266,9 +266,7 @@ fn the_certificate_is_shared_by_both_agents_and_goes_with_the_last() {
         assert_eq!(node.count("SSL"), 1);
         let key = || node.column("SSL", ".", "private_key");
         assert_eq!(key(), node.path("sps.key"));
-        // What it writes comes after the other's bridge, which it knows of then.
-        let another = api::Switch { controllers: vec!["ssl:127.0.0.1:6654".into()], ..switch() };
-        apply(&sps, &another).await.unwrap();
+        // It may not know of the other's bridge yet.
         delete(&sps).await;
         assert_eq!(key(), node.path("sps.key"), "the other bridge still needs it");
         delete(&ned).await;

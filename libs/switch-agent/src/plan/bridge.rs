@@ -117,7 +117,7 @@ pub(crate) fn delete_switch(tables: &Tables, identity: &Identity) -> Vec<Operati
         [Mutation::new("bridges", Mutator::Delete, bridge)],
     )];
     let controllers: BTreeSet<_> = row.uuids("controller").collect();
-    operations.extend(certificate::withdraw(tables, &controllers));
+    operations.extend(certificate::withdraw(tables, &controllers).into_iter().flatten());
     operations
 }
 

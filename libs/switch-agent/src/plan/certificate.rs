@@ -1,9 +1,9 @@
 //! The certificate that Open vSwitch shows to its controllers: one for the whole Open vSwitch, so
 //! the two agents of a node share it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use l2sces_ovsdb::{Condition, Operation, Row, Tables, Uuid, Value};
+use l2sces_ovsdb::{Condition, Operation, Row, Tables, Until, Uuid, Value};
 
 use super::update;
 use crate::{
@@ -46,8 +46,10 @@ pub(super) fn provide(
     ])
 }
 
-/// Removes the certificate, if an agent set it and nothing needs it but these controllers.
-pub(super) fn withdraw(tables: &Tables, controllers: &BTreeSet<Uuid>) -> Option<Operation> {
+/// Removes the certificate, if an agent set it and nothing needs it but these controllers. Fails the
+/// transaction when a controller has come or gone that the plan does not know of: the other agent
+/// may just have made its bridge.
+pub(super) fn withdraw(tables: &Tables, controllers: &BTreeSet<Uuid>) -> Option<[Operation; 2]> {
     let (uuid, row) = current(tables)?;
     let needs = |row: &Row| row.string("target").is_some_and(|target| target.contains("ssl:"));
     let needed = tables
@@ -55,11 +57,16 @@ pub(super) fn withdraw(tables: &Tables, controllers: &BTreeSet<Uuid>) -> Option<
         .any(|(controller, row)| !controllers.contains(&controller) && needs(row))
         || tables.rows("Manager").any(|(_, row)| needs(row));
     (is_any_agents(row) && !needed).then(|| {
-        Operation::update(
-            "Open_vSwitch",
-            [Condition::equal("ssl", uuid)],
-            Row::new().with("ssl", Value::none()),
-        )
+        let targets = tables.rows("Controller").filter_map(|(_, row)| row.string("target"));
+        let known = targets.map(|target| Row::new().with("target", target));
+        [
+            Operation::wait(Duration::ZERO, "Controller", [], ["target"], Until::Equal, known),
+            Operation::update(
+                "Open_vSwitch",
+                [Condition::equal("ssl", uuid)],
+                Row::new().with("ssl", Value::none()),
+            ),
+        ]
     })
 }
 

@@ -359,11 +359,27 @@ fn without_a_certificate_there_is_no_tls() {
 
 #[test]
 fn the_certificate_goes_with_the_last_bridge_that_needs_it() {
-    let withdraws = |tables: &Tables| delete_switch(tables, &identity()).len() == 2;
+    let withdraw = Operation::update(
+        "Open_vSwitch",
+        [Condition::equal("ssl", SSL)],
+        Row::new().with("ssl", Value::none()),
+    );
+    let withdraws = |tables: &Tables| delete_switch(tables, &identity()).contains(&withdraw);
     let own = ssl_row("/key").with("external_ids", marks(AgentKind::Sps, Object::Certificate));
     let mut tables = with_certificate(own);
     assert!(withdraws(&tables));
     assert!(!withdraws(&with_certificate(ssl_row("/key"))), "the operator's");
     tables.put("Controller", Uuid::from_u128(5), controller_row("ssl:10.0.0.9:6654"));
     assert!(!withdraws(&tables), "another bridge needs it");
+    tables.put("Controller", Uuid::from_u128(5), controller_row("tcp:10.0.0.9:6653"));
+    assert!(withdraws(&tables));
+    let known = ["ssl:10.0.0.9:6653", "tcp:10.0.0.9:6653"].map(|it| Row::new().with("target", it));
+    let is_expected = |operation: &Operation| match operation {
+        Operation::Wait { table, rows, .. } => {
+            table == "Controller" && known.iter().all(|row| rows.contains(row)) && rows.len() == 2
+        }
+        _ => false,
+    };
+    let operations = delete_switch(&tables, &identity());
+    assert!(operations.iter().any(is_expected), "nobody else needs it: {operations:?}");
 }

@@ -48,6 +48,31 @@ struct Entries {
 }
 
 impl Entries {
+    fn put_node(&mut self, node: &Node) {
+        let name = &node.spec.name;
+        self.nodes_by_switch.insert(node.datapath_id, name.clone());
+        self.nodes.entry(name.clone()).or_default().put(node);
+    }
+
+    fn put_slice(&mut self, slice: &Slice) {
+        self.slices.entry(slice.spec.name.clone()).or_default().put(slice);
+    }
+
+    fn put_network(&mut self, network: &Network) {
+        let key = &network.spec.key;
+        self.networks_by_vni.insert(network.spec.vni, key.clone());
+        self.networks.entry(key.clone()).or_default().put(network);
+    }
+
+    fn put_port(&mut self, port: &Port) {
+        match self.ports.get_mut(&port.key) {
+            Some(entry) => entry.put(port),
+            None => {
+                self.ports.insert(port.key.clone(), PortEntry::new(port));
+            }
+        }
+    }
+
     /// Where a port is, for people.
     fn place(&self, key: &PortKey) -> Option<String> {
         let entry = self.ports.get(key)?;
@@ -86,71 +111,69 @@ impl Board {
     /// Takes note of a node as it is stored.
     pub(crate) fn put_node(&self, node: &Node) {
         let mut entries = self.lock();
-        let name = &node.spec.name;
-        entries.nodes_by_switch.insert(node.datapath_id, name.clone());
-        entries.nodes.entry(name.clone()).or_default().put(node);
-        self.tell(&mut entries, Key::Node(name.clone()));
+        entries.put_node(node);
+        self.tell(&mut entries, Key::Node(node.spec.name.clone()));
     }
 
     /// Takes note of a slice as it is stored.
     pub(crate) fn put_slice(&self, slice: &Slice) {
         let mut entries = self.lock();
-        let name = &slice.spec.name;
-        entries.slices.entry(name.clone()).or_default().put(slice);
-        self.tell(&mut entries, Key::Slice(name.clone()));
+        entries.put_slice(slice);
+        self.tell(&mut entries, Key::Slice(slice.spec.name.clone()));
     }
 
     /// Takes note of a network as it is stored.
     pub(crate) fn put_network(&self, network: &Network) {
         let mut entries = self.lock();
-        let key = &network.spec.key;
-        entries.networks_by_vni.insert(network.spec.vni, key.clone());
-        entries.networks.entry(key.clone()).or_default().put(network);
-        self.tell(&mut entries, Key::Network(key.clone()));
+        entries.put_network(network);
+        self.tell(&mut entries, Key::Network(network.spec.key.clone()));
     }
 
     /// Takes note of a port as it is stored.
     pub(crate) fn put_port(&self, port: &Port) {
         let mut entries = self.lock();
-        match entries.ports.get_mut(&port.key) {
-            Some(entry) => entry.put(port),
-            None => {
-                entries.ports.insert(port.key.clone(), PortEntry::new(port));
-            }
-        }
+        entries.put_port(port);
         self.tell(&mut entries, Key::Port(port.key.clone()));
     }
 
-    /// Takes note that a node is to be removed, as it was read before; that may have been done since, and
+    /// Takes note of a node as a call has stored it. One that is to be removed may be gone by now, and
     /// nobody would take it away again.
-    pub(crate) fn mark_node(&self, node: &Node) {
+    pub(crate) fn note_node(&self, node: &Node) {
         let mut entries = self.lock();
-        let Some(entry) = entries.nodes.get_mut(&node.spec.name) else { return };
-        entry.put(node);
+        if node.deleting && !entries.nodes.contains_key(&node.spec.name) {
+            return;
+        }
+        entries.put_node(node);
         self.tell(&mut entries, Key::Node(node.spec.name.clone()));
     }
 
     /// The same of a slice.
-    pub(crate) fn mark_slice(&self, slice: &Slice) {
+    pub(crate) fn note_slice(&self, slice: &Slice) {
         let mut entries = self.lock();
-        let Some(entry) = entries.slices.get_mut(&slice.spec.name) else { return };
-        entry.put(slice);
+        if slice.deleting && !entries.slices.contains_key(&slice.spec.name) {
+            return;
+        }
+        entries.put_slice(slice);
         self.tell(&mut entries, Key::Slice(slice.spec.name.clone()));
     }
 
     /// The same of a network.
-    pub(crate) fn mark_network(&self, network: &Network) {
+    pub(crate) fn note_network(&self, network: &Network) {
         let mut entries = self.lock();
-        let Some(entry) = entries.networks.get_mut(&network.spec.key) else { return };
-        entry.put(network);
+        if network.deleting && !entries.networks.contains_key(&network.spec.key) {
+            return;
+        }
+        entries.put_network(network);
         self.tell(&mut entries, Key::Network(network.spec.key.clone()));
     }
 
     /// The same of a port.
-    pub(crate) fn mark_port(&self, port: &Port) {
+    pub(crate) fn note_port(&self, port: &Port) {
         let mut entries = self.lock();
-        let Some(entry) = entries.ports.get_mut(&port.key) else { return };
-        entry.put(port);
+        if port.deleting && !entries.ports.contains_key(&port.key) {
+            return;
+        }
+        entries.put_port(port);
         self.tell(&mut entries, Key::Port(port.key.clone()));
     }
 

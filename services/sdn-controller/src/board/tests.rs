@@ -86,38 +86,38 @@ fn watchers_hear_of_changes_only_and_once() {
     assert!(changes.try_recv().is_err());
 }
 
-/// Puts an object, marks it, has it removed, and marks it late.
-fn mark_late<T>(
+/// Puts an object that is to be removed, has it removed, and takes note of it late.
+fn note_late<T>(
     key: &Key,
     marked: &T,
     version: &Version,
     put: impl Fn(&Board, &T),
-    mark: impl Fn(&Board, &T),
+    note: impl Fn(&Board, &T),
 ) {
     let board = Board::new();
     put(&board, marked);
-    mark(&board, marked);
+    note(&board, marked);
     assert_eq!(reason(&board, key), Some(Reason::Deleting));
     board.remove(key, version);
     let (_, mut changes) = board.watch();
-    mark(&board, marked);
+    note(&board, marked);
     assert!(board.state(key).is_none(), "{key}");
     assert!(changes.try_recv().is_err(), "{key}");
 }
 
 #[test]
-fn what_has_been_removed_does_not_come_back_by_being_marked_late() {
+fn what_has_been_removed_does_not_come_back_by_being_noted_late() {
     let port = Port { deleting: true, ..port() };
     let key = Key::Port(port.key.clone());
-    mark_late(&key, &port, &port.version, Board::put_port, Board::mark_port);
+    note_late(&key, &port, &port.version, Board::put_port, Board::note_port);
     let node = Node { deleting: true, ..node() };
     let key = Key::Node(node.spec.name.clone());
-    mark_late(&key, &node, &node.spec.version, Board::put_node, Board::mark_node);
+    note_late(&key, &node, &node.spec.version, Board::put_node, Board::note_node);
     let (slice, network) = (deleted_slice(), deleted_network());
     let key = Key::Slice(slice.spec.name.clone());
-    mark_late(&key, &slice, &slice.spec.version, Board::put_slice, Board::mark_slice);
+    note_late(&key, &slice, &slice.spec.version, Board::put_slice, Board::note_slice);
     let key = Key::Network(network.spec.key.clone());
-    mark_late(&key, &network, &network.spec.version, Board::put_network, Board::mark_network);
+    note_late(&key, &network, &network.spec.version, Board::put_network, Board::note_network);
 }
 
 fn deleted_slice() -> Slice {

@@ -77,11 +77,7 @@ impl FabricService for FabricApi {
         let id = datapath_id(&self.cluster, &spec.name);
         let node = self.store.apply_node(&spec, id).await;
         let node = self.checked(Key::Node(spec.name.clone()), node)?;
-        if node.deleting {
-            self.board.mark_node(&node);
-        } else {
-            self.board.put_node(&node);
-        }
+        self.board.note_node(&node);
         // The far ends of its tunnels may have to follow.
         let peers = self.store.peers(&spec.name).await?;
         self.wake_nodes(peers.iter().map(|peer| &peer.spec.name));
@@ -97,7 +93,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_node(&name, request.force).await;
         let marked = self.checked(Key::Node(name.clone()), marked)?;
         if let Some(node) = &marked {
-            self.board.mark_node(node);
+            self.board.note_node(node);
             // The slices lead their frames around it first; then its peers let go of it.
             for slice in self.store.slices_of(&name).await? {
                 self.queue.wake(Key::Slice(slice));
@@ -114,11 +110,7 @@ impl FabricService for FabricApi {
         let spec = request::slice(request.into_inner())?;
         let stored = self.store.apply_slice(&spec).await;
         let stored = self.checked(Key::Slice(spec.name.clone()), stored)?;
-        if stored.slice.deleting {
-            self.board.mark_slice(&stored.slice);
-        } else {
-            self.board.put_slice(&stored.slice);
-        }
+        self.board.note_slice(&stored.slice);
         self.wake_nodes(stored.slice.spec.nodes.iter().chain(&stored.former_nodes));
         Ok(Response::new(ApplySliceResponse { state: Some(self.accepted(Key::Slice(spec.name))?) }))
     }
@@ -131,7 +123,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_slice(&name).await;
         let marked = self.checked(Key::Slice(name.clone()), marked)?;
         if let Some(slice) = &marked {
-            self.board.mark_slice(slice);
+            self.board.note_slice(slice);
             self.queue.wake(Key::Slice(name));
         }
         Ok(Response::new(DeleteSliceResponse { gone: marked.is_none() }))
@@ -144,11 +136,7 @@ impl FabricService for FabricApi {
         let spec = request::network(request.into_inner())?;
         let applied = self.store.apply_network(&spec).await;
         let (network, existed) = self.checked(Key::Network(spec.key.clone()), applied)?;
-        if network.deleting {
-            self.board.mark_network(&network);
-        } else {
-            self.board.put_network(&network);
-        }
+        self.board.note_network(&network);
         if existed == Existed(true) {
             // Their MTU may have changed.
             for key in self.store.port_keys(&spec.key).await? {
@@ -168,7 +156,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_network(&key).await;
         let marked = self.checked(Key::Network(key.clone()), marked)?;
         if let Some(network) = &marked {
-            self.board.mark_network(network);
+            self.board.note_network(network);
             self.queue.wake(Key::Network(key));
         }
         Ok(Response::new(DeleteNetworkResponse { gone: marked.is_none() }))
@@ -181,11 +169,7 @@ impl FabricService for FabricApi {
         let spec = request::port(request.into_inner())?;
         let stored = attach::apply_port(&self.store, self.exchange.as_ref(), &spec).await;
         let stored = self.checked(Key::Port(spec.key.clone()), stored)?;
-        if stored.port.deleting {
-            self.board.mark_port(&stored.port);
-        } else {
-            self.board.put_port(&stored.port);
-        }
+        self.board.note_port(&stored.port);
         // The switch where it was has an interface to remove.
         self.wake_nodes(&stored.former_node);
         Ok(Response::new(ApplyPortResponse { state: Some(self.accepted(Key::Port(spec.key))?) }))
@@ -199,7 +183,7 @@ impl FabricService for FabricApi {
         let marked = self.store.mark_port(&key, &condition).await;
         let marked = self.checked(Key::Port(key.clone()), marked)?;
         if let Some(port) = &marked {
-            self.board.mark_port(port);
+            self.board.note_port(port);
             self.queue.wake(Key::Port(key));
         }
         Ok(Response::new(DeletePortResponse { gone: marked.is_none() }))
