@@ -43,6 +43,7 @@ fn port() -> Port {
         mtu: 1438,
         datapath_id: 7.try_into().unwrap(),
         agent_endpoint: "http://10.0.0.1:50053".into(),
+        node_forced: false,
     }
 }
 

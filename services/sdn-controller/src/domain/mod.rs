@@ -290,6 +290,8 @@ pub(crate) struct Port {
     pub(crate) mtu: u16,
     pub(crate) datapath_id: DatapathId,
     pub(crate) agent_endpoint: String,
+    /// The deletion of its node waits for nothing: see [`Node::forced`].
+    pub(crate) node_forced: bool,
 }
 
 #[cfg(test)]

@@ -73,7 +73,11 @@ impl Reconciler {
             return Ok(());
         }
         let name = &node.spec.name;
-        if !node.forced {
+        if node.forced {
+            if self.delete_ports_on(name).await? {
+                return Ok(());
+            }
+        } else {
             // Frames are led around it first: whoever does that wakes it.
             let is_left = self.store.slices_leaving(name).await?.is_empty();
             if !is_left || self.trunks.are_used(node.datapath_id) {
@@ -92,6 +96,17 @@ impl Reconciler {
         // tunnels to it still.
         peers.into_iter().for_each(|peer| self.queue.wake(Key::Node(peer.spec.name)));
         Ok(())
+    }
+
+    /// Has the ports of a node removed that is given up with them; whether there are any left. The last
+    /// wakes the node.
+    async fn delete_ports_on(&self, name: &Name) -> Result<bool, ReconcileError> {
+        let ports = self.store.mark_ports_on(name).await?;
+        for port in &ports {
+            self.board.note_port(port);
+            self.queue.wake(Key::Port(port.key.clone()));
+        }
+        Ok(!ports.is_empty())
     }
 
     /// Has the agent remove the bridge. A deletion that waits for nothing does not fail without it.

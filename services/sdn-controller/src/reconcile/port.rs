@@ -150,6 +150,9 @@ impl Reconciler {
         self.release_address(port).await?;
         self.store.remove_port(&port.key).await?;
         self.board.remove(&Key::Port(port.key.clone()), &port.version);
+        if port.node_forced {
+            self.queue.wake(Key::Node(port.node.clone()));
+        }
         Ok(())
     }
 
@@ -187,17 +190,26 @@ impl Reconciler {
             .map_err(|status| self.not_announced(port, announcement_trouble(port, &status)))
     }
 
-    /// Has the node's agent remove a port; answers false if that has to wait for the agent.
+    /// Has the node's agent remove a port; answers false if that has to wait for the agent. What is on a
+    /// node that is given up stays there.
     async fn unmake(&self, port: &Port) -> Result<bool, ReconcileError> {
         if let Some(fault) = self.watches.fault(&port.node) {
+            if port.node_forced {
+                tracing::warn!(port = %port.key, fault, "port removed, its interface left behind");
+                return Ok(true);
+            }
             let message = format!("the sps-agent of node {} is unreachable: {fault}", port.node);
             self.not_made(port, Trouble::new(Reason::AgentUnreachable, message));
             return Ok(false);
         }
-        self.agents
-            .delete_port(&port.agent_endpoint, port.interface_name.as_str())
-            .await
-            .map_err(|status| self.not_made(port, node_trouble(&port.node, &status)))?;
+        let interface = port.interface_name.as_str();
+        match self.agents.delete_port(&port.agent_endpoint, interface).await {
+            Ok(()) => {}
+            Err(status) if port.node_forced => {
+                tracing::warn!(port = %port.key, %status, "port removed, its interface left behind");
+            }
+            Err(status) => return Err(self.not_made(port, node_trouble(&port.node, &status))),
+        }
         self.board.change_port(&port.key, |facts| facts.agent = Fact::Unknown);
         Ok(true)
     }

@@ -107,11 +107,11 @@ impl Store {
         .await?)
     }
 
-    /// Marks a node for deletion, which with `force` waits for nothing; answers with it, or none if
-    /// there is none.
+    /// Marks a node for deletion, which with `force` waits for nothing and takes its ports along;
+    /// answers with it, or none if there is none.
     ///
     /// # Errors
-    /// It has ports, or the database fails.
+    /// It has ports, without `force`, or the database fails.
     pub(crate) async fn mark_node(
         &self,
         name: &Name,
@@ -128,12 +128,7 @@ impl Store {
                 .fetch_optional(&mut *transaction)
                 .await?;
         let Some(deleting) = deleting else { return Ok(None) };
-        // A statement of its own, so that it sees a port stored while this waited for the lock.
-        let ports: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM port WHERE node = $1)")
-            .bind(name.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-        if ports {
+        if !force && has_ports(&mut transaction, name).await? {
             let name = name.to_string();
             return Err(StoreError::InUse { kind: "node", name, what: "ports" });
         }
@@ -171,6 +166,15 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Whether a node has ports. A statement of its own, so that it sees one that was stored while the lock
+/// of the node was waited for.
+async fn has_ports(connection: &mut PgConnection, name: &Name) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM port WHERE node = $1)")
+        .bind(name.as_str())
+        .fetch_one(connection)
+        .await
 }
 
 async fn write(

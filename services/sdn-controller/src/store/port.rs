@@ -25,7 +25,7 @@ macro_rules! select_ports {
     ($filter:literal) => {
         concat!(
             "SELECT port.*, network.vni, network.mtu, network.cidr,
-                    node.datapath_id, node.agent_endpoint
+                    node.datapath_id, node.agent_endpoint, node.forced AS node_forced
              FROM port
              JOIN network ON network.slice = port.slice AND network.name = port.network
              JOIN node ON node.name = port.node ",
@@ -67,6 +67,7 @@ impl FromRow<'_, PgRow> for Port {
             mtu: number(row, "mtu")?,
             datapath_id: datapath_id(row)?,
             agent_endpoint: row.try_get("agent_endpoint")?,
+            node_forced: row.try_get("node_forced")?,
         })
     }
 }
@@ -339,6 +340,18 @@ impl Store {
         Ok(port)
     }
 
+    /// Marks the ports of a node for deletion; answers with those that are still there.
+    pub(crate) async fn mark_ports_on(&self, node: &Name) -> Result<Vec<Port>, StoreError> {
+        sqlx::query(
+            "UPDATE port SET deleting = true, traceparent = $2 WHERE node = $1 AND NOT deleting",
+        )
+        .bind(node.as_str())
+        .bind(traceparent())
+        .execute(&self.pool)
+        .await?;
+        self.ports_on(node).await
+    }
+
     /// Forgets a port whose deletion is complete, and with it the block that its address makes up
     /// alone: as long as the port has the address, no other can take it for leased.
     pub(crate) async fn remove_port(&self, key: &PortKey) -> Result<(), StoreError> {
@@ -445,6 +458,7 @@ fn placed(
         mtu: network.spec.mtu,
         datapath_id: place.datapath_id,
         agent_endpoint: place.agent_endpoint,
+        node_forced: false,
     })
 }
 

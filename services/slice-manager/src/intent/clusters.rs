@@ -70,7 +70,7 @@ impl Intents {
         }
         self.check_namespace(transaction, &before, &spec).await?;
         check_slices(transaction, &key, &spec).await?;
-        check_ports(transaction, &key, &spec).await?;
+        check_ports(transaction, &key, &spec, force).await?;
         let stored = transaction.replace::<Cluster>(&before.meta, &spec).await?;
         let places = places::of_cluster(&stored);
         transaction.place(stored.meta.uid, &places).await?;
@@ -226,14 +226,18 @@ async fn check_slices(
     Ok(())
 }
 
+/// Whether every port still has its node. With `force` those that are being deleted need none: they may
+/// wait for a node that never returns.
 async fn check_ports(
     transaction: &mut Transaction,
     key: &Key,
     spec: &ClusterSpec,
+    force: bool,
 ) -> Result<(), Refusal> {
     let nodes: BTreeSet<&str> = spec.nodes.iter().map(|node| node.name.as_str()).collect();
     for place in transaction.port_places(Scope::default(), key.name().as_str()).await? {
-        if !nodes.contains(place.node.as_str()) {
+        let is_needed = place.lasts || !force;
+        if is_needed && !nodes.contains(place.node.as_str()) {
             let reason = format!("has port {} on node '{}'", place.example, place.node);
             return Err(Refusal::in_use(key, reason));
         }

@@ -297,7 +297,8 @@ pub(super) async fn port_places(
 ) -> Result<Vec<PortPlace>, StoreError> {
     let rows = sqlx::query(
         "select spec ->> 'cluster' as cluster, spec ->> 'node' as node, \
-         min(slice || '/' || network || '/' || name) as example from resource where kind = 'port' \
+         min(slice || '/' || network || '/' || name) as example, \
+         bool_or(delete_time is null) as lasts from resource where kind = 'port' \
          and ($1 = '' or slice = $1) and ($2 = '' or network = $2) \
          and ($3 = '' or spec ->> 'cluster' = $3) group by 1, 2 order by 1, 2",
     )
@@ -311,6 +312,7 @@ pub(super) async fn port_places(
             cluster: row.try_get("cluster")?,
             node: row.try_get("node")?,
             example: row.try_get("example")?,
+            lasts: row.try_get("lasts")?,
         })
     };
     rows.into_iter().map(place).collect()
@@ -325,4 +327,6 @@ pub struct PortPlace {
     pub node: String,
     /// Path of one of the ports.
     pub example: String,
+    /// Whether any of them is to stay.
+    pub lasts: bool,
 }

@@ -178,3 +178,24 @@ async fn a_node_that_never_answers_is_given_up_by_force() {
     update_cluster(&mut world, "a", false, without).await.unwrap();
     world.until_status("cluster", "a", "false", "node n2 is still there").await;
 }
+
+#[tokio::test]
+async fn a_port_that_is_being_deleted_does_not_keep_a_node_that_is_given_up() {
+    let mut world = World::with_slice().await;
+    world.create_network(samples::network("s", "n")).await.unwrap();
+    world.attach(samples::port("s", "n", "p", "a", "n2")).await.unwrap();
+    world.until_settled().await;
+    world.a.fake.set_lingering(true);
+    let without = |nodes: &mut Vec<api::Node>| nodes.retain(|node| node.name != "n2");
+    let refused = async |world: &mut World, force| {
+        let refused = update_cluster(world, "a", force, without).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("has port s/n/p on node 'n2'"), "{refused}");
+    };
+    refused(&mut world, true).await;
+    world.detach("p").await.unwrap();
+    world.until_status("port", "p", "false", "cluster a: the port is still there").await;
+    refused(&mut world, false).await;
+    update_cluster(&mut world, "a", true, without).await.unwrap();
+    world.until("it is gone", async || world.a.fake.object("node/n2").is_none()).await;
+}

@@ -8,6 +8,7 @@ use crate::{
         Reconciler,
         fakes::{Fault, World, run_during, run_until, until},
     },
+    store::{PortCondition, StoreError},
 };
 
 const N1: &str = "http://n1:50053";
@@ -184,6 +185,36 @@ async fn ports_that_nobody_wants_are_removed_when_the_agent_is_back() {
     run_until(&reconciler, || world.agents.port(N1, "l2p-00000000000").is_none()).await;
     assert!(world.agents.port(N1, &wanted).is_some());
     assert!(world.agents.port(N1, "somebodys").is_some());
+}
+
+#[tokio::test]
+async fn a_node_that_never_returns_takes_its_ports_along_by_force() {
+    let world = World::new().await;
+    put_network(&world.store).await;
+    let spec = port("blue", "p");
+    put_port(&world.store, &spec).await.unwrap();
+    put_port(&world.store, &port("blue", "q")).await.unwrap();
+    let reconciler = world.start_complete().await;
+    run_until(&reconciler, || world.agents.interfaces().len() == 2).await;
+    for call in ["agent.delete_port", "agent.delete_switch"] {
+        world.script.fail(call, Fault::Refuse(Code::Unavailable));
+    }
+    // As when its pod is gone: the port is to go, and cannot.
+    world.store.mark_port(&spec.key, &PortCondition::default()).await.unwrap();
+    assert!(reconciler.reconcile(Key::Port(spec.key.clone())).await.is_err());
+
+    let refused = world.store.mark_node(&name("n1"), false).await.unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    world.store.mark_node(&name("n1"), true).await.unwrap();
+    let key = Key::Node(name("n1"));
+    reconciler.queue.wake(key.clone());
+    run_until(&reconciler, || reconciler.board.state(&key).is_none()).await;
+    assert!(world.store.node(&name("n1")).await.unwrap().is_none());
+    assert!(world.store.port(&spec.key).await.unwrap().is_none());
+    assert!(world.fabric.wanted().ports.is_empty());
+    let mut elsewhere = spec;
+    elsewhere.node = name("n2");
+    put_port(&world.store, &elsewhere).await.unwrap();
 }
 
 #[tokio::test]
