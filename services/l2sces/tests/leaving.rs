@@ -63,6 +63,34 @@ metadata:
   finalizers: [example.org/held]
 ";
 
+/// A network of the cluster's own, and one that a slice is made of.
+const NETWORKS: &str = "
+apiVersion: l2sm.l2sm.k8s.local/v1
+kind: L2Network
+metadata: {name: own, namespace: default}
+spec: {type: vnet}
+---
+apiVersion: l2sces.l2sm.io/v1
+kind: SliceNetwork
+metadata: {name: of-a-slice, namespace: default}
+spec: {type: vnet, clusters: [a]}
+";
+
+/// By which a cluster knows that it has joined.
+const SETTINGS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: l2sces-system}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: l2sces
+  namespace: l2sces-system
+  labels: {app.kubernetes.io/part-of: l2sces}
+data: {L2SCES_CLUSTER: a}
+";
+
 #[derive(Debug)]
 struct Ran {
     stdout: String,
@@ -125,4 +153,28 @@ async fn what_is_away_for_good_is_told_and_given_up_by_force_alone() {
     let settings = [&settings[..], &deletion].concat();
     let settings = api.kubectl().run(settings).await.unwrap();
     assert_eq!(settings.trim(), "l2sces", "the settings go last");
+}
+
+#[tokio::test]
+async fn networks_of_a_cluster_that_never_joined_and_of_slices_stay() {
+    let api = ApiServer::start(&[]).await.unwrap();
+    api.kubectl().apply(NETWORKS).await.unwrap();
+    let networks = async || {
+        let networks = ["get", "l2networks,slicenetworks", "--output=name"];
+        let names = api.kubectl().run(networks).await.unwrap();
+        names.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = networks().await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    let anothers = leave(&api, &[]).await;
+    assert_eq!(anothers.code, Some(2), "{anothers:?}");
+    let refusal = "never joined as a, and has 1 custom resources, such as L2Network default/own";
+    assert!(anothers.stderr.contains(refusal), "{anothers:?}");
+    assert_eq!(networks().await, all);
+
+    api.kubectl().apply(SETTINGS).await.unwrap();
+    let left = leave(&api, &[]).await;
+    assert_eq!(left.code, Some(1), "{left:?}");
+    assert!(left.stdout.contains("SliceNetwork default/of-a-slice"), "{left:?}");
+    assert_eq!(networks().await, all[1..]);
 }

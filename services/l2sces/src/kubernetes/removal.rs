@@ -12,8 +12,7 @@ use kube::{
 use l2sces_custom_resources::{
     COREFILE_CONFIG_MAP, COREFILE_KEY, COREFILE_NAMESPACE, FINALIZER, GATEWAY_NODE_LABEL,
     L2Network, NetworkEdgeDevice, Overlay, PART_OF_LABEL, PART_OF_US, ProviderProfile,
-    SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER, SWITCH_NODE_LABEL, SliceNetwork,
-    SliceOverlay, without_stub_zones,
+    SWITCH_NODE_LABEL, SliceNetwork, SliceOverlay, without_stub_zones,
 };
 use serde_json::{Value, json};
 
@@ -28,39 +27,34 @@ use crate::error::CliError;
 /// What runs on nodes, and takes what it has made away when it ends.
 const ON_NODES: &str = "app in (sps-agent, ned-agent, openvswitch, cni)";
 
-/// The finalizers of our custom resources.
-const FINALIZERS: [&str; 3] = [FINALIZER, SLICE_NETWORK_FINALIZER, SLICE_OVERLAY_FINALIZER];
-
-/// The kinds of custom resources that a cluster has of its own: what slices are made of in the control
-/// cluster stays there.
-fn custom_kinds(is_control: bool) -> Vec<ApiResource> {
-    let mut kinds = vec![
+/// The kinds of custom resources that a cluster has of its own. Those that slices are made of are in the
+/// control cluster, and to delete one takes its slice from all others.
+fn own_kinds() -> [ApiResource; 3] {
+    [
         ApiResource::erase::<L2Network>(&()),
         ApiResource::erase::<NetworkEdgeDevice>(&()),
         ApiResource::erase::<Overlay>(&()),
-    ];
-    if !is_control {
-        kinds.extend([
-            ApiResource::erase::<SliceNetwork>(&()),
-            ApiResource::erase::<SliceOverlay>(&()),
-            ApiResource::erase::<ProviderProfile>(&()),
-        ]);
-    }
-    kinds
+    ]
 }
 
-/// Asks for the deletion of all custom resources, and says which are there still, and why.
+/// What custom resources of its own a cluster has.
+pub(crate) async fn custom_resources(client: &Client) -> Result<Vec<DynamicObject>, CliError> {
+    let mut all = Vec::new();
+    for resource in own_kinds() {
+        all.extend(list(client, &resource, None, None).await?);
+    }
+    Ok(all)
+}
+
+/// Asks for the deletion of all custom resources of the cluster's own, and says which are there still, and why.
 pub(crate) async fn delete_custom_resources(client: &Client) -> Result<Vec<String>, CliError> {
     let mut left = Vec::new();
-    for resource in custom_kinds(is_control_cluster(client).await?) {
-        for object in list(client, &resource, None, None).await? {
-            let name = object.name_any();
-            if object.metadata.deletion_timestamp.is_none() {
-                let objects = api_of(client, &resource, object.namespace().as_deref());
-                gone(objects.delete(&name, &DeleteParams::default()).await, &object)?;
-            }
-            left.push(format!("{}{}", shown(&object), reason(&object)));
+    for object in custom_resources(client).await? {
+        if object.metadata.deletion_timestamp.is_none() {
+            let objects = api(client, &object)?;
+            gone(objects.delete(&object.name_any(), &DeleteParams::default()).await, &object)?;
         }
+        left.push(format!("{}{}", shown(&object), reason(&object)));
     }
     if !left.is_empty() && !operator_exists(client).await? {
         left.push("there is no operator that could clean up".to_owned());
@@ -77,18 +71,15 @@ fn reason(object: &DynamicObject) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// Takes our finalizers off all custom resources: what is made for them stays.
+/// Takes our finalizer off all custom resources of the cluster's own: what is made for them stays.
 pub(crate) async fn give_up_custom_resources(client: &Client) -> Result<(), CliError> {
-    for resource in custom_kinds(is_control_cluster(client).await?) {
-        for object in list(client, &resource, None, None).await? {
-            let objects = api_of(client, &resource, object.namespace().as_deref());
-            let is_ours = |finalizer: &&String| FINALIZERS.contains(&finalizer.as_str());
-            let others = object.finalizers().iter().filter(|finalizer| !is_ours(finalizer));
-            let others: Vec<_> = others.collect();
-            let patch = Patch::Merge(json!({ "metadata": { "finalizers": others } }));
-            let patched = objects.patch(&object.name_any(), &PatchParams::default(), &patch).await;
-            found(patched, &shown(&object))?;
-        }
+    for object in custom_resources(client).await? {
+        let others = object.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER);
+        let others: Vec<_> = others.collect();
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": others } }));
+        let objects = api(client, &object)?;
+        let patched = objects.patch(&object.name_any(), &PatchParams::default(), &patch).await;
+        found(patched, &shown(&object))?;
     }
     Ok(())
 }
@@ -101,6 +92,25 @@ pub(crate) async fn operator_exists(client: &Client) -> Result<bool, CliError> {
 /// Whether slices are made of the cluster's custom resources, by a slice-operator.
 pub(crate) async fn is_control_cluster(client: &Client) -> Result<bool, CliError> {
     has_deployment(client, "slice-operator").await
+}
+
+/// Whether the definitions of what slices are made of stay: there is a slice-operator, or something that one
+/// would find when it is there again.
+pub(crate) async fn keeps_slices(client: &Client) -> Result<bool, CliError> {
+    if is_control_cluster(client).await? {
+        return Ok(true);
+    }
+    let kinds = [
+        ApiResource::erase::<SliceNetwork>(&()),
+        ApiResource::erase::<SliceOverlay>(&()),
+        ApiResource::erase::<ProviderProfile>(&()),
+    ];
+    for resource in kinds {
+        if !list(client, &resource, None, None).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn has_deployment(client: &Client, name: &str) -> Result<bool, CliError> {

@@ -150,6 +150,7 @@ async fn of_kind(
     let is_custom = [GROUP, SLICE_GROUP].contains(&resource.group.as_str());
     let selector = (!is_custom).then_some(SELECTOR);
     let note = |object: &DynamicObject| match inventory.has(object) {
+        _ if resource.group == SLICE_GROUP => "slices may be made of it: it is not removed",
         _ if is_custom => "custom resource",
         true => "labelled as ours",
         false => "labelled as ours, but joining makes no such object: it is not removed",

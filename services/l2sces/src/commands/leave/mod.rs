@@ -3,6 +3,7 @@
 mod audit;
 mod steps;
 
+use kube::Client;
 use l2sces_proto::slice::v1::{Cluster, Slice, cluster_spec::Driver};
 
 use super::write::{self, Deleted, send_delete, send_get};
@@ -36,6 +37,9 @@ pub(super) async fn run(
     let mut output = Output::stdout(format);
     let mut progress = Progress::stderr();
     if !args.dry_run {
+        if !has_joined && !args.force {
+            refuse_others(&client, &args).await?;
+        }
         let is_used = match &mut session {
             Some(session) => {
                 let deregistered = deregister(session, &args, has_joined, &mut output).await;
@@ -59,6 +63,20 @@ pub(super) async fn run(
             Err(CliError::Failed(format!("{left} things are left of cluster {}", args.name)))
         }
     }
+}
+
+/// A cluster that has never joined has custom resources of somebody else's, of L2S-M itself, say. They are
+/// the first to go, so that an interrupted removal does not come here.
+async fn refuse_others(client: &Client, args: &LeaveArgs) -> Result<(), CliError> {
+    let others = kubernetes::removal::custom_resources(client).await?;
+    let Some(first) = others.first() else { return Ok(()) };
+    Err(CliError::Usage(format!(
+        "this Kubernetes cluster has never joined as {}, and has {} custom resources, such as {}: is it \
+         another (--context)? If not, delete them, or leave by --force",
+        args.name,
+        others.len(),
+        kubernetes::shown(first)
+    )))
 }
 
 /// With force, a slice-manager that is away is done without: slices may have the cluster then.

@@ -48,11 +48,11 @@ impl<'a> Removal<'a> {
         }
         self.custom_resources().await?;
         self.nodes().await?;
-        let is_control = removal::is_control_cluster(self.client).await?;
+        let keeps_slices = removal::keeps_slices(self.client).await?;
         // A definition's name ends in its group.
         let is_of_slices = |object: &DynamicObject| object.name_any().ends_with(SLICE_GROUP);
         let stays = |object: &DynamicObject| {
-            is_settings(object) || is_shared(object) || is_control && is_of_slices(object)
+            is_settings(object) || is_shared(object) || keeps_slices && is_of_slices(object)
         };
         self.remove(|object| !stays(object)).await?;
         removal::restore_corefile(self.client).await?;
