@@ -39,6 +39,11 @@ pub struct SliceOverlaySpec {
     /// The provider itself, instead of a profile. L2S-CES deprecates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+    /// The namespaces, besides its own, whose SliceNetworks may be networks of the slice; absent: all.
+    /// What is a network of it already stays one. Unknown to L2S-CES.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub network_namespaces: Option<Vec<String>>,
     /// L2S-M's pod of a switch. Not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch_template: Option<SwitchTemplate>,

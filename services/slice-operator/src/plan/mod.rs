@@ -2,6 +2,7 @@
 //! what of it is wanted. No I/O: the same resources always make the same plan, so that nothing is to be
 //! remembered over a restart.
 
+mod admission;
 mod claim;
 mod network;
 mod provider;
@@ -19,7 +20,7 @@ pub(crate) use claim::Claim;
 pub(crate) use network::PlannedNetwork;
 pub(crate) use slice::{PlannedCluster, PlannedLink, PlannedSlice};
 
-use crate::plan::provider::Profiles;
+use crate::plan::{admission::Admission, provider::Profiles};
 
 /// The resources, as they are now.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +43,9 @@ impl Plan {
         let profiles = Profiles::of(&snapshot.profiles);
         let overlays = by_age(SLICE_OVERLAY_FINALIZER, &snapshot.overlays);
         let networks = by_age(SLICE_NETWORK_FINALIZER, &snapshot.networks);
-        Self {
-            slices: slice::claims(&overlays, &profiles),
-            networks: network::claims(&networks, &profiles),
-        }
+        let slices = slice::claims(&overlays, &profiles);
+        let networks = network::claims(&networks, &profiles, &Admission::of(&overlays, &slices));
+        Self { slices, networks }
     }
 }
 

@@ -9,6 +9,7 @@ use l2sces_kubernetes::{NetworkKey, Problem, Reference, parse_network};
 use l2sces_model::Name;
 
 use super::{
+    admission::Admission,
     claim::{Claim, Claimant, settle, slice_of},
     provider::Profiles,
     recorded_network,
@@ -32,6 +33,7 @@ pub(super) fn name(network: &SliceNetwork) -> Name {
 pub(super) fn claims(
     networks: &[&Arc<SliceNetwork>],
     profiles: &Profiles<'_>,
+    admission: &Admission<'_>,
 ) -> BTreeMap<Reference, Claim<NetworkKey, PlannedNetwork>> {
     let claimants = networks.iter().map(|network| {
         let resource = Reference::to(&***network);
@@ -41,6 +43,13 @@ pub(super) fn claims(
             profiles.slice(&resource.namespace, spec.provider.as_ref(), spec.provider_ref.as_ref());
         let is_made = recorded.is_some();
         let (slice, objection) = slice_of(recorded, named);
+        let stranger =
+            slice.as_ref().ok().and_then(|slice| admission.refusal(slice, &resource.namespace));
+        // What is made stays, and its pods in it.
+        let (slice, objection) = match stranger {
+            Some(stranger) if !is_made => (Err(stranger), objection),
+            stranger => (slice, objection.or(stranger)),
+        };
         let key = slice.map(|slice| NetworkKey { slice, name: name(network) });
         let generation = network.metadata.generation;
         let claim = Claim { generation, key, objection, wanted: wanted(network) };

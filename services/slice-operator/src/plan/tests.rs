@@ -133,6 +133,29 @@ fn a_provider_is_the_own_one_or_that_of_a_profile_or_the_default_one() {
 }
 
 #[test]
+fn a_slice_has_networks_of_the_namespaces_that_it_names() {
+    let mut named = provider("p");
+    named["networkNamespaces"] = json!(["friend"]);
+    let mut world = World::default().overlay("owner", "s", &named);
+    for (namespace, name) in [("owner", "a"), ("friend", "b"), ("stranger", "c")] {
+        world = world.network(namespace, name, &provider("p"));
+    }
+    let reason = |world: &World, namespace: &str, name: &str| {
+        let claim = world.plan().networks[&reference(namespace, name)].clone();
+        (claim.key.err().map(|it| it.reason), claim.objection.map(|it| it.reason))
+    };
+    let refused = Some("NamespaceNotAllowed");
+    assert_eq!(reason(&world, "owner", "a"), (None, None));
+    assert_eq!(reason(&world, "friend", "b"), (None, None));
+    assert_eq!(reason(&world, "stranger", "c"), (refused, None));
+
+    let made = Arc::make_mut(world.snapshot.networks.last_mut().unwrap());
+    let slice = Some("p".to_owned());
+    made.status = Some(SliceNetworkStatus { slice, ..SliceNetworkStatus::default() });
+    assert_eq!(reason(&world, "stranger", "c"), (None, refused), "what is made stays");
+}
+
+#[test]
 fn the_older_of_two_is_the_slice_unless_the_other_is_it_already() {
     let world =
         World::default().overlay("two", "s", &provider("p")).overlay("one", "s", &provider("p"));
