@@ -41,6 +41,8 @@ impl Manager {
             .args(["--listen", &listen, "--insecure-plaintext"])
             .args(["--database-url", database, "--sco-provider", sco_provider])
             .args(["--log-filter", &filter])
+            // Of a crowd of callers on a busy machine none is to wait for a connection.
+            .args(["--database-connections", "48"])
             .args(arguments)
             .stdin(Stdio::null())
             .spawn()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use l2sces_proto::resource::v1::ConditionStatus;
+use l2sces_proto::{resource::v1::ConditionStatus, slice::v1::WatchNetworksRequest};
 use tonic::Code;
 
 use crate::{
@@ -159,9 +159,10 @@ async fn a_shutdown_is_clean_with_a_watch_open() {
 #[tokio::test]
 async fn lost_connections_to_the_database_are_made_again() {
     let mut world = World::with_slice().await;
-    let request = l2sces_proto::slice::v1::WatchNetworksRequest::default();
-    let mut stream = world.manager.networks.watch_networks(request).await.unwrap().into_inner();
-    stream.message().await.unwrap().unwrap();
+    let mut request = WatchNetworksRequest::default();
+    let watched = world.manager.networks.watch_networks(request.clone()).await.unwrap();
+    let mut stream = watched.into_inner();
+    request.after_revision = stream.message().await.unwrap().unwrap().revision;
     world.lose_connections().await;
     // A connection that was in use a moment ago fails the request that finds it lost.
     while let Err(status) = world.create_network(samples::network("s", "n")).await {
@@ -172,6 +173,18 @@ async fn lost_connections_to_the_database_are_made_again() {
     }
     world.until_settled().await;
     assert!(world.b.fake.object("port/s/n/p").is_some());
-    let change = stream.message().await.unwrap().unwrap();
+    // A watch that was reading ends, and goes on where it was.
+    let change = loop {
+        match stream.message().await {
+            Ok(change) => break change.unwrap(),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+        }
+        stream = loop {
+            match world.manager.networks.watch_networks(request.clone()).await {
+                Ok(watched) => break watched.into_inner(),
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+        };
+    };
     assert_eq!(change.network.unwrap().metadata.unwrap().name, "n");
 }

@@ -52,9 +52,12 @@ async fn delete(world: &mut World, name: &str) {
         ..Default::default()
     };
     world.manager.networks.delete_network(request).await.unwrap();
-    while world.network(name).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let request = || api::GetNetworkRequest { slice: "s".to_owned(), name: name.to_owned() };
+    let is_gone = async || {
+        let answer = world.manager.networks.clone().get_network(request()).await;
+        answer.is_err_and(|status| status.code() == Code::NotFound)
+    };
+    world.until(&format!("network {name} is gone"), is_gone).await;
 }
 
 #[tokio::test]
