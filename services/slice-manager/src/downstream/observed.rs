@@ -30,6 +30,8 @@ struct Inner {
     ever_synced: bool,
     /// The reason that was last told, and when. Of meaning while the service is unreachable.
     told: (String, Instant),
+    /// What somebody asked about while the service was connecting: see [`Observed::health_for`].
+    awaited: HashSet<ObjectKey>,
 }
 
 /// Whether what is known is up to date.
@@ -48,7 +50,7 @@ pub(super) enum Health {
 pub(super) enum News {
     /// It is the first: everything is news.
     Everything,
-    /// These objects differ from what was known.
+    /// These objects differ from what was known, or were asked about meanwhile.
     Changed(HashSet<ObjectKey>),
 }
 
@@ -56,12 +58,24 @@ impl Observed {
     pub(super) fn new() -> Self {
         let health = Health::Connecting(Instant::now());
         let told = (String::new(), Instant::now());
-        let inner = Inner { health, states: HashMap::new(), ever_synced: false, told };
+        let (states, awaited) = (HashMap::new(), HashSet::new());
+        let inner = Inner { health, states, ever_synced: false, told, awaited };
         Self { inner: Mutex::new(inner) }
     }
 
     pub(super) fn health(&self) -> Health {
         self.lock().health.clone()
+    }
+
+    /// The same for somebody who asks about an object. While the service is connecting, whatever else
+    /// it has learned of its resource is not written down; so the object is news when the service is
+    /// back, though it may not have changed.
+    pub(super) fn health_for(&self, key: &ObjectKey) -> Health {
+        let mut inner = self.lock();
+        if matches!(inner.health, Health::Connecting(_)) {
+            inner.awaited.insert(key.clone());
+        }
+        inner.health.clone()
     }
 
     pub(super) fn state(&self, key: &ObjectKey) -> Option<ObjectState> {
@@ -99,6 +113,7 @@ impl Observed {
     pub(super) fn synced(&self, states: HashMap<ObjectKey, ObjectState>) -> News {
         let mut inner = self.lock();
         let before = std::mem::replace(&mut inner.states, states);
+        let awaited = std::mem::take(&mut inner.awaited);
         inner.health = Health::Synced;
         if !std::mem::replace(&mut inner.ever_synced, true) {
             return News::Everything;
@@ -106,7 +121,8 @@ impl Observed {
         let now = &inner.states;
         let put = now.iter().filter(|(key, state)| before.get(*key) != Some(*state));
         let gone = before.keys().filter(|key| !now.contains_key(*key));
-        News::Changed(put.map(|(key, _)| key).chain(gone).cloned().collect())
+        let changed = put.map(|(key, _)| key).chain(gone).cloned();
+        News::Changed(changed.chain(awaited).collect())
     }
 
     /// Notes that the watch is lost.
@@ -200,6 +216,19 @@ mod tests {
         let second = snapshot(&[("node/a", true), ("node/b", false), ("node/d", true)]);
         let changed = ["node/b", "node/c", "node/d"].map(key).into_iter().collect();
         assert_eq!(observed.synced(second), News::Changed(changed));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_about_while_the_service_was_connecting_is_news_when_it_is_back() {
+        let observed = Observed::new();
+        let snapshot = || HashMap::from([(key("node/a"), state(1, true))]);
+        observed.synced(snapshot());
+        assert_eq!(observed.health_for(&key("node/a")), Health::Synced);
+        observed.lost();
+        assert!(matches!(observed.health_for(&key("node/a")), Health::Connecting(_)));
+        assert_eq!(observed.synced(snapshot()), News::Changed(HashSet::from([key("node/a")])));
+        observed.lost();
+        assert_eq!(observed.synced(snapshot()), News::Changed(HashSet::new()), "it is told once");
     }
 
     #[tokio::test(start_paused = true)]

@@ -116,11 +116,11 @@ impl<S: Service> Remote<S> {
         version: &Version,
         body: S::Body,
     ) -> Result<Applied, Trouble> {
-        self.check_health()?;
+        self.check_health_for(&key)?;
         if let Some(state) = self.shared.observed.covering(&key, version) {
             return Ok(Applied { state, sent: false });
         }
-        let state = self.call(self.shared.service.apply(body)).await?;
+        let state = self.call(&key, self.shared.service.apply(body)).await?;
         let state = self.shared.observed.answered(key, state);
         Ok(Applied { state, sent: true })
     }
@@ -131,8 +131,8 @@ impl<S: Service> Remote<S> {
     /// # Errors
     /// See [`Trouble`].
     pub async fn delete(&self, key: &ObjectKey, force: bool) -> Result<bool, Trouble> {
-        self.check_health()?;
-        let gone = self.call(self.shared.service.delete(key, force)).await?;
+        self.check_health_for(key)?;
+        let gone = self.call(key, self.shared.service.delete(key, force)).await?;
         if gone {
             self.shared.observed.told(key.clone(), None);
         }
@@ -145,7 +145,19 @@ impl<S: Service> Remote<S> {
     /// # Errors
     /// It is not.
     pub fn check_health(&self) -> Result<(), Trouble> {
-        match self.shared.observed.health() {
+        self.judge(self.shared.observed.health())
+    }
+
+    /// The same for somebody who asks about an object, and is woken when that is known.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn check_health_for(&self, key: &ObjectKey) -> Result<(), Trouble> {
+        self.judge(self.shared.observed.health_for(key))
+    }
+
+    fn judge(&self, health: Health) -> Result<(), Trouble> {
+        match health {
             Health::Synced => Ok(()),
             Health::Connecting(_) => Err(Trouble::Connecting),
             Health::Unreachable(why) => {
@@ -155,11 +167,15 @@ impl<S: Service> Remote<S> {
         }
     }
 
-    async fn call<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Trouble> {
+    async fn call<T>(
+        &self,
+        key: &ObjectKey,
+        call: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Trouble> {
         // The semaphore is never closed; and if it were, the calls would only be unlimited.
         let _permit = self.shared.calls.acquire().await.ok();
         // While this one waited, others may have found out that nobody answers.
-        self.check_health()?;
+        self.check_health_for(key)?;
         match call.await {
             Ok(answer) => Ok(answer),
             Err(status) => {

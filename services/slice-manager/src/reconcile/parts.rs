@@ -142,7 +142,7 @@ async fn apply_one<S: Service>(wanted: Wanted<S>) -> Result<crate::downstream::A
     // The service would refuse, and nobody but a timer would try again. Whoever brings what is
     // missing wakes those that need it.
     if let Some(missing) = wanted.needs.iter().find(|need| remote.state(need).is_none()) {
-        remote.check_health()?;
+        remote.check_health_for(&wanted.key)?;
         return Err(Trouble::Waiting(format!("{} is not there yet", missing.describe())));
     }
     remote.apply(wanted.key, &wanted.version, wanted.body).await
