@@ -18,9 +18,10 @@ use l2sces_lab::{
     wait,
 };
 use l2sces_proto::slice::v1::{
-    Cluster, ClusterSpec, Gateway, GetSliceRequest, KubernetesDriver, Node, SliceSpec,
-    cluster_spec::Driver,
+    Cluster, ClusterSpec, DeleteNetworkRequest, Gateway, GetSliceRequest, KubernetesDriver, Node,
+    SliceSpec, cluster_spec::Driver,
 };
+use tonic::{Code, Status};
 
 const NETWORKS: [&str; 2] = ["blue", "red"];
 
@@ -58,7 +59,9 @@ async fn slices_span_kubernetes_clusters_and_plain_hosts() -> Result<()> {
     a_change_waits_for_a_cluster_that_is_away(&mut world, &members).await?;
     a_change_by_hand_is_mended(&world).await?;
 
+    what_pods_need_is_kept(&mut world).await?;
     delete_pods(&world, "b").await?;
+    pods_are_counted(&world, "b", 0).await?;
     members.retain(|member| member.node != "b1");
     update_slice(&mut world, &["a", "c"]).await?;
     world.delete_cluster("b").await?;
@@ -293,6 +296,42 @@ async fn a_change_by_hand_is_mended(world: &World) -> Result<()> {
     let ask = ["get", "l2network", "blue", "--output", "jsonpath={.spec.provider.name}"];
     shows(&kubectl, &ask, |provider| provider == "s1").await?;
     world.network_ready("blue").await?;
+    Ok(())
+}
+
+/// Neither a cluster goes from the slice, nor a network, while pods of a network are there.
+async fn what_pods_need_is_kept(world: &mut World) -> Result<()> {
+    pods_are_counted(world, "a", 2).await?;
+    pods_are_counted(world, "b", 1).await?;
+    let shrunk = world.update_slice("s1", slice_of(&["a", "c"])).await;
+    is_refused(shrunk, "slice s1 has network s1/blue, which has 1 pods in cluster 'b'")?;
+    let (slice, name) = ("s1".to_owned(), "blue".to_owned());
+    let request = DeleteNetworkRequest { slice, name, ..Default::default() };
+    let deleted = world.networks.delete_network(request).await.map(drop);
+    is_refused(deleted, "2 pods in cluster 'a' (and in 1 more)")
+}
+
+fn is_refused(answer: Result<(), Status>, reason: &str) -> Result<()> {
+    let status = answer.err().context("it was done")?;
+    let is_meant = status.code() == Code::FailedPrecondition && status.message().contains(reason);
+    ensure!(is_meant, "{status:?}");
+    Ok(())
+}
+
+/// Waits until each network shows that it has this many pods in a cluster, whose operator has told so.
+async fn pods_are_counted(world: &World, cluster: &str, count: u32) -> Result<()> {
+    for name in NETWORKS {
+        wait::holds(&format!("{name} has {count} pods in cluster {cluster}"), PATIENCE, || async {
+            let network = world.network(name).await.map_err(|status| status.to_string())?;
+            let pods = network.status.unwrap_or_default().pods;
+            let of_cluster = pods.iter().find(|of| of.cluster == cluster);
+            match of_cluster.map_or(0, |of| of.attached) == count {
+                true => Ok(()),
+                false => Err(format!("{pods:?}")),
+            }
+        })
+        .await?;
+    }
     Ok(())
 }
 

@@ -216,7 +216,7 @@ mod tests {
 
     use l2sces_proto::{
         resource::v1::{Condition, ConditionStatus, Metadata},
-        slice::v1::{Network, NetworkSpec, NetworkStatus},
+        slice::v1::{ClusterPods, Network, NetworkSpec, NetworkStatus},
     };
 
     use super::*;
@@ -240,21 +240,28 @@ mod tests {
             metadata: Some(metadata),
             slice: "s1".into(),
             spec: Some(NetworkSpec { cidr: "10.1.0.0/24".into(), ..NetworkSpec::default() }),
-            status: Some(NetworkStatus { conditions: vec![condition], vni: 17, mtu: 1_438 }),
+            status: Some(NetworkStatus {
+                conditions: vec![condition],
+                vni: 17,
+                mtu: 1_438,
+                pods: Vec::new(),
+            }),
         }
     }
 
     #[test]
     fn a_table_has_a_line_for_each_and_says_why_not() {
-        let networks = [
+        let mut networks = [
             network("blue", ConditionStatus::True, "Ready"),
             network("a-longer-name", ConditionStatus::False, "Unreachable"),
         ];
+        let pods = |cluster: &str, attached| ClusterPods { cluster: cluster.into(), attached };
+        networks[0].status.get_or_insert_default().pods = vec![pods("a", 3), pods("b", 12)];
         assert_eq!(
             table(&networks, Now::at(1_090)),
-            "SLICE  NAME           READY  VNI  CIDR         MTU   AGE  REASON\n\
-             s1     blue           True   17   10.1.0.0/24  1438  90s\n\
-             s1     a-longer-name  False  17   10.1.0.0/24  1438  90s  Unreachable: cluster b does not answer\n"
+            "SLICE  NAME           READY  VNI  CIDR         MTU   PODS      AGE  REASON\n\
+             s1     blue           True   17   10.1.0.0/24  1438  a:3,b:12  90s\n\
+             s1     a-longer-name  False  17   10.1.0.0/24  1438            90s  Unreachable: cluster b does not answer\n"
         );
     }
 
@@ -279,10 +286,12 @@ mod tests {
 
     #[test]
     fn yaml_of_several_is_what_apply_takes() {
-        let networks = [
+        let mut networks = [
             network("blue", ConditionStatus::True, "Ready"),
             network("red", ConditionStatus::True, "Ready"),
         ];
+        let pods = ClusterPods { cluster: "a".into(), attached: 3 };
+        networks[0].status.get_or_insert_default().pods = vec![pods];
         let yaml = printed(Format::Yaml, |output| output.many(&networks).unwrap());
         assert_eq!(crate::manifest::parse(&yaml).unwrap().len(), 2, "{yaml}");
     }

@@ -32,6 +32,9 @@ pub(crate) enum NetworkCommand {
         name: NetworkName,
         #[command(flatten)]
         flags: NetworkFlags,
+        /// Take their interfaces from pods in clusters that it loses
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         update: UpdateArgs,
     },
@@ -39,7 +42,7 @@ pub(crate) enum NetworkCommand {
     Delete {
         #[command(flatten)]
         name: NetworkName,
-        /// Delete its ports too
+        /// Delete its ports too, and take their interfaces from its pods
         #[arg(long)]
         force: bool,
         #[command(flatten)]

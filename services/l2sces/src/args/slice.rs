@@ -31,6 +31,9 @@ pub(crate) enum SliceCommand {
         name: String,
         #[command(flatten)]
         flags: SliceFlags,
+        /// Take their interfaces from pods in clusters that it loses
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         update: UpdateArgs,
     },
@@ -38,7 +41,7 @@ pub(crate) enum SliceCommand {
     Delete {
         /// Name of the slice
         name: String,
-        /// Delete its networks and their ports too
+        /// Delete its networks and their ports too, and take their interfaces from their pods
         #[arg(long)]
         force: bool,
         #[command(flatten)]

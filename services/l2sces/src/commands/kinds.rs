@@ -50,8 +50,8 @@ pub(super) async fn slice(session: &mut Session, command: SliceCommand) -> Resul
         }
         SliceCommand::Get { name } => read::get::<Slice>(session, &key(name)).await,
         SliceCommand::List => read::list::<Slice>(session, &all).await,
-        SliceCommand::Update { name, flags, update } => {
-            write::update(session, &key(name), |slice| flags.change(slice), false, update).await
+        SliceCommand::Update { name, flags, force, update } => {
+            write::update(session, &key(name), |slice| flags.change(slice), force, update).await
         }
         SliceCommand::Delete { name, force, delete } => {
             write::delete::<Slice>(session, &key(name), force, delete).await
@@ -75,8 +75,8 @@ pub(super) async fn network(
         }
         NetworkCommand::Get { name } => read::get::<Network>(session, &name.into()).await,
         NetworkCommand::List { slice } => read::list::<Network>(session, &scope(slice)).await,
-        NetworkCommand::Update { name, flags, update } => {
-            write::update(session, &name.into(), |network| flags.change(network), false, update)
+        NetworkCommand::Update { name, flags, force, update } => {
+            write::update(session, &name.into(), |network| flags.change(network), force, update)
                 .await
         }
         NetworkCommand::Delete { name, force, delete } => {

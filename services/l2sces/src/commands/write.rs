@@ -19,9 +19,9 @@ pub(super) async fn create<R: Resource>(
     show(session, created, args).await
 }
 
-/// Changes a resource, with `force` without waiting for what it loses, waits until it is ready, and
-/// shows it. Unless the user names an etag, that
-/// of the resource just read guards against changes made in between.
+/// Changes a resource, with `force` whatever becomes of what it loses, waits until it is ready, and
+/// shows it. Unless the user names an etag, that of the resource just read guards against changes made
+/// in between.
 pub(super) async fn update<R: Resource>(
     session: &mut Session,
     key: &Key,

@@ -42,6 +42,20 @@ struct Status {
     conditions: Vec<Condition>,
     vni: u32,
     mtu: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pods: Vec<ClusterPods>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ClusterPods {
+    cluster: String,
+    attached: u32,
+}
+
+impl From<v1::ClusterPods> for ClusterPods {
+    fn from(pods: v1::ClusterPods) -> Self {
+        Self { cluster: pods.cluster, attached: pods.attached }
+    }
 }
 
 impl From<NetworkManifest> for v1::Network {
@@ -70,6 +84,7 @@ impl From<v1::Network> for NetworkManifest {
             conditions: each(status.conditions),
             vni: status.vni,
             mtu: status.mtu,
+            pods: each(status.pods),
         });
         Self {
             kind: Kind::Network,

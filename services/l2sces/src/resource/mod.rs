@@ -52,7 +52,7 @@ pub(crate) struct Scope {
 pub(crate) struct WriteOptions {
     pub(crate) request_id: String,
     pub(crate) validate_only: bool,
-    /// Of an update: what is taken away is not waited for.
+    /// Of an update: what is taken away is not waited for, and pods do not stand against it.
     pub(crate) force: bool,
 }
 

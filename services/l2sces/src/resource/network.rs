@@ -1,8 +1,8 @@
 use l2sces_proto::{
     resource::v1::{Condition, Metadata},
     slice::v1::{
-        CreateNetworkRequest, DeleteNetworkRequest, GetNetworkRequest, ListNetworksRequest,
-        Network, UpdateNetworkRequest, WatchNetworksRequest,
+        ClusterPods, CreateNetworkRequest, DeleteNetworkRequest, GetNetworkRequest,
+        ListNetworksRequest, Network, UpdateNetworkRequest, WatchNetworksRequest,
     },
 };
 use tokio_stream::StreamExt;
@@ -20,7 +20,7 @@ use crate::{
 impl Resource for Network {
     const KIND: Kind = Kind::Network;
     const NAME_COLUMNS: &'static [&'static str] = &["SLICE", "NAME"];
-    const COLUMNS: &'static [&'static str] = &["VNI", "CIDR", "MTU"];
+    const COLUMNS: &'static [&'static str] = &["VNI", "CIDR", "MTU", "PODS"];
 
     fn key(&self) -> Key {
         Key { slice: self.slice.clone(), name: self.metadata().name.clone(), ..Key::default() }
@@ -46,6 +46,7 @@ impl Resource for Network {
             number(status.map_or(0, |status| status.vni)),
             self.spec.as_ref().map(|spec| spec.cidr.clone()).unwrap_or_default(),
             number(status.map_or(0, |status| status.mtu)),
+            status.map(|status| pods(&status.pods)).unwrap_or_default(),
         ]
     }
 
@@ -83,6 +84,7 @@ impl Resource for Network {
             network: Some(resource),
             request_id: options.request_id,
             validate_only: options.validate_only,
+            force: options.force,
         };
         present(api.networks.clone().update_network(request).await?.into_inner().network)
     }
@@ -107,4 +109,10 @@ impl Resource for Network {
             change(response.kind(), response.network, response.revision)
         })))
     }
+}
+
+/// How many pods there are in each cluster.
+fn pods(pods: &[ClusterPods]) -> String {
+    let cells: Vec<_> = pods.iter().map(|of| format!("{}:{}", of.cluster, of.attached)).collect();
+    cells.join(",")
 }

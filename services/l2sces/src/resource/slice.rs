@@ -88,6 +88,7 @@ impl Resource for Slice {
             slice: Some(resource),
             request_id: options.request_id,
             validate_only: options.validate_only,
+            force: options.force,
         };
         present(api.slices.clone().update_slice(request).await?.into_inner().slice)
     }

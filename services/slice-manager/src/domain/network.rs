@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use l2sces_model::Name;
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,9 @@ pub struct NetworkDetail {
     pub vni: u32,
     /// MTU of its ports, in bytes; 0 until known.
     pub mtu: u32,
+    /// How many pods are attached in each cluster that has any, as that told last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pods: BTreeMap<Name, u32>,
 }
 
 impl NetworkSpec {
@@ -51,5 +56,21 @@ impl NetworkSpec {
         } else {
             self.clusters.iter().collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_pods_were_counted_is_read() {
+        let stored = r#"{"vni":7,"mtu":1438}"#;
+        let mut detail: NetworkDetail = serde_json::from_str(stored).unwrap();
+        assert!(detail.pods.is_empty());
+        assert_eq!(serde_json::to_string(&detail).unwrap(), stored);
+        detail.pods.insert("a".parse().unwrap(), 3);
+        let text = serde_json::to_string(&detail).unwrap();
+        assert_eq!(serde_json::from_str::<NetworkDetail>(&text).unwrap(), detail);
     }
 }

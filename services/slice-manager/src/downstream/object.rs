@@ -68,11 +68,11 @@ pub struct ObjectState {
     pub reason: String,
     /// Why not, as one sentence.
     pub message: String,
-    /// What it has been given.
+    /// What it has been given, and is seen of it.
     pub given: Given,
 }
 
-/// What a service gives an object.
+/// What a service gives an object, and sees of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Given {
     /// Nothing, or nothing yet.
@@ -96,6 +96,11 @@ pub enum Given {
         learned_macs: Vec<String>,
         /// What is said of MAC addresses that it sends from and that are elsewhere: a sentence each.
         conflicts: Vec<String>,
+    },
+    /// The pods that a network has in a cluster of Kubernetes.
+    Pods {
+        /// How many are attached.
+        attached: u32,
     },
 }
 

@@ -96,6 +96,10 @@ impl Shown for Network {
         let r#type = match spec.r#type {
             NetworkType::Vnet => api::NetworkType::Vnet,
         };
+        let pods = stored.status.detail.pods.iter().map(|(cluster, attached)| api::ClusterPods {
+            cluster: cluster.to_string(),
+            attached: *attached,
+        });
         api::Network {
             metadata: Some(metadata(&stored.meta)),
             slice: stored.meta.key.slice().to_owned(),
@@ -108,6 +112,7 @@ impl Shown for Network {
                 conditions: conditions(stored),
                 vni: stored.status.detail.vni,
                 mtu: stored.status.detail.mtu,
+                pods: pods.collect(),
             }),
         }
     }

@@ -60,7 +60,7 @@ impl NetworkService for Api {
         let described = validate::network(request.network.as_ref())?;
         let options =
             options("UpdateNetwork", &request, &request.request_id, request.validate_only);
-        let stored = self.intents.update_network(described, options).await?;
+        let stored = self.intents.update_network(described, request.force, options).await?;
         Ok(Response::new(api::UpdateNetworkResponse { network: Some(Network::show(&stored)) }))
     }
 

@@ -58,7 +58,7 @@ impl SliceService for Api {
         let request = request.into_inner();
         let described = validate::slice(request.slice.as_ref())?;
         let options = options("UpdateSlice", &request, &request.request_id, request.validate_only);
-        let stored = self.intents.update_slice(described, options).await?;
+        let stored = self.intents.update_slice(described, request.force, options).await?;
         Ok(Response::new(api::UpdateSliceResponse { slice: Some(Slice::show(&stored)) }))
     }
 

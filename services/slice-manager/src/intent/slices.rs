@@ -4,6 +4,7 @@ use l2sces_model::Name;
 
 use super::{
     Intents, Options, Refusal,
+    networks::pods_lost,
     write::{Begun, check_etag, check_lasting, found},
 };
 use crate::{
@@ -39,13 +40,15 @@ impl Intents {
         write.finish(stored, &changed).await
     }
 
-    /// Replaces the specification of a slice.
+    /// Replaces the specification of a slice: without `force` it loses no cluster in which its networks
+    /// have pods.
     ///
     /// # Errors
     /// See [`Refusal`].
     pub async fn update_slice(
         &self,
         described: Described<SliceSpec>,
+        force: bool,
         options: Options,
     ) -> Result<Stored<Slice>, Refusal> {
         let Described { key, mut spec, etag, .. } = described;
@@ -62,7 +65,7 @@ impl Intents {
         if spec == before.spec {
             return write.finish(before, &[]).await;
         }
-        check_networks(transaction, &key, &spec).await?;
+        check_networks(transaction, &before, &spec, force).await?;
         check_ports(transaction, &key, &spec, &clusters).await?;
         let stored = transaction.replace::<Slice>(&before.meta, &spec).await?;
         transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
@@ -137,12 +140,25 @@ async fn check_references(
 
 async fn check_networks(
     transaction: &mut Transaction,
-    key: &Key,
+    before: &Stored<Slice>,
     spec: &SliceSpec,
+    force: bool,
 ) -> Result<(), Refusal> {
+    let key = &before.meta.key;
     for network in transaction.networks_of(key.name()).await? {
         if let Some(gone) = network.spec.clusters.iter().find(|name| spec.cluster(name).is_none()) {
             let reason = format!("has {}, which names cluster '{gone}'", network.meta.key);
+            return Err(Refusal::in_use(key, reason));
+        }
+        // Whoever deletes a network has decided about its pods.
+        if force || network.meta.is_deleting() {
+            continue;
+        }
+        let (had, keeps) = (network.spec.spanned(&before.spec), network.spec.spanned(spec));
+        if let Some(pods) = pods_lost(&network, &had, &keeps) {
+            let network = &network.meta.key;
+            let reason =
+                format!("has {network}, which has {pods}: delete them first, or use force");
             return Err(Refusal::in_use(key, reason));
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_model::Name;
 use l2sces_proto::{fabric::v1 as fabric, sco::v1 as sco};
@@ -42,13 +42,19 @@ impl Worker {
         let obsolete = obsolete(&known, &wanted);
 
         let mut parts = self.apply(vec![self.between(slice_name, name, &network, &slice)]).await;
-        let detail = identity(&parts).unwrap_or_else(|| network.status.detail.clone());
+        let mut detail = network.status.detail.clone();
+        if let Some((vni, mtu)) = identity(&parts) {
+            (detail.vni, detail.mtu) = (vni, mtu);
+        }
         if detail.vni != 0 {
+            let clusters = network.spec.spanned(&slice.spec);
             let mut within = Vec::new();
-            for cluster in network.spec.spanned(&slice.spec) {
+            for &cluster in &clusters {
                 within.push(self.within(slice_name, name, &network, &detail, cluster).await?);
             }
-            parts.extend(self.apply(within).await);
+            let within = self.apply(within).await;
+            detail.pods = pods(&clusters, &within, &detail.pods);
+            parts.extend(within);
         }
         // Ports wait for their network.
         if finding::any_sent(&parts) {
@@ -156,13 +162,72 @@ fn cidr(network: &Stored<Network>) -> String {
     network.spec.cidr.map(|cidr| cidr.to_string()).unwrap_or_default()
 }
 
-/// What the sco-provider has given the network.
-fn identity(parts: &[Part]) -> Option<NetworkDetail> {
+/// What the sco-provider has given the network: VNI and MTU.
+fn identity(parts: &[Part]) -> Option<(u32, u32)> {
     parts.iter().find_map(|part| match &part.result {
         Ok(applied) => match applied.state.given {
-            Given::Network { vni, mtu } => Some(NetworkDetail { vni, mtu }),
-            Given::Nothing | Given::Port { .. } => None,
+            Given::Network { vni, mtu } => Some((vni, mtu)),
+            Given::Nothing | Given::Port { .. } | Given::Pods { .. } => None,
         },
         Err(_) => None,
     })
+}
+
+/// How many pods the network has in each of its clusters, of which these are the parts. One that does
+/// not tell now, since it is away, has those that it told of last.
+fn pods(clusters: &[&Name], parts: &[Part], before: &BTreeMap<Name, u32>) -> BTreeMap<Name, u32> {
+    let told = |part: &Part| match &part.result {
+        Ok(applied) => match applied.state.given {
+            Given::Pods { attached } => Some(attached),
+            Given::Nothing | Given::Network { .. } | Given::Port { .. } => None,
+        },
+        Err(_) => None,
+    };
+    let counted = clusters.iter().zip(parts).filter_map(|(&cluster, part)| {
+        let attached = told(part).or_else(|| before.get(cluster).copied())?;
+        (attached > 0).then(|| (cluster.clone(), attached))
+    });
+    counted.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::{Applied, ObjectState, Trouble};
+
+    fn part(result: Result<Given, Trouble>) -> Part {
+        let applied = |given| Applied {
+            state: ObjectState {
+                uid: String::new(),
+                generation: 1,
+                ready: true,
+                reason: String::new(),
+                message: String::new(),
+                given,
+            },
+            sent: false,
+        };
+        Part { place: String::new(), result: result.map(applied) }
+    }
+
+    fn counts(counts: &[(&str, u32)]) -> BTreeMap<Name, u32> {
+        counts.iter().map(|(cluster, count)| (cluster.parse().unwrap(), *count)).collect()
+    }
+
+    #[test]
+    fn pods_are_those_that_the_clusters_of_the_network_told_of_last() {
+        let names = ["a", "b", "c", "d", "e"].map(|name| name.parse::<Name>().unwrap());
+        let clusters: Vec<&Name> = names.iter().collect();
+        let parts = [
+            part(Ok(Given::Pods { attached: 2 })),
+            part(Ok(Given::Pods { attached: 0 })),
+            part(Err(Trouble::Connecting)),
+            part(Err(Trouble::Waiting("for its slice".to_owned()))),
+            part(Ok(Given::Nothing)),
+        ];
+        let before = counts(&[("a", 1), ("b", 4), ("c", 5), ("gone", 6)]);
+        let now = pods(&clusters, &parts, &before);
+        assert_eq!(now, counts(&[("a", 2), ("c", 5)]));
+        assert_eq!(pods(&clusters[1..2], &parts[1..2], &now), counts(&[]));
+    }
 }

@@ -114,7 +114,7 @@ fn assignment(parts: &[Part], port: &Stored<Port>) -> Option<PortDetail> {
                     conflict: conflict(conflicts, port),
                 })
             }
-            Given::Nothing | Given::Network { .. } => None,
+            Given::Nothing | Given::Network { .. } | Given::Pods { .. } => None,
         },
         Err(_) => None,
     })

@@ -52,10 +52,13 @@ pub(super) trait Custom:
 
     /// The object that it was made of; nothing: it is not the slice-manager's.
     fn object(&self) -> Option<ObjectKey>;
+
+    /// How many pods are attached to it; nothing: it is no network, or nobody has said so yet.
+    fn attached_pods(&self) -> Option<u32>;
 }
 
 macro_rules! custom {
-    ($kind:ty, $spec:ty, $object:expr) => {
+    ($kind:ty, $spec:ty, $object:expr, $pods:expr) => {
         impl Custom for $kind {
             type Specification = $spec;
 
@@ -70,13 +73,17 @@ macro_rules! custom {
             fn object(&self) -> Option<ObjectKey> {
                 $object(self)
             }
+
+            fn attached_pods(&self) -> Option<u32> {
+                $pods(self)
+            }
         }
     };
 }
 
-custom!(Overlay, OverlaySpec, slice_object);
-custom!(NetworkEdgeDevice, NetworkEdgeDeviceSpec, slice_object);
-custom!(L2Network, L2NetworkSpec, network_object);
+custom!(Overlay, OverlaySpec, slice_object, no_pods);
+custom!(NetworkEdgeDevice, NetworkEdgeDeviceSpec, slice_object, no_pods);
+custom!(L2Network, L2NetworkSpec, network_object, network_pods);
 
 fn slice_object<K: Resource>(resource: &K) -> Option<ObjectKey> {
     Some(ObjectKey::Slice(slice_of(resource)?.parse().ok()?))
@@ -85,6 +92,14 @@ fn slice_object<K: Resource>(resource: &K) -> Option<ObjectKey> {
 fn network_object(resource: &L2Network) -> Option<ObjectKey> {
     let name = resource.meta().name.as_ref()?.parse().ok()?;
     Some(ObjectKey::Network { slice: slice_of(resource)?.parse().ok()?, name })
+}
+
+fn no_pods<K>(_: &K) -> Option<u32> {
+    None
+}
+
+fn network_pods(network: &L2Network) -> Option<u32> {
+    u32::try_from(network.status.as_ref()?.connected_pod_count).ok()
 }
 
 /// The slice that the slice-manager has made a resource for; nothing: it has not made it.

@@ -29,6 +29,8 @@ pub(super) struct Observation {
     parts: usize,
     /// Why it is not as wanted; nothing: it is.
     problem: Option<(String, String)>,
+    /// How many pods are attached to it, if that was said.
+    attached_pods: Option<u32>,
 }
 
 /// The specifications that this process has applied, or compared with what is wanted: by that it
@@ -71,13 +73,14 @@ impl Observation {
             made_for: made.map(|(uid, generation, _)| (uid.to_owned(), generation)),
             parts: made.map_or(1, |(_, _, parts)| parts),
             problem: problem(resource),
+            attached_pods: resource.attached_pods(),
         };
         (resource.object(), observation)
     }
 
-    /// Whether both are of the same state of a resource, but for its conditions.
+    /// Whether both are of the same state of a resource, but for its status.
     fn is_like(&self, other: &Self) -> bool {
-        let Self { id, life, generation, made_for, parts, problem: _ } = self;
+        let Self { id, life, generation, made_for, parts, problem: _, attached_pods: _ } = self;
         (id, life, generation) == (&other.id, &other.life, &other.generation)
             && (made_for, parts) == (&other.made_for, &other.parts)
     }
@@ -148,6 +151,7 @@ impl Acknowledged {
         let mut version = observations.clone().next().and_then(|first| first.made_for.clone());
         let parts = observations.clone().count();
         let mut problem = None;
+        let mut given = Given::Nothing;
         for observation in observations {
             let is_whole = observation.parts == parts && observation.made_for == version;
             let acknowledged = known.get(&observation.id).filter(|known| {
@@ -161,16 +165,20 @@ impl Acknowledged {
                 drift =
                     Some(("Drifted".to_owned(), format!("{kind} {name} was changed by others")));
             }
-            // An answer may have been on its way while the watch told of other conditions, and nobody
-            // tells those again.
+            // An answer may have been on its way while the watch told of another status, and nobody
+            // tells that again.
             let latest = seen.get(&observation.id).filter(|seen| seen.is_like(observation));
-            problem = problem.or_else(|| latest.unwrap_or(observation).problem.clone());
+            let latest = latest.unwrap_or(observation);
+            problem = problem.or_else(|| latest.problem.clone());
+            if let Some(attached) = latest.attached_pods {
+                given = Given::Pods { attached };
+            }
         }
         let (uid, generation) = version.unwrap_or_default();
         let problem = drift.or(problem);
         let ready = problem.is_none();
         let (reason, message) = problem.unwrap_or_default();
-        ObjectState { uid, generation, ready, reason, message, given: Given::Nothing }
+        ObjectState { uid, generation, ready, reason, message, given }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -224,6 +232,26 @@ mod tests {
         assert!(state.ready, "{state:?}");
         acknowledged.forget(&answered.id);
         assert!(!acknowledged.state([&answered].into_iter()).ready);
+    }
+
+    #[test]
+    fn pods_are_those_that_the_watch_told_of() {
+        let acknowledged = Acknowledged::default();
+        let with_pods = |count| {
+            let mut network = network(1, 1);
+            network.status.get_or_insert_default().connected_pod_count = count;
+            network
+        };
+        let given = |observation: &Observation| acknowledged.state([observation].into_iter()).given;
+        let made = L2Network { status: None, ..network(1, 1) };
+        assert_eq!(given(&Observation::of(&made).1), Given::Nothing, "nobody has counted them");
+        let told = Observation::of(&with_pods(3)).1;
+        acknowledged.see(&told);
+        assert_eq!(given(&told), Given::Pods { attached: 3 });
+        // The answer was on its way meanwhile.
+        let answered = acknowledged.note(&with_pods(1), false);
+        assert_eq!(given(&answered), Given::Pods { attached: 3 });
+        assert_eq!(Observation::of(&with_pods(-1)).1.attached_pods, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod drift;
+mod pods;
 mod world;
 
 use l2sces_custom_resources::{L2Network, NetworkEdgeDevice, Overlay};

@@ -160,6 +160,29 @@ impl Kubernetes {
         self.api::<K>().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
+    /// The operator says how many pods are attached to network `n`.
+    pub(crate) async fn count_pods(&self, count: u32) {
+        let patch = Patch::Merge(json!({"status": {"connectedPodCount": count}}));
+        let networks = self.api::<L2Network>();
+        networks.patch_status("n", &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Waits until network `n` shows these pods, by cluster.
+    pub(crate) async fn until_pods(&self, pods: &[(&str, u32)]) {
+        let what = format!("network n has pods {pods:?}");
+        self.world
+            .until(&what, async || {
+                let mut networks = self.world.manager.networks.clone();
+                let request =
+                    api::GetNetworkRequest { slice: "s".to_owned(), name: "n".to_owned() };
+                let answer = networks.get_network(request).await.unwrap().into_inner();
+                let status = answer.network.unwrap().status.unwrap();
+                let shown = status.pods.iter().map(|of| (of.cluster.as_str(), of.attached));
+                shown.eq(pods.iter().copied())
+            })
+            .await;
+    }
+
     /// Somebody changes a resource by hand.
     pub(crate) async fn change<K>(&self, name: &str, change: serde_json::Value)
     where
