@@ -15,13 +15,29 @@ const OPEN_SERVICES: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// Which roles may call which services. What is not allowed is refused with PERMISSION_DENIED;
-/// health and reflection are open to every role. A server of one cluster is called by nobody of another,
-/// whatever its role, if both their certificates name their clusters.
+/// Which roles may call which services and methods. What is not allowed is refused with
+/// PERMISSION_DENIED; health and reflection are open to every role. A server of one cluster is called
+/// by nobody of another, whatever its role, if both their certificates name their clusters.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    allowed: HashMap<&'static str, Vec<Role>>,
+    allowed: HashMap<&'static str, Callers>,
     own_cluster: Option<String>,
+}
+
+/// Who may call a service.
+#[derive(Clone, Debug, Default)]
+struct Callers {
+    /// Who may call all its methods.
+    of_all: Vec<Role>,
+    /// Who else may call one, by its name.
+    of_one: HashMap<&'static str, Vec<Role>>,
+}
+
+impl Callers {
+    fn include(&self, role: Role, method: &str) -> bool {
+        let of_one = self.of_one.get(method).map(Vec::as_slice).unwrap_or_default();
+        self.of_all.contains(&role) || of_one.contains(&role)
+    }
 }
 
 impl Access {
@@ -33,7 +49,17 @@ impl Access {
     /// Lets these roles call all methods of the service `S`, such as `FabricServiceServer<()>`.
     #[must_use]
     pub fn allow<S: NamedService>(mut self, roles: &[Role]) -> Self {
-        self.allowed.entry(S::NAME).or_default().extend_from_slice(roles);
+        self.allowed.entry(S::NAME).or_default().of_all.extend_from_slice(roles);
+        self
+    }
+
+    /// Lets a role call these methods, such as "GetRecord", of the service `S`, and no others.
+    #[must_use]
+    pub fn allow_methods<S: NamedService>(mut self, role: Role, methods: &[&'static str]) -> Self {
+        let callers = self.allowed.entry(S::NAME).or_default();
+        for &method in methods {
+            callers.of_one.entry(method).or_default().push(role);
+        }
         self
     }
 
@@ -48,8 +74,8 @@ impl Access {
         self.allowed.keys().copied()
     }
 
-    /// Whether `peer` may call methods of `service`, by its full name.
-    pub(crate) fn check(&self, peer: &Peer, service: &str) -> Result<(), Status> {
+    /// Whether `peer` may call a method of `service`, by its full name.
+    pub(crate) fn check(&self, peer: &Peer, service: &str, method: &str) -> Result<(), Status> {
         // Plaintext is asked for explicitly, and then there is nobody to tell apart; whom a local
         // socket is for, its permissions say.
         if !peer.is_authenticated() || OPEN_SERVICES.contains(&service) {
@@ -58,9 +84,9 @@ impl Access {
         let Some(identity) = peer.identity() else {
             return Err(Status::permission_denied("the client's certificate has no identity"));
         };
-        let roles = self.allowed.get(service).map(Vec::as_slice).unwrap_or_default();
-        if !roles.contains(&identity.role) {
-            let message = format!("the role {} may not call {service}", identity.role);
+        let callers = self.allowed.get(service);
+        if !callers.is_some_and(|callers| callers.include(identity.role, method)) {
+            let message = format!("the role {} may not call {service}/{method}", identity.role);
             return Err(Status::permission_denied(message));
         }
         match (self.own_cluster.as_deref(), identity.own_cluster()) {

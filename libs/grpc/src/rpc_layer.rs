@@ -70,10 +70,10 @@ impl Service<Request<Body>> for RpcService {
         let span = trace::server_span(request.headers(), path, peer);
         let measured = Some(self.layer.methods.begin(path));
         let shutdown = self.layer.shutdown.clone();
-        let (service, _) = trace::service_and_method(path);
+        let (service, method) = trace::service_and_method(path);
         span.in_scope(|| tracing::trace!("call begins"));
         let allowed = match peer {
-            Some(peer) => self.layer.access.check(peer, service),
+            Some(peer) => self.layer.access.check(peer, service, method),
             None => Err(Status::internal("a connection without a peer")),
         };
         match allowed {

@@ -53,6 +53,21 @@ async fn another_role_is_refused_but_may_ask_for_health() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_call_some_methods_may_call_no_others() {
+    let pki = Pki::new();
+    let server = server(&pki).await;
+    let mut client = server.client(&pki.tls(Role::SliceOperator));
+    client.list_records(ListRecordsRequest::default()).await.unwrap();
+    let refused = client.apply_record(apply("a")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let method = "slice-operator may not call l2sces.dns.v1.RecordService/ApplyRecord";
+    assert!(refused.message().contains(method), "{refused}");
+    let mut stranger = server.client(&pki.tls(Role::SpsAgent));
+    let refused = stranger.list_records(ListRecordsRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
 async fn a_server_of_one_cluster_is_called_by_nobody_of_another() {
     let pki = Pki::new();
     let identity = |role, name| Identity::new(role, name).unwrap();

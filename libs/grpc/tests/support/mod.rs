@@ -80,13 +80,15 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Serves [`Records`] to the slice-manager, operators and admins.
+    /// Serves [`Records`] to the slice-manager, operators and admins, and their list to the slice-operator.
     pub(crate) async fn start(tls: TlsArgs) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Routes::new(RecordServiceServer::new(Records));
         let roles = [Role::SliceManager, Role::Operator, Role::Admin];
-        let access = Access::new().allow::<RecordServiceServer<()>>(&roles);
+        let access = Access::new()
+            .allow::<RecordServiceServer<()>>(&roles)
+            .allow_methods::<RecordServiceServer<()>>(Role::SliceOperator, &["ListRecords"]);
         let scheme = if tls.insecure_plaintext { "http" } else { "https" };
         let (shutdown, asked) = oneshot::channel();
         let task = tokio::spawn(async move {

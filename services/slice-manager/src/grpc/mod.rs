@@ -1,5 +1,6 @@
 //! The API of `l2sces.slice.v1`: messages to values of the domain and back, refusals to statuses.
 
+mod access;
 mod answer;
 mod cluster_service;
 mod links;
@@ -9,8 +10,7 @@ mod slice_service;
 mod status;
 mod watch;
 
-use l2sces_grpc::Access;
-use l2sces_pki::Role;
+pub use access::access;
 use l2sces_proto::slice::v1::{
     cluster_service_server::ClusterServiceServer, network_service_server::NetworkServiceServer,
     slice_service_server::SliceServiceServer,
@@ -37,15 +37,6 @@ pub fn routes(intents: Intents, downstream: &Downstream) -> Routes {
     Routes::new(ClusterServiceServer::new(api.clone()))
         .add_service(SliceServiceServer::new(api.clone()))
         .add_service(NetworkServiceServer::new(api))
-}
-
-/// Administrators may do everything; the slice-operator acts for those who use `kubectl`.
-pub fn access() -> Access {
-    const ROLES: &[Role] = &[Role::Admin, Role::SliceOperator];
-    Access::new()
-        .allow::<ClusterServiceServer<()>>(ROLES)
-        .allow::<SliceServiceServer<()>>(ROLES)
-        .allow::<NetworkServiceServer<()>>(ROLES)
 }
 
 /// Serves the API.
