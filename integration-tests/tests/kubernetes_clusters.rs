@@ -109,6 +109,7 @@ async fn rights_are_what_is_needed(kubectl: &Kubectl) -> Result<()> {
         "delete pod any --namespace default",
         "run any --image=any --namespace default",
         "get configmap any --namespace kube-system",
+        "get namespace default",
         "label namespace default any=any",
     ] {
         is_forbidden(kubectl, "operator", &operator, forbidden).await?;
