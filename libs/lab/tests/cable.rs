@@ -3,7 +3,8 @@
 //! `l2sces_lab::packages::LAB`.
 //!
 //! What is measured holds on a busy machine: a cable can only be late, so of many delays the lower
-//! ones are looked at, and without impairment as well as with it.
+//! ones are looked at, and without impairment as well as with it. It is never early, and in some
+//! round not late.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 #![expect(clippy::print_stderr, reason = "what was measured is worth more than that it was enough")]
@@ -12,6 +13,7 @@ use std::{
     collections::BTreeSet,
     io::{self, IoSliceMut, Read},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    ops::Range,
     os::fd::AsRawFd,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant, SystemTime},
@@ -64,6 +66,14 @@ impl Bench {
             host.run(["ethtool", "-K", "e", "tx", "off", "gso", "off", "tso", "off"])
                 .await
                 .unwrap();
+            // Until the kernel has noticed that both ends are up, it drops what is sent.
+            wait::holds("the interface takes frames", PATIENCE, || async {
+                let shown = host.ip(["link", "show", "dev", "e"]).await.unwrap();
+                let is_up = shown.contains(" state UP ") && !shown.contains(" qdisc noop ");
+                if is_up { Ok(()) } else { Err(shown) }
+            })
+            .await
+            .unwrap();
         }
         bench
     }
@@ -105,16 +115,27 @@ fn forth(impairment: Impairment) -> CableSpec {
     CableSpec { seed: 7, forth: impairment, ..CableSpec::default() }
 }
 
-/// Waits until a cable knows what became of `offered` frames.
-async fn settled(cable: &Cable, offered: u64) -> Counters {
-    let counters = wait::holds("every frame has its fate", PATIENCE, || async {
+/// Waits until the counters of a cable are as wanted.
+async fn counted(cable: &Cable, what: &str, are_wanted: impl Fn(&Counters) -> bool) -> Counters {
+    let counters = wait::holds(what, PATIENCE, || async {
         let counters = cable.counters(Direction::Forth);
-        let settled = counters.offered == offered && counters.under_way() == 0;
-        settled.then_some(counters).ok_or_else(|| format!("{counters:?}"))
+        if are_wanted(&counters) { Ok(counters) } else { Err(format!("{counters:?}")) }
     });
     let counters = counters.await.unwrap();
     assert_eq!(cable.overlooked(), 0);
     counters
+}
+
+/// Waits until `offered` frames have come to a cable, whatever becomes of them.
+async fn taken(cable: &Cable, offered: u64) -> Counters {
+    counted(cable, "every frame has come", |counters| counters.offered == offered).await
+}
+
+/// Waits until a cable knows what became of `offered` frames.
+async fn settled(cable: &Cable, offered: u64) -> Counters {
+    let are_settled =
+        |counters: &Counters| counters.offered == offered && counters.under_way() == 0;
+    counted(cable, "every frame has its fate", are_settled).await
 }
 
 /// Receives a datagram and returns when it came, by the kernel's clock: that the receiver has to wait
@@ -156,21 +177,27 @@ async fn a_delay_is_what_was_asked_for() {
     let cable = bench.cable(&CableSpec::default());
     let sockets = bench.sockets();
     for delay in [MS, 10 * MS] {
-        // In turns, so that the machine is as busy with it as without.
-        let (mut without, mut with) = (Vec::new(), Vec::new());
-        for _ in 0..20 {
-            cable.set(Direction::Forth, Impairment::default()).unwrap();
-            without.extend(delays(&sockets, 10));
-            cable.set(Direction::Forth, Impairment { delay, ..Default::default() }).unwrap();
-            with.extend(delays(&sockets, 10));
-        }
-        without.sort_unstable();
-        with.sort_unstable();
-        let without = lower_quartile(&without);
-        let imposed = lower_quartile(&with).saturating_sub(without);
-        eprintln!("{delay:?} imposed as {imposed:?}, above {without:?} without");
         let tolerance = (MS / 5).max(delay / 10);
-        assert!(imposed.abs_diff(delay) <= tolerance, "{imposed:?} instead of {delay:?}");
+        wait::holds(&format!("{delay:?} is imposed"), PATIENCE, || async {
+            // In turns, so that the machine is as busy with it as without.
+            let (mut without, mut with) = (Vec::new(), Vec::new());
+            for _ in 0..20 {
+                cable.set(Direction::Forth, Impairment::default()).unwrap();
+                without.extend(delays(&sockets, 10));
+                cable.set(Direction::Forth, Impairment { delay, ..Default::default() }).unwrap();
+                with.extend(delays(&sockets, 10));
+            }
+            without.sort_unstable();
+            with.sort_unstable();
+            let without = lower_quartile(&without);
+            let imposed = lower_quartile(&with).saturating_sub(without);
+            assert!(with[0] + tolerance >= delay, "{:?} instead of {delay:?}", with[0]);
+            eprintln!("{delay:?} imposed as {imposed:?}, above {without:?} without");
+            let is_exact = imposed.abs_diff(delay) <= tolerance;
+            if is_exact { Ok(()) } else { Err(format!("{imposed:?}")) }
+        })
+        .await
+        .unwrap();
     }
     assert_eq!(cable.counters(Direction::Back), Counters::default());
 }
@@ -179,14 +206,24 @@ async fn a_delay_is_what_was_asked_for() {
 async fn jitter_spreads_the_delay_evenly() {
     let bench = Bench::new().await;
     let impairment = Impairment { delay: 10 * MS, jitter: 8 * MS, ..Default::default() };
-    let _cable = bench.cable(&forth(impairment));
-    let sorted = delays(&bench.sockets(), 200);
-    let [first, middle, third] = [50, 100, 150].map(|n| sorted[n].as_secs_f64() * 1e3);
-    eprintln!("quartiles of 10 ms ± 8 ms: {first:.2}, {middle:.2}, {third:.2} ms");
-    for (is, should) in [(first, 6.0), (middle, 10.0), (third, 14.0)] {
-        // Four standard deviations of a quartile of 200, and what the machine adds.
-        assert!((should - 2.3..should + 3.3).contains(&is), "{is} ms instead of {should} ms");
-    }
+    let sockets = bench.sockets();
+    wait::holds("the delays are spread evenly", PATIENCE, || async {
+        // A new one, for the same deviations in every round.
+        let _cable = bench.cable(&forth(impairment));
+        let sorted = delays(&sockets, 200);
+        let quartiles = [50, 100, 150].map(|n| sorted[n].as_secs_f64() * 1e3);
+        let state = format!("quartiles of 10 ms ± 8 ms: {quartiles:.2?} ms");
+        eprintln!("{state}");
+        let mut is_near = true;
+        for (is, should) in quartiles.into_iter().zip([6.0, 10.0, 14.0]) {
+            // Four standard deviations of a quartile of 200, and what the machine adds.
+            assert!(is >= should - 2.3, "{is} ms instead of {should} ms");
+            is_near &= is < should + 3.3;
+        }
+        if is_near { Ok(()) } else { Err(state) }
+    })
+    .await
+    .unwrap();
 }
 
 /// The numbers of those of `count` datagrams that arrive.
@@ -236,40 +273,64 @@ async fn a_seed_loses_the_same_frames_again() {
     }
 }
 
+/// Sends a thousand datagrams as fast as a cable takes them, and returns when each arrives.
+async fn thousand_arrivals(
+    cable: &Cable,
+    [one, other]: &[UdpSocket; 2],
+    datagram: &[u8],
+) -> Vec<SystemTime> {
+    let before = cable.counters(Direction::Forth).offered;
+    for hundred in 1..=10 {
+        for _ in 0..100 {
+            one.send(datagram).unwrap();
+        }
+        taken(cable, before + 100 * hundred).await;
+    }
+    let counters = settled(cable, before + 1_000).await;
+    assert_eq!(counters.carried, counters.offered);
+    // The socket has room for all, and knows when they came.
+    let mut buffer = vec![0; datagram.len()];
+    (0..1_000).map(|_| arrival(other, &mut buffer).unwrap()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_kept_and_what_finds_no_room_dropped() {
     const SIZE: usize = 1_000;
+    const BITS: usize = (SIZE + HEADERS) * 8;
     let bench = Bench::new().await;
     let rate = Rate { bits_per_second: 10_000_000, burst: 0, queue: 2 << 20 };
     let cable = bench.cable(&forth(Impairment { rate: Some(rate), ..Default::default() }));
-    let [one, other] = bench.sockets();
-    let receiver = std::thread::spawn(move || -> io::Result<Duration> {
-        let mut buffer = [0; SIZE];
-        let arrivals =
-            (0..1_000).map(|_| arrival(&other, &mut buffer)).collect::<io::Result<Vec<_>>>()?;
+    let sockets = bench.sockets();
+    let frame_time = Duration::from_secs_f64(BITS as f64 / 1e7);
+    let is_kept = |measured: f64| (measured / 1e7 - 1.0).abs() < 0.05;
+    // The machine may be held up meanwhile, but not time and again.
+    let mut measured = 0.0;
+    for _ in 0..5 {
+        let start = SystemTime::now();
+        let arrivals = thousand_arrivals(&cable, &sockets, &[0; SIZE]).await;
+        let all = arrivals[999].duration_since(start).unwrap();
+        assert!(all >= 999 * frame_time, "{all:?}");
         // The median of how long half of them took, wherever the half begins: a cable that was late
         // once does not change it.
         let halves = arrivals.iter().zip(&arrivals[500..]);
         let mut took: Vec<_> =
             halves.map(|(from, to)| to.duration_since(*from).unwrap_or_default()).collect();
         took.sort_unstable();
-        Ok(took[250])
-    });
-    for _ in 0..1_000 {
-        one.send(&[0; SIZE]).unwrap();
+        measured = (500 * BITS) as f64 / took[250].as_secs_f64();
+        eprintln!("10 Mbit/s kept as {:.3} Mbit/s", measured / 1e6);
+        if is_kept(measured) {
+            break;
+        }
     }
-    let took = receiver.join().unwrap().unwrap();
-    let measured = (500 * (SIZE + HEADERS) * 8) as f64 / took.as_secs_f64();
-    eprintln!("10 Mbit/s kept as {:.3} Mbit/s", measured / 1e6);
-    assert!((measured / 1e7 - 1.0).abs() < 0.05, "{measured} bit/s");
-    assert_eq!(settled(&cable, 1_000).await.carried, 1_000);
+    assert!(is_kept(measured), "{measured} bit/s");
     // Two frames have room, the others come sooner than either can leave.
-    let rate = Rate { bits_per_second: 8_000, burst: 0, queue: 3_000 };
+    let rate = Rate { bits_per_second: 80, burst: 0, queue: 3_000 };
     cable.set(Direction::Forth, Impairment { rate: Some(rate), ..Default::default() }).unwrap();
+    let before = cable.counters(Direction::Forth).offered;
     for _ in 0..10 {
-        one.send(&[0; SIZE]).unwrap();
+        sockets[0].send(&[0; SIZE]).unwrap();
     }
-    assert_eq!(settled(&cable, 1_010).await.dropped_by_queue, 8);
+    assert_eq!(taken(&cable, before + 10).await.dropped_by_queue, 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,7 +351,7 @@ async fn the_mtu_is_exact_and_nobody_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_cable_carries_nothing_until_it_heals() {
     let bench = Bench::new().await;
-    let cable = bench.cable(&forth(Impairment { delay: PATIENCE / 4, ..Default::default() }));
+    let cable = bench.cable(&forth(Impairment { delay: PATIENCE / 2, ..Default::default() }));
     let [one, other] = bench.sockets();
     one.send(&[1]).unwrap();
     wait::until("the frame is under way", PATIENCE, || async {
@@ -330,7 +391,12 @@ async fn behind_a_router_a_host_is_seen_at_one_address_and_port() {
     assert_eq!(seen.ip(), outside);
     host.send_to(b"hello", "10.9.0.2:7002").unwrap();
     assert_eq!(second.recv_from(&mut buffer).unwrap().1, seen, "whomever it speaks to");
-    // The second host finds the address by ARP, and its answer the first host.
+    // The second host finds the address by ARP, however long that takes, and its answer the first
+    // host.
+    for kind in ["mcast", "ucast"] {
+        let requests = format!("ipv4/neigh/e/{kind}_solicit");
+        bench.hosts[1].set_parameter(&requests, &PATIENCE.as_secs().to_string()).unwrap();
+    }
     second.send_to(b"answer", seen).unwrap();
     let (length, from) = host.recv_from(&mut buffer).unwrap();
     assert_eq!((&buffer[..length], from.to_string().as_str()), (&b"answer"[..], "10.9.0.2:7002"));
@@ -346,13 +412,20 @@ async fn behind_a_router_a_host_is_seen_at_one_address_and_port() {
     assert_ne!(first.recv_from(&mut buffer).unwrap().1, seen, "the router was switched on again");
 }
 
-/// The shortest of some round trips.
-async fn round_trip(lab: &Lab, from: &str, to: Ipv4Addr) -> Option<Duration> {
+/// Waits until the shortest of some round trips is in a range; none is ever below it.
+async fn round_trip_is(lab: &Lab, from: &str, to: Ipv4Addr, range: &Range<Duration>) {
     let namespace = Namespace::named(&lab.node(from).unwrap().namespace);
     let ping = Ping { interval: 20 * MS, ..Ping::new(to, 10) };
-    let report = ping.run(&namespace).await.unwrap();
-    assert_eq!(report.duplicates, 0, "{from} to {to}");
-    report.shortest_round_trip
+    wait::holds(&format!("from {from} to {to} in {range:?}"), PATIENCE, || async {
+        let report = ping.run(&namespace).await.unwrap();
+        assert_eq!(report.duplicates, 0, "{from} to {to}");
+        let shortest = report.shortest_round_trip.ok_or("no answer")?;
+        eprintln!("{from} to {to}: {shortest:?}");
+        assert!(shortest >= range.start, "{from} to {to}: {shortest:?}");
+        if shortest < range.end { Ok(()) } else { Err(format!("{shortest:?}")) }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,19 +438,16 @@ async fn a_cable_takes_the_place_of_one_path_of_a_lab() {
     let cable = lab.cable("a1", "a2", spec).await.unwrap();
     let across = lab.cable("a1", "b1", spec).await.unwrap();
     let second = lab.cable("a1", "a3", spec).await.unwrap();
-    for (from, to, is_slow) in [
-        ("a1", underlay("a2"), true),
-        ("a2", underlay("a1"), true),
-        ("a1", underlay("a3"), true),
+    let [slow, fast] = [100 * MS..150 * MS, Duration::ZERO..50 * MS];
+    for (from, to, range) in [
+        ("a1", underlay("a2"), &slow),
+        ("a2", underlay("a1"), &slow),
+        ("a1", underlay("a3"), &slow),
         // Both have cables, but none between them.
-        ("a2", underlay("a3"), false),
-        ("a1", wan("b1"), true),
+        ("a2", underlay("a3"), &fast),
+        ("a1", wan("b1"), &slow),
     ] {
-        let round_trip = round_trip(&lab, from, to).await.unwrap();
-        eprintln!("{from} to {to}: {round_trip:?}");
-        let slow = 100 * MS..150 * MS;
-        let expected = if is_slow { slow } else { Duration::ZERO..50 * MS };
-        assert!(expected.contains(&round_trip), "{from} to {to}: {round_trip:?}");
+        round_trip_is(&lab, from, to, range).await;
     }
     assert!(lab.cable("a2", "a1", spec).await.is_err(), "there is one");
     assert!(lab.cable("a2", "b1", spec).await.is_err(), "a2 is no gateway");
@@ -386,22 +456,23 @@ async fn a_cable_takes_the_place_of_one_path_of_a_lab() {
     let ping = Ping { patience: Duration::from_secs(1), ..Ping::new(underlay("a2"), 3) };
     let report = ping.run(&Namespace::named(&lab.node("a1").unwrap().namespace)).await.unwrap();
     assert_eq!(report.received, 0, "{report:?}");
-    assert!(round_trip(&lab, "a1", underlay("a3")).await.is_some());
+    round_trip_is(&lab, "a1", underlay("a3"), &slow).await;
     // Without cables the paths are again what they were.
     for cable in [cable, across, second] {
         tokio::task::spawn_blocking(move || drop(cable)).await.unwrap();
     }
     for (from, to) in [("a1", underlay("a2")), ("a2", underlay("a3")), ("a1", wan("b1"))] {
-        let round_trip = round_trip(&lab, from, to).await.unwrap();
-        assert!(round_trip < 50 * MS, "{from} to {to}: {round_trip:?}");
+        round_trip_is(&lab, from, to, &fast).await;
     }
     lab.down().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_between_nodes_gets_the_rate_of_their_cable() {
-    const LENGTH: usize = 5_000_000;
-    const PART: usize = LENGTH / 2 / 20;
+    const PART: usize = 125_000;
+    // A segment has 1,448 bytes in a frame of 1,514.
+    const EXPECTED: f64 = 2e7 * 1_448.0 / 1_514.0;
+    let is_expected = |measured: f64| (measured / EXPECTED - 1.0).abs() < 0.15;
     let options = LabOptions { services: false, ..LabOptions::default() };
     let lab = Lab::up(&"a=a1,a2".parse().unwrap(), options).await.unwrap();
     let rate = Rate { bits_per_second: 20_000_000, burst: 0, queue: 256 << 10 };
@@ -412,32 +483,39 @@ async fn a_stream_between_nodes_gets_the_rate_of_their_cable() {
     let address = SocketAddr::from((a2.underlay_address, 7000));
     let listener =
         Namespace::named(&a2.namespace).enter(move || TcpListener::bind(address)).unwrap();
-    let receiver = std::thread::spawn(move || -> io::Result<Duration> {
+    let start = Instant::now();
+    let receiver = std::thread::spawn(move || -> io::Result<f64> {
         let mut stream = listener.accept()?.0;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut buffer = vec![0; LENGTH / 2];
-        // How long the parts of the second half take: the stream has found its pace. The median is
-        // the same though the machine held up some of them.
-        stream.read_exact(&mut buffer)?;
+        let mut part = vec![0; PART];
         let mut times = Vec::new();
-        for part in buffer.chunks_exact_mut(PART) {
-            let start = Instant::now();
-            stream.read_exact(part)?;
-            times.push(start.elapsed());
+        loop {
+            let begin = Instant::now();
+            stream.read_exact(&mut part)?;
+            times.push(begin.elapsed());
+            let all = (times.len() * PART * 8) as f64 / start.elapsed().as_secs_f64();
+            assert!(all < 1.01 * EXPECTED, "{all} instead of {EXPECTED} bit/s");
+            // The stream finds its pace, and finds it again after the machine was held up. The median
+            // is the same though some parts were.
+            let Some(last) = times.last_chunk::<20>() else { continue };
+            let mut last = *last;
+            last.sort_unstable();
+            let measured = (PART * 8) as f64 / last[10].as_secs_f64();
+            if is_expected(measured) || start.elapsed() > PATIENCE {
+                return Ok(measured);
+            }
         }
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
     });
     let mut stream = Namespace::named(&a1.namespace).connect(address).await.unwrap();
-    let data = vec![0; LENGTH];
-    tokio::time::timeout(PATIENCE, stream.write_all(&data)).await.unwrap().unwrap();
-    let took = tokio::task::spawn_blocking(|| receiver.join().unwrap()).await.unwrap().unwrap();
-    let measured = (PART * 8) as f64 / took.as_secs_f64();
+    // Until the receiver has seen enough.
+    let data = vec![0; PART];
+    let sent = async { while stream.write_all(&data).await.is_ok() {} };
+    tokio::time::timeout(2 * PATIENCE, sent).await.unwrap();
+    let received = tokio::task::spawn_blocking(|| receiver.join().unwrap()).await.unwrap();
+    let measured = received.unwrap();
     let counters = cable.counters(Direction::Forth);
     eprintln!("20 Mbit/s give a stream {:.2} Mbit/s; {counters:?}", measured / 1e6);
-    // A segment has 1,448 bytes in a frame of 1,514.
-    let expected = 2e7 * 1_448.0 / 1_514.0;
-    assert!((measured / expected - 1.0).abs() < 0.15, "{measured} instead of {expected} bit/s");
+    assert!(is_expected(measured), "{measured} instead of {EXPECTED} bit/s");
     assert_eq!(counters.dropped_by_mtu, 0, "frames come as they would be on a wire");
     assert_eq!(cable.overlooked(), 0);
 }

@@ -100,8 +100,10 @@ async fn a_killed_switch_comes_back_with_its_addresses() {
     lab.start(&unit).await.unwrap();
     assert_ne!(lab.pid(&unit), Some(before));
     let address = lab.node("a1").unwrap().underlay_address;
+    // What is sent before it is back is lost, and not to be waited for.
+    let ping = Ping { patience: Duration::from_secs(2), ..Ping::new(address, 1) };
     wait::until("a1 answers again", PATIENCE, || async {
-        let report = Ping::new(address, 1).run(&namespace(&lab, "a2")).await.unwrap();
+        let report = ping.run(&namespace(&lab, "a2")).await.unwrap();
         report.is_perfect().then_some(())
     })
     .await
