@@ -1,11 +1,13 @@
 //! An API server of Kubernetes with an etcd of its own, and no more, for tests of what speaks to one.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::{Ipv4Addr, TcpListener},
     ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use l2sces_pki::{Authority, Identity, PkiError, Role};
@@ -66,8 +68,21 @@ impl ApiServer {
         let kubectl = Kubectl::at(&programs, kubeconfig);
         let this = Self { directory, programs, port, store, etcd, server, kubectl, ca_pem };
         this.until_ready().await?;
-        this.kubectl.run(["apply", "--kustomize", &workloads::manifests("crds")]).await?;
+        this.define().await?;
         Ok(this)
+    }
+
+    /// Tells it of our custom resources, and waits until it serves them and has the namespace of those
+    /// who name none: it does so some time after it is ready.
+    async fn define(&self) -> Result<(), LabError> {
+        let crds = workloads::manifests("crds");
+        let applied = self.kubectl.run(["apply", "--output", "name", "--kustomize", &crds]).await?;
+        let kinds: Vec<_> =
+            applied.lines().filter_map(|crd| Some(crd.split_once('/')?.1)).collect();
+        let kinds = kinds.join(",");
+        self.until_answered("custom resources are served", &["get", &kinds, "--all-namespaces"])
+            .await?;
+        self.until_answered("a namespace is there", &["get", "namespace", "default"]).await
     }
 
     /// Its URL.
@@ -111,8 +126,13 @@ impl ApiServer {
     }
 
     async fn until_ready(&self) -> Result<(), LabError> {
-        wait::holds("the API server is ready", control_plane::PATIENCE, || async {
-            let asked = self.kubectl.run(["get", "--raw", "/readyz"]).await;
+        self.until_answered("the API server is ready", &["get", "--raw", "/readyz"]).await
+    }
+
+    /// Waits until `kubectl` gets an answer.
+    async fn until_answered(&self, what: &str, arguments: &[&str]) -> Result<(), LabError> {
+        wait::holds(what, control_plane::PATIENCE, || async {
+            let asked = self.kubectl.run(arguments).await;
             asked.map(drop).map_err(|error| error.to_string())
         })
         .await
@@ -191,16 +211,20 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A port of loopback that nobody has. As nobody keeps it until it is used, it is none of those that the
-/// kernel gives to whoever connects.
+/// A port of loopback that nobody has, and that is given to this process only once. As nobody keeps it
+/// until it is used, it is none of those that the kernel gives to whoever connects.
 ///
 /// # Errors
 /// None is found.
 pub fn free_port() -> Result<u16, LabError> {
+    static TRIED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let what = || "find a free port".to_owned();
     let mut bound = Err(io::ErrorKind::AddrInUse.into());
     for _ in 0..PORT_ATTEMPTS {
         let port = rand::random_range(UNASSIGNED_PORTS);
+        if !TRIED.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            continue;
+        }
         bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(|_| port);
         if bound.is_ok() {
             break;

@@ -136,6 +136,8 @@ async fn what_cannot_be_had_is_refused_and_why() {
 async fn multus_is_asked_for_our_networks_behind_those_of_others() {
     let world = World::start().await;
     world.apply(MULTUS).await;
+    let definitions = "network-attachment-definitions.k8s.cni.cncf.io";
+    world.until(&["get", definitions, "--all-namespaces"], |_| true).await;
     let _operator = reviewing(&world).await;
     let ours = json!({ "name": "blue", "namespace": "shop" });
     for (number, (theirs, expected)) in [
