@@ -33,6 +33,8 @@ async fn records_survive_a_kill_and_a_shutdown() {
     assert_eq!(server.resolve("post.blue.inter.l2sces"), "10.1.0.4");
     assert_eq!(server.dig(&["db.blue.inter.l2sces"]).status, "NXDOMAIN");
 
+    // Once it answers calls, it listens to signals too.
+    assert_eq!(server.list("s1", "blue", 10).await.len(), 2);
     assert!(server.terminate().success());
     server.resume().await;
     assert_eq!(server.resolve("web.blue.inter.l2sces"), "10.1.0.9");
@@ -155,22 +157,18 @@ async fn replicas_follow_each_other() {
     let serial = |server: &Server| server.dig(&["inter.l2sces", "SOA"]).answer;
     assert_eq!(serial(&one), serial(&other));
 
-    // Changes made while a replica hears nothing are found when it does again.
+    // Changes made while a replica hears nothing are found when it does again: not before they are
+    // made, as it cannot connect.
     let mut superuser = postgres.connect_as_superuser().await;
-    sqlx::query(
+    for statement in [
+        "ALTER ROLE inter_domain_dns NOLOGIN",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'inter_domain_dns'",
-    )
-    .execute(&mut superuser)
-    .await
-    .unwrap();
-    let mut service = postgres.connect_as_service().await;
-    sqlx::query(
-        "INSERT INTO records (slice, network, cluster, host, addresses)
+        "INSERT INTO inter_domain_dns.records (slice, network, cluster, host, addresses)
          VALUES ('s1', 'blue', 'a', 'silent', '{10.1.0.7}')",
-    )
-    .execute(&mut service)
-    .await
-    .unwrap();
+        "ALTER ROLE inter_domain_dns LOGIN",
+    ] {
+        sqlx::query(statement).execute(&mut superuser).await.unwrap();
+    }
     becomes(&one, "silent.blue", "10.1.0.7").await;
     becomes(&other, "silent.blue", "10.1.0.7").await;
 }
