@@ -103,9 +103,10 @@ impl Namespace {
 
     /// Whether at least one of a few pings is answered.
     pub fn pings(&self, address: &str) -> bool {
+        let patience = PATIENCE.as_secs().to_string();
         let mut command = self.command("ping");
         let status = command
-            .args(["-c", "5", "-i", "0.2", "-W", "1", address])
+            .args(["-c", "5", "-i", "0.2", "-W", &patience, address])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
