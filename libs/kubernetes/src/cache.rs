@@ -7,7 +7,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::Reference;
+use crate::{Reference, watch_config};
 
 /// Keeps a store at what the cluster's resources of a kind are, for ever, and tells which one has
 /// changed; nothing: any may have, as all were listed.
@@ -17,7 +17,7 @@ where
     K::DynamicType: Eq + Hash,
 {
     let kind = K::kind(&()).into_owned();
-    let changes = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
+    let changes = watcher(Api::<K>::all(client.clone()), watch_config())
         .default_backoff()
         // Large, and of no interest.
         .modify(|resource| resource.managed_fields_mut().clear())

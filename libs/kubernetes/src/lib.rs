@@ -1,8 +1,9 @@
-//! What operators of custom resources share: one replica leads, caches follow the API server,
-//! finalizers hold resources, and statuses tell what became of them.
+//! What operators of custom resources share: a client of the API server, one replica leads, caches
+//! follow, finalizers hold resources, and statuses tell what became of them.
 
 mod addresses;
 mod cache;
+mod client;
 pub mod conditions;
 mod failure;
 pub mod finalizer;
@@ -15,6 +16,7 @@ mod resource;
 
 pub use addresses::parse_network;
 pub use cache::keep;
+pub use client::{connect, watch_config};
 pub use failure::{Failure, Trouble};
 pub use leader::Candidate;
 pub use measurement::{ignored_of_monitor, measurement_policy};

@@ -27,7 +27,7 @@ use anyhow::Context;
 use kube::Client;
 use l2sces_custom_resources::{PART_OF_LABEL, PART_OF_US, StubZones};
 use l2sces_grpc::{Access, Channel, Dialer, shutdown_signal};
-use l2sces_kubernetes::{Candidate, Publisher};
+use l2sces_kubernetes::{Candidate, Publisher, connect};
 use l2sces_pki::Credentials;
 use l2sces_proto::attachment::v1::attachment_service_server::AttachmentServiceServer;
 use l2sces_reconcile::Queue;
@@ -61,7 +61,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let dialer = Dialer::new(&config.server.tls)?;
     let fabric = dialer.channel(&config.sdn_controller).context("--sdn-controller")?;
     let sco = dialer.channel(&config.sco_provider).context("--sco-provider")?;
-    let client = Client::try_default().await.context("find the API server")?;
+    let client = connect().await.context("find the API server")?;
     let candidate =
         Candidate::new(client.clone(), &config.namespace, NAME, &LABELS, &config.replica);
     let credentials = config.server.tls.credentials()?;

@@ -20,7 +20,7 @@ use anyhow::Context;
 use kube::Client;
 use l2sces_custom_resources::{COMPONENT_LABEL, CONTROL_COMPONENT, PART_OF_LABEL, PART_OF_US};
 use l2sces_grpc::{Access, Channel, Dialer, shutdown_signal};
-use l2sces_kubernetes::{Candidate, Publisher};
+use l2sces_kubernetes::{Candidate, Publisher, connect};
 use l2sces_reconcile::Queue;
 use tonic::service::Routes;
 
@@ -46,7 +46,7 @@ const LABELS: [(&str, &str); 2] =
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let dialer = Dialer::new(&config.server.tls)?;
     let manager = dialer.channel(&config.slice_manager).context("--slice-manager")?;
-    let client = Client::try_default().await.context("find the API server")?;
+    let client = connect().await.context("find the API server")?;
     let candidate =
         Candidate::new(client.clone(), &config.namespace, NAME, &LABELS, &config.replica);
     let leading = candidate.lead(async || Box::pin(reconcile(&config, &client, &manager)).await);

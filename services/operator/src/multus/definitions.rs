@@ -5,9 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-    runtime::{Controller, controller::Action, watcher},
+    runtime::{Controller, controller::Action},
 };
 use l2sces_custom_resources::L2Network;
+use l2sces_kubernetes::watch_config;
 use serde_json::{Value, json};
 
 /// Whose fields the definitions' are.
@@ -20,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Keeps a NetworkAttachmentDefinition for every network, of the same name and namespace, for ever. For
 /// the leader, where Multus is. Definitions go with their networks: those own them.
 pub(crate) async fn define(client: Client) {
-    Controller::new(Api::<L2Network>::all(client.clone()), watcher::Config::default())
+    Controller::new(Api::<L2Network>::all(client.clone()), watch_config())
         .run(apply, |_, _, _| Action::requeue(RETRY), Arc::new(client))
         .for_each(async |outcome| {
             if let Err(error) = outcome {
