@@ -4,16 +4,21 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
-    time::{sleep, timeout},
+    sync::mpsc,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::peer::Connection;
+use crate::{Connections, peer::Connection};
 
 /// Connections that have not finished TLS yet: at most this many hold a socket at a time.
 const MOST_HANDSHAKES: usize = 512;
+
+/// Connections at a time of clients that show no certificate, and of one address among them: on a node
+/// there are few agents.
+const MOST_OF_STRANGERS: usize = 256;
+const MOST_OF_ONE_STRANGER: usize = 32;
 
 /// A client that has not finished TLS by then is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,8 +30,14 @@ const PROBE_AFTER: u32 = 20;
 const PROBE_INTERVAL: u32 = 5;
 const PROBES: u32 = 2;
 
-/// How long to wait when the process or the system is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Who gets in.
+struct Gate {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections: Connections,
+    /// Whether a connection keeps its place for as long as it lasts; else until it is known whose it is.
+    is_place_kept: bool,
+}
 
 /// Accepts connections for ever, each handshake in a task of its own, so that a slow or malicious
 /// client delays nobody. The stream ends the accepting when it is dropped.
@@ -34,40 +45,46 @@ pub(crate) fn incoming(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
 ) -> ReceiverStream<io::Result<Connection>> {
+    let connections = Connections::new(MOST_HANDSHAKES, MOST_HANDSHAKES);
+    let tls = tls.map(TlsAcceptor::from);
+    accept(Gate { listener, tls, connections, is_place_kept: false })
+}
+
+/// The same for a listener where it is not known whose a connection is: there are only so many.
+pub(crate) fn incoming_of_strangers(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+) -> ReceiverStream<io::Result<Connection>> {
+    let connections = Connections::new(MOST_OF_STRANGERS, MOST_OF_ONE_STRANGER);
+    let tls = Some(TlsAcceptor::from(tls));
+    accept(Gate { listener, tls, connections, is_place_kept: true })
+}
+
+fn accept(gate: Gate) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(accept_all(listener, tls.map(TlsAcceptor::from), sender));
+    tokio::spawn(accept_all(gate, sender));
     ReceiverStream::new(receiver)
 }
 
-type Sender = mpsc::Sender<io::Result<Connection>>;
-
-async fn accept_all(listener: TcpListener, tls: Option<TlsAcceptor>, sender: Sender) {
-    let slots = Arc::new(Semaphore::new(MOST_HANDSHAKES));
+async fn accept_all(gate: Gate, sender: mpsc::Sender<io::Result<Connection>>) {
+    let Gate { listener, tls, connections, is_place_kept } = gate;
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, address, place) = tokio::select! {
+            accepted = connections.accept(&listener) => accepted,
             () = sender.closed() => return,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
         };
         let (tls, sender) = (tls.clone(), sender.clone());
         tokio::spawn(async move {
             match timeout(HANDSHAKE_TIMEOUT, handshake(stream, address, tls)).await {
                 Ok(Ok(connection)) => {
+                    let connection =
+                        if is_place_kept { connection.keeping(place) } else { connection };
                     // An error says that the server shuts down; the connection is closed then.
                     let _ = sender.send(Ok(connection)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%address, %error, "connection refused"),
                 Err(_) => tracing::debug!(%address, "connection refused: handshake timed out"),
             }
-            drop(slot);
         });
     }
 }

@@ -7,6 +7,7 @@
 mod access;
 mod args;
 mod channel;
+mod connections;
 mod connector;
 mod deadline;
 mod dialer;
@@ -24,6 +25,7 @@ mod trace;
 pub use access::Access;
 pub use args::{ServerArgs, TlsArgs, TlsArgsError};
 pub use channel::Channel;
+pub use connections::{Connections, Place};
 pub use connector::Callee;
 pub use deadline::DEFAULT_DEADLINE;
 pub use dialer::{DialError, Dialer};

@@ -15,6 +15,8 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::{Request, transport::server::Connected};
 
+use crate::Place;
+
 /// Who is at the other end of a connection. Every request of it has this among its extensions.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -63,6 +65,8 @@ pin_project! {
         peer: Peer,
         #[pin]
         stream: Stream,
+        // Kept for as long as the connection lasts, if it has one.
+        _place: Option<Place>,
     }
 }
 
@@ -78,7 +82,7 @@ pin_project! {
 impl Connection {
     pub(crate) fn plaintext(stream: TcpStream, address: SocketAddr) -> Self {
         let peer = Peer { address: Some(address), authentication: Authentication::Plaintext };
-        Self { peer, stream: Stream::Plaintext { stream } }
+        Self { peer, stream: Stream::Plaintext { stream }, _place: None }
     }
 
     pub(crate) fn tls(stream: TlsStream<TcpStream>, address: SocketAddr) -> Self {
@@ -91,12 +95,17 @@ impl Connection {
             None => Authentication::Open,
         };
         let stream = Stream::Tls { stream: Box::new(stream) };
-        Self { peer: Peer { address: Some(address), authentication }, stream }
+        Self { peer: Peer { address: Some(address), authentication }, stream, _place: None }
     }
 
     pub(crate) fn local(stream: UnixStream) -> Self {
         let peer = Peer { address: None, authentication: Authentication::Local };
-        Self { peer, stream: Stream::Local { stream } }
+        Self { peer, stream: Stream::Local { stream }, _place: None }
+    }
+
+    /// The same connection, which keeps its place until it ends.
+    pub(crate) fn keeping(self, place: Place) -> Self {
+        Self { _place: Some(place), ..self }
     }
 }
 

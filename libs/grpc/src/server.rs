@@ -16,18 +16,35 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 
 use crate::{
-    Access, ServerArgs, TlsArgs, TlsArgsError, access::HEALTH_SERVICE, connector::HTTP2,
-    incoming::incoming, local, measure::Methods, peer::Connection, rpc_layer::RpcLayer,
+    Access, ServerArgs, TlsArgs, TlsArgsError,
+    access::HEALTH_SERVICE,
+    connector::HTTP2,
+    incoming::{incoming, incoming_of_strangers},
+    local,
+    measure::Methods,
+    peer::Connection,
+    rpc_layer::RpcLayer,
 };
 
 /// Longest that an RPC may take to begin its response, whatever the client says.
 const LONGEST_CALL: Duration = Duration::from_secs(60);
 
-/// RPCs at a time on one connection.
-const MOST_STREAMS: u32 = 1_024;
+/// What a client may do whose identity is known.
+const OF_PEERS: Allowance = Allowance { calls: 1_024, age: None };
+
+/// What others may: what they call is soon answered.
+const OF_STRANGERS: Allowance = Allowance { calls: 8, age: Some(Duration::from_secs(60)) };
 
 /// How long RPCs may go on once the shutdown was asked for.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// What a client may do with one connection.
+struct Allowance {
+    /// RPCs at a time.
+    calls: u32,
+    /// How long it is kept; nothing: as long as the client likes.
+    age: Option<Duration>,
+}
 
 /// Why a server could not run.
 #[derive(Debug, Error)]
@@ -99,7 +116,7 @@ pub async fn serve_on(
         Err(error) => tracing::warn!(%error, "listening on an unknown address"),
     }
     let own = credentials.as_ref().and_then(Credentials::identity);
-    run(incoming(listener, tls), routes, access.of(own), shutdown).await
+    run(incoming(listener, tls), OF_PEERS, routes, access.of(own), shutdown).await
 }
 
 /// The same as [`serve`], on a Unix socket at `path`, in the place of one that is left there: for
@@ -116,11 +133,12 @@ pub async fn serve_local(
     let listener =
         local::bind(path).map_err(|source| ServeError::Socket { path: path.to_owned(), source })?;
     tracing::info!(path = %path.display(), "listening");
-    run(local::incoming(listener), routes, access, shutdown).await
+    run(local::incoming(listener), OF_PEERS, routes, access, shutdown).await
 }
 
 /// The same as [`serve_on`], to clients that have no certificate: they are asked for none, and may
-/// call every service that `access` names.
+/// call every service that `access` names. There are only so many connections at a time, fewer of one
+/// address, and none lasts: whoever has none waits for a minute or two at most.
 ///
 /// # Errors
 /// The descriptors or the transport fail.
@@ -135,11 +153,13 @@ pub async fn serve_openly(
         tracing::info!(%address, "listening to clients without a certificate");
     }
     let tls = http2(&credentials.open_server_config());
-    run(incoming(listener, Some(tls)), routes, access, shutdown).await
+    let connections = incoming_of_strangers(listener, tls);
+    run(connections, OF_STRANGERS, routes, access, shutdown).await
 }
 
 async fn run(
     connections: ReceiverStream<io::Result<Connection>>,
+    allowance: Allowance,
     routes: Routes,
     access: Access,
     shutdown: impl Future<Output = ()>,
@@ -148,8 +168,12 @@ async fn run(
     let stopping = CancellationToken::new();
     let methods = Methods::of(&access.services().collect::<Vec<_>>())?;
     let layer = RpcLayer { access: Arc::new(access), methods, shutdown: stopping.clone() };
-    let served = Server::builder()
-        .max_concurrent_streams(MOST_STREAMS)
+    let mut server = Server::builder().max_concurrent_streams(allowance.calls);
+    if let Some(age) = allowance.age {
+        // What was called by then may still be answered.
+        server = server.max_connection_age(age).max_connection_age_grace(LONGEST_CALL);
+    }
+    let served = server
         .timeout(LONGEST_CALL)
         .layer(layer)
         .add_routes(routes)

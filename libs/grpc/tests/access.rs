@@ -4,22 +4,26 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, io, sync::Arc, time::Duration};
 
-use l2sces_grpc::{Callee, Dialer, TlsArgs};
+use l2sces_grpc::{Access, Callee, Dialer, TlsArgs, serve_openly};
 use l2sces_pki::{CredentialPaths, Credentials, Identity, Role};
-use l2sces_proto::dns::v1::{ListRecordsRequest, record_service_client::RecordServiceClient};
+use l2sces_proto::dns::v1::{
+    ListRecordsRequest, record_service_client::RecordServiceClient,
+    record_service_server::RecordServiceServer,
+};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use support::{Pki, TestServer, apply, tls_args};
+use support::{Pki, Records, TestServer, apply, tls_args};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tonic::{
     Code,
+    service::Routes,
     transport::{Certificate, ClientTlsConfig, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -159,6 +163,50 @@ async fn plaintext_garbage_and_silence_disturb_nobody() {
     // Whoever never finishes its handshake is dropped.
     let closed = timeout(Duration::from_secs(20), silent[0].read(&mut [0])).await;
     assert!(matches!(closed.expect("the server hangs up on silence"), Ok(0) | Err(_)));
+}
+
+/// More connections than a server has of one address whose clients it does not know, and fewer than it has
+/// of all.
+const MANY: usize = 128;
+
+#[tokio::test]
+async fn where_anybody_may_call_one_address_takes_no_places_from_others() {
+    let pki = Pki::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let own = credentials(&pki, Role::InterDomainDns);
+    tokio::spawn(async move {
+        let routes = Routes::new(RecordServiceServer::new(Records));
+        let access = Access::new().allow::<RecordServiceServer<()>>(&[]);
+        serve_openly(listener, &own, routes, access, pending()).await.unwrap();
+    });
+    let connector = TlsConnector::from(credentials(&pki, Role::Admin).client_config());
+    let connect = async || -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind("127.0.0.2:0".parse().unwrap())?;
+        let stream = socket.connect(server).await?;
+        connector.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await
+    };
+    let mut kept = Vec::new();
+    let refused = async {
+        while let Ok(stream) = connect().await {
+            kept.push(stream);
+            assert!(kept.len() < MANY, "nobody is refused");
+        }
+    };
+    timeout(Duration::from_secs(60), refused).await.unwrap();
+
+    let channel = Dialer::without_certificate(&pki.dir.path().join("ca.pem")).unwrap();
+    let channel = channel.channel(&format!("https://{server}")).unwrap();
+    RecordServiceClient::new(channel).apply_record(apply("a")).await.unwrap();
+
+    drop(kept);
+    let let_in = async {
+        while connect().await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), let_in).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 //! found out what an agent is; who signs is elsewhere.
 
 mod authority;
+mod turns;
 mod workload;
 
 use std::{future::pending, net::SocketAddr};
 
 use anyhow::Context;
 use kube::Client;
-use l2sces_grpc::{Access, Channel, TlsArgs, serve_openly, shutdown_signal};
+use l2sces_grpc::{Access, Channel, TlsArgs, departure, serve_openly, shutdown_signal};
 use l2sces_pki::Role;
 use l2sces_proto::issuer::v1::{
     IssueCertificateRequest, IssueCertificateResponse,
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, service::Routes};
 
 use authority::RemoteAuthority;
+use turns::Turns;
 use workload::Refusal;
 
 /// Where certificates are issued.
@@ -48,6 +50,7 @@ pub(crate) async fn serve(
         client: client.clone(),
         namespace: namespace.to_owned(),
         authority: RemoteAuthority::new(sco_provider),
+        turns: Turns::new(),
     };
     let routes = Routes::new(IssuerServiceServer::new(issuer));
     // Nobody has a role there: who asks shows a token.
@@ -63,6 +66,7 @@ struct Issuer {
     client: Client,
     namespace: String,
     authority: RemoteAuthority,
+    turns: Turns,
 }
 
 #[tonic::async_trait]
@@ -71,8 +75,11 @@ impl IssuerService for Issuer {
         &self,
         request: Request<IssueCertificateRequest>,
     ) -> Result<Response<IssueCertificateResponse>, Status> {
+        let departure = departure(&request);
         let IssueCertificateRequest { csr_pem, token } = request.into_inner();
+        let turn = self.turns.next(&departure).await?;
         let workload = workload::of_token(&self.client, &self.namespace, &token).await?;
+        drop(turn);
         let certificate_pem = self.authority.certify(csr_pem, &workload).await?;
         tracing::info!(?workload, "issued a certificate");
         Ok(Response::new(IssueCertificateResponse { certificate_pem }))

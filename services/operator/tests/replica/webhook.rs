@@ -1,8 +1,14 @@
 //! Pods are reviewed when they are made.
 
-use serde_json::{Value, json};
+use std::net::SocketAddr;
 
-use crate::world::{Operator, World};
+use futures::future::join_all;
+use l2sces_pki::{CredentialPaths, Credentials};
+use serde_json::{Value, json};
+use tokio::{net::TcpSocket, time::timeout};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use crate::world::{Operator, PATIENCE, World};
 
 const NETWORKS: &str = "
 apiVersion: v1
@@ -70,7 +76,7 @@ async fn reviewing(world: &World) -> Operator {
     let probe = pod("probe", &json!({ "l2sm/networks": "blue" })).to_string();
     let ask =
         ["create", "--dry-run=server", "--output", "jsonpath={.spec.nodeSelector}", "-f", "-"];
-    l2sces_lab::wait::holds("the webhook is asked", crate::world::PATIENCE, || async {
+    l2sces_lab::wait::holds("the webhook is asked", PATIENCE, || async {
         match world.api.kubectl().with_input(ask, &probe).await {
             Ok(selector) if !selector.is_empty() => Ok(()),
             made => Err(format!("{made:?}")),
@@ -130,6 +136,30 @@ async fn what_cannot_be_had_is_refused_and_why() {
     plain["metadata"]["labels"] = json!({});
     let made = make(&world, &plain).await.unwrap();
     assert_eq!(made["spec"]["nodeSelector"], Value::Null);
+}
+
+/// More connections than an operator has of one address, and fewer than it has of all.
+const MANY: usize = 128;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_keeps_connections_keeps_the_api_server_from_nothing() {
+    let world = World::start().await;
+    let operator = reviewing(&world).await;
+    let [cert, key] = ["operator.pem", "operator.key"].map(|name| world.pki().join(name));
+    let credentials = Credentials::load(&CredentialPaths { ca: world.ca(), cert, key }).unwrap();
+    let connector = TlsConnector::from(credentials.client_config());
+    let reviews = SocketAddr::from(([127, 0, 0, 1], operator.reviews));
+    let connect = || async {
+        let socket = TcpSocket::new_v4()?;
+        // The API server calls from another.
+        socket.bind("127.0.0.2:0".parse().unwrap())?;
+        let stream = socket.connect(reviews).await?;
+        connector.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await
+    };
+    let connected = timeout(PATIENCE, join_all((0..MANY).map(|_| connect()))).await.unwrap();
+    let kept = connected.iter().filter(|connection| connection.is_ok()).count();
+    assert!(0 < kept && kept < MANY, "{kept} of {MANY} are let in");
+    make(&world, &pod("taken", &json!({ "l2sm/networks": "blue" }))).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
