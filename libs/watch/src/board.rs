@@ -14,15 +14,15 @@ struct Inner<K, S> {
     states: BTreeMap<K, S>,
     /// Why what is known is not up to date; nothing: it is.
     fault: Option<String>,
-    /// Whether the service has been asked, and be it without an answer.
-    was_asked: bool,
+    /// Whether it is open if the service is there: the fault is recent.
+    is_in_doubt: bool,
 }
 
 impl<K: Clone + Ord, S: Clone + PartialEq> Board<K, S> {
     /// A board of which nothing is known yet.
     pub fn new() -> Self {
         let fault = Some("not connected yet".to_owned());
-        Self { inner: Mutex::new(Inner { states: BTreeMap::new(), fault, was_asked: false }) }
+        Self { inner: Mutex::new(Inner { states: BTreeMap::new(), fault, is_in_doubt: true }) }
     }
 
     /// Why what is known is not up to date; nothing: it is.
@@ -30,10 +30,11 @@ impl<K: Clone + Ord, S: Clone + PartialEq> Board<K, S> {
         self.lock().fault.clone()
     }
 
-    /// Whether the service has been asked, and be it without an answer: before that it is neither there
-    /// nor away.
-    pub fn was_asked(&self) -> bool {
-        self.lock().was_asked
+    /// Whether it is open if the service is there: what is known is not up to date, and has not been for so
+    /// short a time that it may be about to. Whoever tells others waits for the news, which there soon are;
+    /// whoever decides by what is known looks at the [`fault`](Self::fault), which is there at once.
+    pub fn is_in_doubt(&self) -> bool {
+        self.lock().is_in_doubt
     }
 
     /// The last known state of an object; nothing: there is none, as far as is known.
@@ -97,17 +98,23 @@ impl<K: Clone + Ord, S: Clone + PartialEq> Board<K, S> {
     pub fn synced(&self, states: BTreeMap<K, S>) -> BTreeSet<K> {
         let mut inner = self.lock();
         inner.fault = None;
-        inner.was_asked = true;
+        inner.is_in_doubt = false;
         let before = std::mem::replace(&mut inner.states, states);
         let all = before.keys().chain(inner.states.keys());
         all.filter(|key| before.get(*key) != inner.states.get(*key)).cloned().collect()
     }
 
-    /// Notes why the service is away.
+    /// Notes why what is known is not up to date.
     pub fn lost(&self, why: String) {
         let mut inner = self.lock();
-        inner.fault = Some(why);
-        inner.was_asked = true;
+        if inner.fault.replace(why).is_none() {
+            inner.is_in_doubt = true;
+        }
+    }
+
+    /// Notes that this has been so for long enough to be told: the service is away.
+    pub fn given_up(&self) {
+        self.lock().is_in_doubt = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, S>> {

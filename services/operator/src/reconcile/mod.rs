@@ -124,6 +124,10 @@ impl Reconciler {
             Key::Node(name) => self.node(&plan, name).await,
             Key::Slice(name) => self.slice(&plan, name).await,
             Key::Network(network) => self.network(&plan, network).await,
+            // A service that is only restarted is not worth telling; whatever comes of it wakes these.
+            Key::Overlay(_) | Key::Device(_) | Key::L2Network(_) if self.is_in_doubt() => {
+                return Ok(Outcome::Done);
+            }
             Key::Overlay(reference) => return self.overlay(&plan, reference).await,
             Key::Device(reference) => return self.device(&plan, reference).await,
             Key::L2Network(reference) => return self.l2_network(&plan, reference).await,
@@ -138,6 +142,11 @@ impl Reconciler {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Whether it is open if one of the services is there.
+    fn is_in_doubt(&self) -> bool {
+        self.fabric.board.is_in_doubt() || self.sco.board.is_in_doubt()
     }
 
     /// The plan; nothing: not everything is known yet.

@@ -38,11 +38,11 @@ impl SliceManager {
         }
     }
 
-    /// Whether it has been asked what it has; who waits for that is told.
-    pub(crate) fn was_asked(&self) -> bool {
-        self.clusters.was_asked()
-            && self.slices.board.was_asked()
-            && self.networks.board.was_asked()
+    /// Whether it is open if it is there; who waits for that is told.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.clusters.is_in_doubt()
+            || self.slices.board.is_in_doubt()
+            || self.networks.board.is_in_doubt()
     }
 
     /// Why what is known is not up to date; nothing: it is.

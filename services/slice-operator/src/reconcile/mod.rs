@@ -103,8 +103,9 @@ impl Reconciler {
             self.make_plan();
             return Ok(Outcome::Done);
         }
-        // Before that everything would look unwanted, and the slice-manager away.
-        let Some(plan) = self.plan().filter(|_| self.manager.was_asked()) else {
+        // Before there is one, everything would look unwanted; and a slice-manager that is only restarted
+        // would be told of as away. Whatever comes of that wakes everything.
+        let Some(plan) = self.plan().filter(|_| !self.manager.is_in_doubt()) else {
             return Ok(Outcome::Done);
         };
         let result = match &key {
