@@ -23,4 +23,4 @@ pub use measurement::{ignored_of_monitor, measurement_policy};
 pub use problem::Problem;
 pub use provider::check_provider;
 pub use publisher::Publisher;
-pub use resource::{Namespaced, NetworkKey, Reference, by_age, is_active};
+pub use resource::{Namespaced, NetworkKey, Reference, by_age, held_by_age, is_active};

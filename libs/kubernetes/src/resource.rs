@@ -73,11 +73,18 @@ pub fn is_active<R: Resource>(finalizer: &str, resource: &R) -> bool {
 
 /// The resources that count, the oldest first.
 pub fn by_age<'a, R: Resource>(finalizer: &str, resources: &'a [Arc<R>]) -> Vec<&'a Arc<R>> {
-    let active = resources.iter().filter(|resource| is_active(finalizer, &***resource));
-    let mut active: Vec<_> = active.collect();
-    active.sort_by_cached_key(|resource| {
+    let mut active = held_by_age(finalizer, resources);
+    active.retain(|resource| is_active(finalizer, &***resource));
+    active
+}
+
+/// The resources that have the finalizer, those too that are being deleted, the oldest first.
+pub fn held_by_age<'a, R: Resource>(finalizer: &str, resources: &'a [Arc<R>]) -> Vec<&'a Arc<R>> {
+    let held = resources.iter().filter(|resource| finalizer::is_on(finalizer, &***resource));
+    let mut held: Vec<_> = held.collect();
+    held.sort_by_cached_key(|resource| {
         let created = resource.meta().creation_timestamp.as_ref().map(|time| time.0);
         (created, Reference::to(&***resource))
     });
-    active
+    held
 }

@@ -92,10 +92,27 @@ impl Attacher {
             .zip(&wishes)
             .map(|(state, wish)| Ok(described(&wish.resource, wish.interface.as_str(), &state?)));
         let made = made.collect::<Result<_, Status>>().and_then(|made| checked(attachment, made));
-        if made.is_err() {
-            self.undo(attachment, &makings).await;
+        let new = || makings.iter().filter(|making| !making.was_there).collect::<Vec<_>>();
+        let made = match made {
+            Ok(made) => made,
+            Err(status) => {
+                self.undo(attachment, new()).await;
+                return Err(status);
+            }
+        };
+        // Afterwards: until a resource is gone nobody else gets its network, but a port may have been
+        // made later than that.
+        match wish::are_still_there(&*self.directory, attachment, &wishes).await {
+            Ok(true) => Ok(made),
+            Ok(false) => {
+                self.undo(attachment, makings.iter().collect()).await;
+                Err(Status::aborted("a network of the pod was deleted meanwhile"))
+            }
+            Err(status) => {
+                self.undo(attachment, new()).await;
+                Err(status)
+            }
         }
-        made
     }
 
     fn making(&self, attachment: &Attachment, pod: &Pod, wish: &Wish) -> Making {
@@ -190,11 +207,10 @@ impl Attacher {
 
     /// Removes what was made for an attachment that failed, but not what another attempt has made since, by
     /// another replica. What cannot be removed now is removed with the sandbox, or when its pod is gone.
-    async fn undo(&self, attachment: &Attachment, makings: &[Making]) {
-        let removals =
-            makings.iter().filter(|making| !making.was_there).map(|Making { port, .. }| {
-                self.ports.delete_made(key_of(port), &attachment.sandbox_id, generation_of(port))
-            });
+    async fn undo(&self, attachment: &Attachment, makings: Vec<&Making>) {
+        let removals = makings.into_iter().map(|Making { port, .. }| {
+            self.ports.delete_made(key_of(port), &attachment.sandbox_id, generation_of(port))
+        });
         for status in join_all(removals).await.into_iter().filter_map(Result::err) {
             tracing::warn!(%status, sandbox = attachment.sandbox_id, "a failed attachment is left");
         }

@@ -20,8 +20,9 @@ use crate::plan::slice_in_use;
 /// A port that a pod is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
-    /// The `L2Network`'s own name.
+    /// The `L2Network`'s own name, and its uid.
     pub(super) resource: String,
+    pub(super) resource_uid: String,
     pub(super) slice: Name,
     pub(super) network: Name,
     pub(super) interface: InterfaceName,
@@ -88,6 +89,7 @@ pub(super) async fn wishes(
             slice: slice_in_use(cluster, &network),
             network: network.network_name(),
             resource: asked.network,
+            resource_uid: network.uid().unwrap_or_default(),
             interface,
             // In a network without addresses of its own, pods have those that they choose, if they say all
             // of it; they were told so when they were made.
@@ -98,6 +100,29 @@ pub(super) async fn wishes(
         });
     }
     Ok(wishes)
+}
+
+/// Whether the networks that were asked for are still there: none of them has been deleted since, and be
+/// it that there is another of its name.
+///
+/// # Errors
+/// Nobody can tell.
+pub(super) async fn are_still_there(
+    directory: &dyn Directory,
+    attachment: &Attachment,
+    wishes: &[Wish],
+) -> Result<bool, Status> {
+    for wish in wishes {
+        let network = directory.network(&attachment.pod.namespace, &wish.resource).await?;
+        let is_it = |network: &L2Network| {
+            network.metadata.deletion_timestamp.is_none()
+                && network.uid().unwrap_or_default() == wish.resource_uid
+        };
+        if !network.as_ref().is_some_and(is_it) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The pod that an attachment speaks of, if it is still that one, has not ended, and is on that node.
@@ -317,10 +342,58 @@ mod tests {
         assert_eq!(wishes[0].slice.as_str(), "p");
     }
 
+    /// Knows one network of whatever name, with this metadata besides; without any, none.
+    struct There(Option<Value>);
+
+    #[async_trait]
+    impl Directory for There {
+        async fn pod(&self, _: &str, _: &str) -> Result<Option<Pod>, DirectoryError> {
+            Ok(None)
+        }
+
+        async fn network(&self, _: &str, name: &str) -> Result<Option<L2Network>, DirectoryError> {
+            Ok(self.0.as_ref().map(|metadata| {
+                let mut network = json!({
+                    "apiVersion": "l2sm.l2sm.k8s.local/v1", "kind": "L2Network",
+                    "metadata": { "namespace": "shop", "name": name },
+                    "spec": { "type": "vnet" },
+                    "status": { "slice": "p", "vni": 7 },
+                });
+                for (field, value) in metadata.as_object().into_iter().flatten() {
+                    network["metadata"][field] = value.clone();
+                }
+                read(network)
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_network_that_was_deleted_meanwhile_is_not_there_whoever_has_its_name() {
+        let pod: Pod = read(json!({ "metadata": {
+            "labels": { LABEL_ATTACHED: "true" }, "annotations": { NETWORKS_ANNOTATION: "blue" },
+        }}));
+        let cluster = "a".parse().unwrap();
+        let before = There(Some(json!({ "uid": "one" })));
+        let wishes = wishes(&cluster, &before, &attachment(), &pod).await.unwrap();
+        let deleted = json!({ "uid": "one", "deletionTimestamp": "2026-01-02T00:00:00Z" });
+        let cases = [
+            (Some(json!({ "uid": "one" })), true),
+            (Some(deleted), false),
+            (Some(json!({ "uid": "another" })), false),
+            (None, false),
+        ];
+        for (metadata, expected) in cases {
+            let now = There(metadata);
+            let there = are_still_there(&now, &attachment(), &wishes).await.unwrap();
+            assert_eq!(there, expected, "{:?}", now.0);
+        }
+    }
+
     #[test]
     fn a_ports_alias_is_what_the_pods_label_says_or_stands_for_it() {
         let wish = Wish {
             resource: "blue".to_owned(),
+            resource_uid: String::new(),
             slice: "p".parse().unwrap(),
             network: "blue".parse().unwrap(),
             interface: "net1".parse().unwrap(),

@@ -3,7 +3,7 @@
 //! same plan, so that nothing is to be remembered over a restart.
 //!
 //! A resource counts while it has the operator's finalizer and is not being deleted: what is made
-//! for it is removed before it goes away.
+//! for it is removed before it goes away, and no other resource gets its network before that.
 
 mod device;
 mod machine;
@@ -19,14 +19,14 @@ use std::{
 
 use k8s_openapi::api::core::v1::Node;
 use l2sces_custom_resources::{FINALIZER, L2Network, NetworkEdgeDevice, Overlay};
-use l2sces_kubernetes::by_age;
+use l2sces_kubernetes::{by_age, held_by_age};
 use l2sces_model::Name;
 use l2sces_proto::measurement::v1::MeasurementPolicy;
 
 pub(crate) use device::{Gateway, gateway};
 pub(crate) use l2sces_kubernetes::{NetworkKey, Problem, Reference};
 pub(crate) use machine::{Machine, Machines};
-pub(crate) use network::{PlannedNetwork, recorded_slice, slice_in_use};
+pub(crate) use network::{PlannedNetwork, made_network, recorded_slice, slice_in_use};
 pub(crate) use slice::{PlannedLink, PlannedSlice};
 
 /// The resources, as they are now.
@@ -49,6 +49,9 @@ pub(crate) struct Plan {
     pub(crate) devices: BTreeMap<Reference, Result<Gateway, Problem>>,
     /// The network that a resource is, also if another is it instead.
     pub(crate) claims: BTreeMap<Reference, Claim>,
+    /// The networks that are made of resources that are being deleted, which keep them until nothing
+    /// is left of them.
+    pub(crate) leaving: BTreeMap<NetworkKey, Reference>,
 }
 
 /// A node with a switch.
@@ -95,7 +98,10 @@ impl Plan {
         }
         plan.devices = device::plan(&devices, &machines);
         plan.nodes = nodes(&plan, &machines);
-        plan.claims = network::claims(cluster, &overlays, &networks);
+        let made = network::made(&held_by_age(FINALIZER, &snapshot.networks));
+        plan.claims = network::claims(cluster, &overlays, &networks, &made);
+        plan.leaving =
+            made.into_iter().filter(|(_, owner)| !plan.claims.contains_key(owner)).collect();
         let inputs = slice::Inputs { overlays: &overlays, devices: &devices, plan: &plan };
         let slices = inputs.slices();
         plan.slices = slices;

@@ -25,19 +25,31 @@ pub(crate) struct Addresses {
     pub(crate) range: Option<IpNet>,
 }
 
+/// The networks that are made, and the resource that each is made of: of several the oldest. The oldest
+/// resources come first, and those that are being deleted are among them: their pods are connected to
+/// what they have, and whoever got it would get those pods, too.
+pub(super) fn made(networks: &[&Arc<L2Network>]) -> BTreeMap<NetworkKey, Reference> {
+    let mut made = BTreeMap::new();
+    for network in networks {
+        if let Some(key) = made_network(network) {
+            made.entry(key).or_insert_with(|| Reference::to(&***network));
+        }
+    }
+    made
+}
+
 /// The networks that resources are to be, the oldest resource first. Of several that are to be one, it is
-/// the one that is made already, or else the oldest. The oldest overlays come first, too.
+/// the one that it is made of already, or else the oldest. The oldest overlays come first, too.
 pub(super) fn claims(
     cluster: &Name,
     overlays: &[&Arc<Overlay>],
     networks: &[&Arc<L2Network>],
+    made: &BTreeMap<NetworkKey, Reference>,
 ) -> BTreeMap<Reference, Claim> {
-    let mut owners: BTreeMap<NetworkKey, Reference> = BTreeMap::new();
+    let mut owners = made.clone();
     let mut claims = BTreeMap::new();
-    let (made, others): (Vec<&Arc<L2Network>>, Vec<_>) =
-        networks.iter().partition(|network| recorded_slice(network).is_some());
-    for network in made.into_iter().chain(others) {
-        let reference = Reference::to(&**network);
+    for network in networks {
+        let reference = Reference::to(&***network);
         let (slice, refusal) = slice(cluster, network);
         let refusal = refusal.or_else(|| stranger(&slice, network, overlays));
         let key = NetworkKey { slice, name: network.network_name() };
@@ -104,6 +116,11 @@ pub(crate) fn slice_in_use(cluster: &Name, network: &L2Network) -> Name {
 /// The slice that a network is made in, by its status.
 pub(crate) fn recorded_slice(network: &L2Network) -> Option<Name> {
     network.status.as_ref()?.slice.as_ref()?.parse().ok()
+}
+
+/// The network that a resource is made as, by its status.
+pub(crate) fn made_network(network: &L2Network) -> Option<NetworkKey> {
+    Some(NetworkKey { slice: recorded_slice(network)?, name: network.network_name() })
 }
 
 /// The networks of the cluster.

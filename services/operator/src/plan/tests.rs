@@ -1,5 +1,6 @@
 //! Plans of small clusters, written as the manifests that people write.
 
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use l2sces_custom_resources::L2NetworkStatus;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -94,6 +95,20 @@ impl World {
         self.network(namespace, name, &json!({ "provider": { "name": provider, "domain": [] } }))
     }
 
+    /// The network of this number is made, in a slice.
+    fn made(mut self, network: usize, slice: &str) -> Self {
+        let status = L2NetworkStatus { slice: Some(slice.to_owned()), ..Default::default() };
+        Arc::make_mut(&mut self.snapshot.networks[network]).status = Some(status);
+        self
+    }
+
+    /// The network of this number is being deleted.
+    fn deleting(mut self, network: usize) -> Self {
+        let network = Arc::make_mut(&mut self.snapshot.networks[network]);
+        network.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        self
+    }
+
     fn plan(&self) -> Plan {
         Plan::of(&name("a"), &self.snapshot)
     }
@@ -166,6 +181,59 @@ fn the_older_of_two_networks_of_one_name_and_provider_is_it() {
     assert_eq!((problem("two"), problem("one")), (None, Some("NameTaken")));
     let key = NetworkKey { slice: name("p"), name: name("blue") };
     assert_eq!(plan.networks[&key].uid, "uid-two-blue");
+}
+
+#[test]
+fn nobody_gets_a_network_before_the_resource_that_it_is_made_of_is_gone() {
+    let key = NetworkKey { slice: name("p"), name: name("blue") };
+    for namespaces in [None, Some(vec!["shop".to_owned()])] {
+        let mut world = World::new()
+            .overlay("infra", "overlay", "p", &all_nodes())
+            .of_provider("shop", "blue", "p")
+            .of_provider("bank", "blue", "p")
+            .made(1, "p")
+            .deleting(1);
+        let overlay = Arc::make_mut(&mut world.snapshot.overlays[0]);
+        overlay.spec.network_namespaces = namespaces;
+        let plan = world.plan();
+        let claim = &plan.claims[&reference("shop", "blue")];
+        assert_eq!(claim.problem.as_ref().unwrap().reason, "NameTaken");
+        assert_eq!(plan.claims.len(), 1);
+        assert!(plan.networks.is_empty());
+        assert_eq!(plan.leaving, BTreeMap::from([(key.clone(), reference("bank", "blue"))]));
+
+        world.snapshot.networks.remove(1);
+        let plan = world.plan();
+        assert_eq!(plan.networks[&key].resource, reference("shop", "blue"));
+        assert!(plan.leaving.is_empty());
+    }
+}
+
+#[test]
+fn a_resource_that_goes_keeps_no_network_that_it_never_was() {
+    let key = NetworkKey { slice: name("p"), name: name("blue") };
+    let world = || {
+        World::new()
+            .overlay("one", "overlay", "p", &all_nodes())
+            .of_provider("one", "blue", "p")
+            .of_provider("two", "blue", "p")
+    };
+    let mut let_go = world().made(1, "p").deleting(1);
+    let finalizers = &mut Arc::make_mut(&mut let_go.snapshot.networks[1]).metadata.finalizers;
+    *finalizers = Some(vec!["example.com/another".to_owned()]);
+    let cases = [
+        ("nothing is made of it", world().deleting(1)),
+        ("it was not made", world().deleting(1).made(0, "p")),
+        ("an older one is it", world().made(0, "p").made(1, "p").deleting(1)),
+        ("it is made elsewhere", world().made(1, "q").deleting(1)),
+        ("it has been let go", let_go),
+    ];
+    for (case, world) in cases {
+        let plan = world.plan();
+        assert_eq!(plan.networks[&key].resource, reference("one", "blue"), "{case}");
+        assert_eq!(plan.leaving.get(&key), None, "{case}");
+        assert!(!plan.claims.contains_key(&reference("two", "blue")), "{case}");
+    }
 }
 
 #[test]

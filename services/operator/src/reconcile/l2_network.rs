@@ -7,10 +7,10 @@ use l2sces_model::Name;
 use l2sces_reconcile::Outcome;
 use serde_json::json;
 
-use super::{Failure, Key, LOOK_AGAIN, Reconciler};
+use super::{Failure, Key, Reconciler};
 use crate::{
-    plan::{Claim, NetworkKey, Plan, Problem, Reference, recorded_slice},
-    services::{Board, ObjectKey, ObjectState, Objects},
+    plan::{Claim, NetworkKey, Plan, Problem, Reference, made_network, recorded_slice},
+    services::{Board, ObjectKey, ObjectState, Objects, Trouble},
 };
 
 impl Reconciler {
@@ -25,7 +25,7 @@ impl Reconciler {
                 // The plan does not know yet, and is made anew for that; it wakes this when it does.
                 return Ok(Outcome::Done);
             }
-            return self.let_network_go(plan, &network).await;
+            return self.network_that_goes(plan, &network).await;
         }
         if !finalizer::is_on(FINALIZER, &*network) {
             finalizer::add(&self.client, FINALIZER, &*network).await?;
@@ -39,30 +39,47 @@ impl Reconciler {
         Ok(Outcome::Done)
     }
 
-    /// Lets a network go when nothing is left of it.
-    async fn let_network_go(&self, plan: &Plan, network: &L2Network) -> Result<Outcome, Failure> {
+    /// Says why a resource is still there that is being deleted, or lets it go if no network is made of
+    /// it: another resource may be the one that it names.
+    async fn network_that_goes(
+        &self,
+        plan: &Plan,
+        network: &L2Network,
+    ) -> Result<Outcome, Failure> {
         if !finalizer::is_on(FINALIZER, network) {
             return Ok(Outcome::Done);
         }
-        if let Some(slice) = recorded_slice(network) {
-            let key = NetworkKey { slice, name: network.network_name() };
-            if let Err(failure) = self.leave(plan, &key).await {
-                self.publish_former(network, &failure).await?;
-                return Ok(Outcome::After(LOOK_AGAIN));
-            }
-            // It may have been the last of its slice.
-            self.queue.wake(Key::Slice(key.slice));
+        let reference = Reference::to(network);
+        let own = made_network(network).filter(|key| plan.leaving.get(key) == Some(&reference));
+        let Some(key) = own.map(Key::Network) else {
+            finalizer::remove(&self.client, FINALIZER, network).await?;
+            return Ok(Outcome::Done);
+        };
+        let trouble = self.trouble(&key);
+        if trouble.is_none() {
+            // It has not been removed yet, or the resource was written when it was to be let go.
+            self.queue.wake(key);
         }
-        finalizer::remove(&self.client, FINALIZER, network).await?;
+        self.publish_leaving(network, trouble).await?;
         Ok(Outcome::Done)
     }
 
-    /// Removes a network, unless another resource is it now.
-    async fn leave(&self, plan: &Plan, key: &NetworkKey) -> Result<(), Failure> {
-        if plan.networks.contains_key(key) {
-            return Ok(());
+    /// Lets a resource go of whose network nothing is left.
+    pub(super) async fn let_network_go(
+        &self,
+        reference: &Reference,
+        key: &NetworkKey,
+    ) -> Result<(), Failure> {
+        // It may have been the last of its slice.
+        self.queue.wake(Key::Slice(key.slice.clone()));
+        let Some(network) = self.cached_network(reference) else { return Ok(()) };
+        let is_it = network.metadata.deletion_timestamp.is_some()
+            && made_network(&network).as_ref() == Some(key);
+        // Else it is another of that name already, which the plan does not know yet.
+        if is_it && finalizer::is_on(FINALIZER, &*network) {
+            finalizer::remove(&self.client, FINALIZER, &*network).await?;
         }
-        self.remove_network(key).await
+        Ok(())
     }
 
     /// Notes in a network's status which slice it is made in, unless that stands there.
@@ -71,13 +88,19 @@ impl Reconciler {
         reference: &Reference,
         key: &NetworkKey,
     ) -> Result<(), Failure> {
-        let Some(network) = self.cached_network(reference) else { return Ok(()) };
+        let network = self.cached_network(reference);
+        let network = network.filter(|network| network.metadata.deletion_timestamp.is_none());
+        let Some(network) = network else {
+            // The plan does not know yet.
+            let message = format!("L2Network {reference} is being deleted");
+            return Err(Trouble::waiting(message).into());
+        };
         match recorded_slice(&network) {
             Some(slice) if slice == key.slice => Ok(()),
             Some(slice) => {
                 // The plan does not know yet.
                 let message = format!("network {} is in slice {slice}", key.name);
-                Err(crate::services::Trouble::waiting(message).into())
+                Err(Trouble::waiting(message).into())
             }
             None => self.write_slice(&network, &key.slice).await,
         }
@@ -198,10 +221,15 @@ impl Reconciler {
         None
     }
 
-    /// Says in a network's status why it is still where it is no longer to be.
-    async fn publish_former(&self, network: &L2Network, failure: &Failure) -> Result<(), Failure> {
+    /// Says in a network's status that it is still there, and why.
+    async fn publish_leaving(
+        &self,
+        network: &L2Network,
+        trouble: Option<Trouble>,
+    ) -> Result<(), Failure> {
         let before = network.status.clone().unwrap_or_default();
-        let problem = Problem::new("Deleting", format!("being removed: {failure}"));
+        let why = trouble.map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
+        let problem = Problem::new("Deleting", format!("being removed{why}"));
         let condition = conditions::ready(Some(&problem), network.metadata.generation);
         let after = L2NetworkStatus {
             internal_connectivity: ConnectivityStatus::Unavailable,

@@ -293,7 +293,11 @@ fn resources_of(plan: &Plan, key: &Key) -> Vec<Key> {
             keys.extend(plan.devices.keys().cloned().map(Key::Device));
             keys
         }
-        Key::Network(network) => claims(&|key| key == network),
+        Key::Network(network) => {
+            let mut keys = claims(&|key| key == network);
+            keys.extend(plan.leaving.get(network).cloned().map(Key::L2Network));
+            keys
+        }
         Key::Plan | Key::Overlay(_) | Key::Device(_) | Key::L2Network(_) => Vec::new(),
     }
 }
@@ -304,6 +308,7 @@ fn differences(before: &Plan, after: &Plan) -> BTreeSet<Key> {
     keys.extend(differing(&before.nodes, &after.nodes).map(Key::Node));
     keys.extend(differing(&before.slices, &after.slices).map(Key::Slice));
     keys.extend(differing(&before.networks, &after.networks).map(Key::Network));
+    keys.extend(differing(&before.leaving, &after.leaving).map(Key::Network));
     keys.extend(differing(&before.overlays, &after.overlays).map(Key::Overlay));
     keys.extend(differing(&before.devices, &after.devices).map(Key::Device));
     keys.extend(differing(&before.claims, &after.claims).map(Key::L2Network));

@@ -8,14 +8,19 @@ use crate::{
 
 impl Reconciler {
     pub(super) async fn network(&self, plan: &Plan, key: &NetworkKey) -> Result<(), Failure> {
-        match plan.networks.get(key) {
-            Some(planned) => self.keep_network(key, planned).await,
-            // What is not planned and was never made here is another cluster's.
-            None if self.fabric.board.knows(&ObjectKey::Network(key.clone())) => {
-                self.remove_network(key).await
-            }
-            None => Ok(()),
+        if let Some(planned) = plan.networks.get(key) {
+            return self.keep_network(key, planned).await;
         }
+        if let Some(resource) = plan.leaving.get(key) {
+            // Here and nowhere else: whoever gets the network next makes it after this.
+            self.remove_network(key).await?;
+            return self.let_network_go(resource, key).await;
+        }
+        // What is not planned and was never made here is another cluster's.
+        if self.fabric.board.knows(&ObjectKey::Network(key.clone())) {
+            self.remove_network(key).await?;
+        }
+        Ok(())
     }
 
     async fn keep_network(
@@ -47,7 +52,7 @@ impl Reconciler {
     }
 
     /// Removes a network from the cluster, with the ports that it still has: their pods have lost it.
-    pub(super) async fn remove_network(&self, key: &NetworkKey) -> Result<(), Failure> {
+    async fn remove_network(&self, key: &NetworkKey) -> Result<(), Failure> {
         let mut is_empty = true;
         for port in self.fabric.board.ports_of(key).into_keys() {
             is_empty &= self.fabric.delete(&ObjectKey::Port(key.clone(), port), false).await?;
