@@ -25,7 +25,7 @@ use l2sces_proto::measurement::v1::MeasurementPolicy;
 
 pub(crate) use device::{Gateway, gateway};
 pub(crate) use l2sces_kubernetes::{NetworkKey, Problem, Reference};
-pub(crate) use machine::{Machine, Machines};
+pub(crate) use machine::{Machine, Machines, has_label};
 pub(crate) use network::{PlannedNetwork, made_network, recorded_slice, slice_in_use};
 pub(crate) use slice::{PlannedLink, PlannedSlice};
 
@@ -42,6 +42,8 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) nodes: BTreeMap<Name, PlannedNode>,
+    /// Nodes that nothing uses, and on which agents are started all the same: by a label that is to go.
+    pub(crate) strays: BTreeSet<Name>,
     pub(crate) slices: BTreeMap<Name, PlannedSlice>,
     pub(crate) networks: BTreeMap<NetworkKey, PlannedNetwork>,
     /// What becomes of each resource that counts.
@@ -98,6 +100,8 @@ impl Plan {
         }
         plan.devices = device::plan(&devices, &machines);
         plan.nodes = nodes(&plan, &machines);
+        let labelled = machine::labelled(&snapshot.nodes);
+        plan.strays = labelled.filter(|name| !plan.nodes.contains_key(name)).collect();
         let made = network::made(&held_by_age(FINALIZER, &snapshot.networks));
         plan.claims = network::claims(cluster, &overlays, &networks, &made);
         plan.leaving =

@@ -1,7 +1,7 @@
 //! Plans of small clusters, written as the manifests that people write.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use l2sces_custom_resources::L2NetworkStatus;
+use l2sces_custom_resources::{GATEWAY_NODE_LABEL, L2NetworkStatus, SWITCH_NODE_LABEL};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -106,6 +106,15 @@ impl World {
     fn deleting(mut self, network: usize) -> Self {
         let network = Arc::make_mut(&mut self.snapshot.networks[network]);
         network.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        self
+    }
+
+    /// A node has a label, or has it no more.
+    fn labelled(mut self, node: &str, label: &str, has_it: bool) -> Self {
+        let mut nodes = self.snapshot.nodes.iter_mut();
+        let node = nodes.find(|known| known.metadata.name.as_deref() == Some(node)).unwrap();
+        let labels = Arc::make_mut(node).metadata.labels.get_or_insert_default();
+        labels.insert(label.to_owned(), has_it.to_string());
         self
     }
 
@@ -392,6 +401,26 @@ fn an_overlay_without_topology_has_all_nodes_and_says_which_do_not_exist() {
     );
     let plan = World::new().overlay("one", "none", "p", &json!({ "nodes": [] })).plan();
     assert_eq!(reasons(&plan.overlays[&reference("one", "none")].problems), ["NoNodes"]);
+}
+
+#[test]
+fn nodes_with_a_label_of_ours_that_nothing_uses_are_told() {
+    let world = || {
+        World::new()
+            .overlay("one", "overlay", "p", &json!({ "nodes": ["n2"] }))
+            .labelled("n2", SWITCH_NODE_LABEL, true)
+            .labelled("n3", GATEWAY_NODE_LABEL, true)
+            .labelled("n1", "example.com/of-others", true)
+    };
+    let plan = world().plan();
+    assert_eq!(names(&plan.strays), ["n3"]);
+    assert_eq!(names(&world().labelled("n3", GATEWAY_NODE_LABEL, false).plan().strays), [""; 0]);
+
+    // Somebody takes the label away that is needed.
+    let stripped = world().labelled("n2", SWITCH_NODE_LABEL, false).plan();
+    assert_ne!(stripped.nodes[&name("n2")], plan.nodes[&name("n2")]);
+    let other = world().labelled("n2", "example.com/of-others", true).plan();
+    assert_eq!(other, plan, "labels of others are of no account");
 }
 
 #[test]

@@ -306,6 +306,7 @@ fn resources_of(plan: &Plan, key: &Key) -> Vec<Key> {
 fn differences(before: &Plan, after: &Plan) -> BTreeSet<Key> {
     let mut keys = BTreeSet::new();
     keys.extend(differing(&before.nodes, &after.nodes).map(Key::Node));
+    keys.extend(before.strays.symmetric_difference(&after.strays).cloned().map(Key::Node));
     keys.extend(differing(&before.slices, &after.slices).map(Key::Slice));
     keys.extend(differing(&before.networks, &after.networks).map(Key::Network));
     keys.extend(differing(&before.leaving, &after.leaving).map(Key::Network));
@@ -335,4 +336,27 @@ fn differing<'a, K: Ord + Clone, V: PartialEq>(
     after: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = K> + 'a {
     before.keys().chain(after.keys()).filter(|key| before.get(*key) != after.get(*key)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_resources_that_are_gone_is_looked_at_when_an_operator_begins() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let network = NetworkKey { slice: name("p"), name: name("blue") };
+        let resource = Reference { namespace: "bank".to_owned(), name: "blue".to_owned() };
+        let plan = Plan {
+            strays: BTreeSet::from([name("n1")]),
+            leaving: BTreeMap::from([(network.clone(), resource.clone())]),
+            ..Plan::default()
+        };
+        let begun = differences(&Plan::default(), &plan);
+        assert_eq!(begun, BTreeSet::from([Key::Node(name("n1")), Key::Network(network.clone())]));
+        assert_eq!(differences(&plan, &plan), BTreeSet::new());
+        // Its status tells what it waits for.
+        let network = Key::Network(network);
+        assert_eq!(resources_of(&plan, &network), [Key::L2Network(resource)]);
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Reconciler};
 use crate::{
-    plan::{Plan, PlannedNode},
+    plan::{Plan, PlannedNode, has_label},
     services::{ObjectKey, Trouble},
 };
 
@@ -95,9 +95,7 @@ impl Reconciler {
         let changes: serde_json::Map<String, Value> = wanted
             .into_iter()
             .filter_map(|(label, wanted)| Some((label, wanted?)))
-            .filter(|(label, wanted)| {
-                known.labels().get(*label).is_some_and(|value| value == "true") != *wanted
-            })
+            .filter(|(label, wanted)| has_label(&known, label) != *wanted)
             .map(|(label, wanted)| {
                 (label.to_owned(), if wanted { json!("true") } else { Value::Null })
             })

@@ -49,7 +49,7 @@ impl Reconciler {
         Ok(outcome)
     }
 
-    /// Lets an overlay go when those of its nodes are gone that nothing else uses.
+    /// Lets an overlay go when those of its nodes are gone that nothing else uses, and their labels.
     async fn let_overlay_go(&self, plan: &Plan, overlay: &Overlay) -> Result<Outcome, Failure> {
         if !finalizer::is_on(FINALIZER, overlay) {
             return Ok(Outcome::Done);
@@ -58,19 +58,14 @@ impl Reconciler {
             Some(topology) => topology.nodes.iter().any(|node| Name::standing_for(node) == *name),
             None => true,
         };
-        let left: Vec<Name> = self
-            .fabric
-            .board
-            .keys()
-            .into_iter()
-            .filter_map(|key| match key {
-                ObjectKey::Node(name) if is_own(&name) => Some(name),
-                _ => None,
-            })
-            .filter(|name| !plan.nodes.contains_key(name))
-            .collect();
+        let known = self.fabric.board.keys().into_iter().filter_map(|key| match key {
+            ObjectKey::Node(name) if !plan.nodes.contains_key(&name) => Some(name),
+            _ => None,
+        });
+        // Agents run on a node for as long as it has their label.
+        let left = known.chain(plan.strays.iter().cloned()).find(|name| is_own(name));
         let fault = self.fabric.board.fault();
-        let Some(name) = left.first() else {
+        let Some(name) = left else {
             if fault.is_none() {
                 finalizer::remove(&self.client, FINALIZER, overlay).await?;
                 return Ok(Outcome::Done);
