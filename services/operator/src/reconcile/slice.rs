@@ -14,10 +14,10 @@ impl Reconciler {
         match plan.slices.get(name) {
             Some(planned) if planned.nodes.is_empty() => {
                 // The sdn-controller has no slices without nodes.
-                self.remove_slice(name).await
+                self.remove_slice(plan, name).await
             }
             Some(planned) => self.keep_slice(plan, name, planned).await,
-            None => self.remove_slice(name).await,
+            None => self.remove_slice(plan, name).await,
         }
     }
 
@@ -63,14 +63,16 @@ impl Reconciler {
     }
 
     /// Leaves a slice when its networks are gone.
-    async fn remove_slice(&self, name: &Name) -> Result<(), Failure> {
+    async fn remove_slice(&self, plan: &Plan, name: &Name) -> Result<(), Failure> {
         let key = ObjectKey::Slice(name.clone());
         if !self.fabric.board.is_there(&key).map_err(Trouble::unreachable)? {
             return Ok(());
         }
         let networks = self.fabric.board.networks_of(name);
         if !networks.is_empty() {
-            self.wake(networks.into_iter().map(Key::Network));
+            // Those that are planned go when their resources do.
+            let left = networks.into_iter().filter(|network| !plan.networks.contains_key(network));
+            self.wake(left.map(Key::Network));
             return Err(Trouble::waiting(format!("slice {name} still has networks")).into());
         }
         if !self.sco.delete_slice_member(name).await? {
