@@ -11,6 +11,8 @@ use crate::Problem;
 pub const READY: &str = "Ready";
 /// Reason of what is on its way, and of which nothing is wrong.
 pub const WAITING: &str = "Waiting";
+/// Reason of what a service refuses because of something else that it has, which has to change first.
+pub const BLOCKED: &str = "Blocked";
 /// Type of the condition that says what of a resource is not carried out.
 const IGNORED: &str = "FieldsIgnored";
 

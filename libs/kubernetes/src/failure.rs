@@ -1,6 +1,9 @@
 use tonic::{Code, Status};
 
-use crate::{Problem, conditions::WAITING};
+use crate::{
+    Problem,
+    conditions::{BLOCKED, WAITING},
+};
 
 /// What failed while something was reconciled.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +32,8 @@ impl Trouble {
     /// What is wrong when a service answers a call with this.
     pub fn of_call(service: &str, status: &Status) -> Self {
         let (reason, is_waiting) = match status.code() {
-            Code::FailedPrecondition | Code::Aborted => (WAITING, true),
+            Code::Aborted => (WAITING, true),
+            Code::FailedPrecondition => (BLOCKED, true),
             Code::PermissionDenied | Code::Unauthenticated => ("PermissionDenied", false),
             Code::InvalidArgument => ("Refused", false),
             Code::ResourceExhausted => ("Exhausted", false),
@@ -58,5 +62,22 @@ impl From<Problem> for Trouble {
 impl From<Trouble> for Problem {
     fn from(trouble: Trouble) -> Self {
         Self { reason: trouble.reason, message: trouble.message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_something_else_is_in_the_way_of_is_not_just_on_its_way() {
+        let of = |code: Code| {
+            let trouble = Trouble::of_call("the sco-provider", &Status::new(code, "no"));
+            (trouble.reason, trouble.is_waiting)
+        };
+        assert_eq!(of(Code::Aborted), (WAITING, true));
+        assert_eq!(of(Code::FailedPrecondition), (BLOCKED, true));
+        assert_eq!(of(Code::InvalidArgument), ("Refused", false));
+        assert_eq!(of(Code::Unavailable), ("Unreachable", false));
     }
 }

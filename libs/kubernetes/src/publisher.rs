@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Namespaced,
-    conditions::{READY, WAITING},
+    conditions::{BLOCKED, READY, WAITING},
 };
 
 /// Writes statuses and events in the name of an operator.
@@ -86,15 +86,10 @@ impl Publisher {
             conditions.iter().find(|condition| condition.type_ == READY).cloned()
         };
         let Some(after) = ready(after) else { return };
-        let before = ready(before);
-        let is_news = before.as_ref().is_none_or(|before| {
-            (&before.status, &before.reason) != (&after.status, &after.reason)
-        });
-        // What is on its way for the first time is no warning.
-        let is_ready = after.status == "True";
-        if !is_news || (!is_ready && after.reason == WAITING) {
+        if !is_news(ready(before).as_ref(), &after) {
             return;
         }
+        let is_ready = after.status == "True";
         let type_ = if is_ready { EventType::Normal } else { EventType::Warning };
         self.tell(resource, type_, &after.reason, &after.message).await;
     }
@@ -121,5 +116,46 @@ impl Publisher {
     }
 }
 
+/// Whether something is to be told of by an event, by its conditions before and now.
+fn is_news(before: Option<&Condition>, after: &Condition) -> bool {
+    // What is on its way for the first time is no warning.
+    if after.status != "True" && after.reason == WAITING {
+        return false;
+    }
+    before.is_none_or(|before| {
+        let is_another = (&before.status, &before.reason) != (&after.status, &after.reason);
+        // Somebody has to do something, and now something else.
+        is_another || (after.reason == BLOCKED && before.message != after.message)
+    })
+}
+
 /// The most characters of an event's note: 1 kB, with some room for those of several bytes.
 const MAX_NOTE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Problem, conditions::ready};
+
+    #[test]
+    fn events_tell_what_is_wrong_and_not_that_it_still_is() {
+        let not_ready =
+            |reason, message: &str| ready(Some(&Problem::new(reason, message)), Some(1));
+        let is_ready = ready(None, Some(1));
+        let blocked = not_ready(BLOCKED, "no gateway");
+        let waiting = not_ready(WAITING, "for its slice");
+        let away = not_ready("Unreachable", "for 1 s");
+        for (before, after, expected) in [
+            (None, &waiting, false),
+            (Some(&waiting), &blocked, true),
+            (Some(&blocked), &blocked, false),
+            (Some(&blocked), &not_ready(BLOCKED, "another CIDR"), true),
+            (Some(&away), &not_ready("Unreachable", "for 2 s"), false),
+            (Some(&blocked), &waiting, false),
+            (Some(&blocked), &is_ready, true),
+            (Some(&is_ready), &is_ready, false),
+        ] {
+            assert_eq!(is_news(before, after), expected, "{before:?} {after:?}");
+        }
+    }
+}

@@ -11,11 +11,12 @@ mod network;
 mod node;
 mod overlay;
 mod slice;
+mod troubles;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kube::Client;
@@ -23,6 +24,7 @@ use l2sces_kubernetes::{Failure, Publisher};
 use l2sces_model::Name;
 use l2sces_reconcile::{Outcome, Queue};
 
+use self::troubles::Troubles;
 use crate::{
     caches::{Caches, Changed},
     plan::{NetworkKey, Plan, Reference},
@@ -73,8 +75,7 @@ pub(crate) struct Reconciler {
     queue: Queue<Key>,
     /// None until all resources are known.
     plan: Mutex<Option<Arc<Plan>>>,
-    /// What went wrong with nodes, slices and networks when they were reconciled last.
-    troubles: Mutex<HashMap<Key, Trouble>>,
+    troubles: Troubles,
 }
 
 /// How agents are reached on the addresses of their nodes: their ports.
@@ -99,7 +100,7 @@ impl Reconciler {
             sco,
             queue,
             plan: Mutex::new(None),
-            troubles: Mutex::new(HashMap::new()),
+            troubles: Troubles::default(),
         }
     }
 
@@ -186,8 +187,7 @@ impl Reconciler {
             News::Synced(changed) => {
                 self.wake(changed.iter().filter_map(object));
                 // What failed for want of the service.
-                let failed: Vec<Key> = self.troubles().keys().cloned().collect();
-                self.wake(failed);
+                self.wake(self.troubles.keys());
                 self.wake(self.resources());
             }
             // How it fares is no reason to ask for it again: that would be told of in turn.
@@ -207,12 +207,7 @@ impl Reconciler {
 
     /// What went wrong with a node, slice or network when it was reconciled last.
     fn trouble(&self, key: &Key) -> Option<Trouble> {
-        self.troubles().get(key).cloned()
-    }
-
-    fn troubles(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Trouble>> {
-        // No code that holds the lock can leave it half changed.
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.troubles.of(key)
     }
 
     /// Notes how reconciling ended, for the statuses of the resources concerned.
@@ -224,11 +219,7 @@ impl Reconciler {
                 Some(Trouble { reason: "Failed", message: other.to_string(), is_waiting: false })
             }
         };
-        let before = match &trouble {
-            Some(trouble) => self.troubles().insert(key.clone(), trouble.clone()),
-            None => self.troubles().remove(key),
-        };
-        if before != trouble {
+        if self.troubles.note(key, trouble, Instant::now()) {
             self.wake(resources_of(plan, key));
         }
     }

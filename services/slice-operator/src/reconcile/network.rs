@@ -73,6 +73,11 @@ impl Reconciler {
         let slice = self.manager.slices.board.state(&key.slice).ok_or_else(|| {
             Trouble::waiting(format!("there is no slice {} yet: no SliceOverlay is it", key.slice))
         })?;
+        let is_going = slice.metadata.as_ref().is_some_and(|it| it.delete_time.is_some());
+        if is_going && !self.manager.networks.board.knows(&key) {
+            let message = format!("slice {} is being deleted", key.slice);
+            return Err(Trouble::waiting(message).into());
+        }
         let clusters = self.clusters(&planned.clusters);
         let spec = network_spec(planned, &slice, &clusters).map_err(Trouble::from)?;
         self.record_network(network, &key).await?;
