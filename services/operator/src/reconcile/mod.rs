@@ -7,6 +7,7 @@
 mod device;
 mod l2_network;
 mod links;
+mod neighbors;
 mod network;
 mod node;
 mod overlay;
@@ -24,7 +25,7 @@ use l2sces_kubernetes::{Failure, Publisher};
 use l2sces_model::Name;
 use l2sces_reconcile::{Outcome, Queue};
 
-use self::troubles::Troubles;
+use self::{neighbors::Neighbors, troubles::Troubles};
 use crate::{
     caches::{Caches, Changed},
     plan::{NetworkKey, Plan, Reference},
@@ -75,6 +76,7 @@ pub(crate) struct Reconciler {
     queue: Queue<Key>,
     /// None until all resources are known.
     plan: Mutex<Option<Arc<Plan>>>,
+    neighbors: Neighbors,
     troubles: Troubles,
 }
 
@@ -100,6 +102,7 @@ impl Reconciler {
             sco,
             queue,
             plan: Mutex::new(None),
+            neighbors: Neighbors::default(),
             troubles: Troubles::default(),
         }
     }
@@ -122,9 +125,9 @@ impl Reconciler {
         let Some(plan) = self.plan() else { return Ok(Outcome::Done) };
         let result = match &key {
             Key::Plan => return Ok(Outcome::Done),
-            Key::Node(name) => self.node(&plan, name).await,
+            Key::Node(name) => self.node(&plan, name).await.map(|()| Outcome::Done),
             Key::Slice(name) => self.slice(&plan, name).await,
-            Key::Network(network) => self.network(&plan, network).await,
+            Key::Network(network) => self.network(&plan, network).await.map(|()| Outcome::Done),
             // A service that is only restarted is not worth telling; whatever comes of it wakes these.
             Key::Overlay(_) | Key::Device(_) | Key::L2Network(_) if self.is_in_doubt() => {
                 return Ok(Outcome::Done);
@@ -135,13 +138,12 @@ impl Reconciler {
         };
         self.note(&plan, &key, result.as_ref().err());
         match result {
-            Ok(()) => Ok(Outcome::Done),
             // Nothing is wrong: it only takes its time.
             Err(Failure::Service(trouble)) if trouble.is_waiting => {
                 tracing::debug!(%trouble, "waiting");
                 Ok(Outcome::After(LOOK_AGAIN))
             }
-            Err(failure) => Err(failure),
+            ended => ended,
         }
     }
 

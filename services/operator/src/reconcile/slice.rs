@@ -1,23 +1,22 @@
-use std::{collections::BTreeSet, net::IpAddr};
-
 use l2sces_model::Name;
 use l2sces_proto::fabric::v1 as fabric;
+use l2sces_reconcile::Outcome;
 
-use super::{Failure, Key, Reconciler};
+use super::{
+    Failure, Key, Reconciler,
+    neighbors::{LOOK_UP_AGAIN, Resolved, have_names},
+};
 use crate::{
     plan::{Plan, PlannedSlice},
     services::{ObjectKey, Objects, Trouble},
 };
 
 impl Reconciler {
-    pub(super) async fn slice(&self, plan: &Plan, name: &Name) -> Result<(), Failure> {
-        match plan.slices.get(name) {
-            Some(planned) if planned.nodes.is_empty() => {
-                // The sdn-controller has no slices without nodes.
-                self.remove_slice(plan, name).await
-            }
+    pub(super) async fn slice(&self, plan: &Plan, name: &Name) -> Result<Outcome, Failure> {
+        // The sdn-controller has no slices without nodes.
+        match plan.slices.get(name).filter(|planned| !planned.nodes.is_empty()) {
             Some(planned) => self.keep_slice(plan, name, planned).await,
-            None => self.remove_slice(plan, name).await,
+            None => self.remove_slice(plan, name).await.map(|()| Outcome::Done),
         }
     }
 
@@ -26,7 +25,7 @@ impl Reconciler {
         plan: &Plan,
         name: &Name,
         planned: &PlannedSlice,
-    ) -> Result<(), Failure> {
+    ) -> Result<Outcome, Failure> {
         let links = planned.links.iter().map(|link| fabric::NodeLink {
             node_a: link.a.to_string(),
             node_b: link.b.to_string(),
@@ -46,8 +45,11 @@ impl Reconciler {
         // when it is not planned any more.
         self.fabric.apply_slice(name, &uid, slice).await?;
         let gateways = planned.gateways.iter().map(ToString::to_string).collect();
-        let neighbors = resolve(&planned.neighbors).await?;
-        self.sco.apply_slice_member(name, &uid, gateways, neighbors).await?;
+        let Resolved { addresses, trouble } =
+            self.neighbors.resolve(name, &planned.neighbors).await;
+        if let Some(addresses) = addresses {
+            self.sco.apply_slice_member(name, &uid, gateways, addresses).await?;
+        }
         if is_new {
             // They have waited for it.
             let networks = plan.networks.keys().filter(|network| network.slice == *name);
@@ -59,11 +61,16 @@ impl Reconciler {
             _ => None,
         });
         self.wake(leaving);
-        Ok(())
+        match trouble {
+            Some(trouble) => Err(trouble.into()),
+            None if have_names(&planned.neighbors) => Ok(Outcome::After(LOOK_UP_AGAIN)),
+            None => Ok(Outcome::Done),
+        }
     }
 
     /// Leaves a slice when its networks are gone.
     async fn remove_slice(&self, plan: &Plan, name: &Name) -> Result<(), Failure> {
+        self.neighbors.forget(name);
         let key = ObjectKey::Slice(name.clone());
         if !self.fabric.board.is_there(&key).map_err(Trouble::unreachable)? {
             return Ok(());
@@ -88,24 +95,4 @@ impl Reconciler {
     fn uid(&self, slice: &Name) -> String {
         format!("{}/{slice}", self.cluster)
     }
-}
-
-/// The addresses of gateways of other clusters, in order.
-async fn resolve(neighbors: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
-    for neighbor in neighbors {
-        if let Ok(address) = neighbor.parse() {
-            addresses.insert(address);
-            continue;
-        }
-        // Any port: only the address is of interest.
-        let found = tokio::net::lookup_host((neighbor.as_str(), 0)).await;
-        let found = found.map_err(|error| Trouble {
-            reason: "UnknownNeighbor",
-            message: format!("neighbor {neighbor:?} has no address: {error}"),
-            is_waiting: false,
-        })?;
-        addresses.extend(found.map(|address| address.ip().to_canonical()));
-    }
-    Ok(addresses.iter().map(ToString::to_string).collect())
 }
