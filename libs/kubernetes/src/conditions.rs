@@ -15,6 +15,8 @@ pub const WAITING: &str = "Waiting";
 pub const BLOCKED: &str = "Blocked";
 /// Type of the condition that says what of a resource is not carried out.
 const IGNORED: &str = "FieldsIgnored";
+/// Type of the condition that says that a resource's status does not list everything.
+const TRUNCATED: &str = "Truncated";
 
 /// The condition that a resource is as it is to be, or why it is not.
 pub fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
@@ -29,6 +31,22 @@ pub fn ready(problem: Option<&Problem>, generation: Option<i64>) -> Condition {
 pub fn ignored(fields: &[String], generation: Option<i64>) -> Option<Condition> {
     let message = format!("not carried out: {}", fields.join(", "));
     (!fields.is_empty()).then(|| condition(IGNORED, true, "NotSupported", &message, generation))
+}
+
+/// The condition that a status lists only so many of all of something, if there are more.
+pub fn truncated(
+    what: &str,
+    listed: usize,
+    all: usize,
+    generation: Option<i64>,
+) -> Option<Condition> {
+    let message = format!("{listed} of {all} {what} are listed");
+    (listed < all).then(|| condition(TRUNCATED, true, "TooMany", &message, generation))
+}
+
+/// What was said before of a list that stays as it was.
+pub fn still_truncated(before: &[Condition]) -> Option<Condition> {
+    before.iter().find(|condition| condition.type_ == TRUNCATED).cloned()
 }
 
 /// The conditions with the times of those before whose status is the same.
@@ -90,5 +108,15 @@ mod tests {
         assert_eq!(ignored(&[], Some(1)), None);
         let condition = ignored(&["spec.ids".to_owned(), "spec.config".to_owned()], Some(1));
         assert_eq!(condition.unwrap().message, "not carried out: spec.ids, spec.config");
+    }
+
+    #[test]
+    fn what_a_status_leaves_out_is_said_for_as_long_as_it_does() {
+        assert_eq!(truncated("links", 7, 7, Some(1)), None);
+        let said = truncated("links", 7, 9, Some(1)).unwrap();
+        assert_eq!(said.message, "7 of 9 links are listed");
+        let before = [ready(None, Some(1)), said.clone()];
+        assert_eq!(still_truncated(&before), Some(said));
+        assert_eq!(still_truncated(&before[..1]), None);
     }
 }

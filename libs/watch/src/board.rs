@@ -75,6 +75,12 @@ impl<K: Clone + Ord, S: Clone + PartialEq> Board<K, S> {
         self.lock().states.iter().filter_map(choose).collect()
     }
 
+    /// What is chosen of the objects from this key on, in the order of their keys, up to the first that is
+    /// not chosen: of those whose keys begin alike, without a look at the others.
+    pub fn choose_from<T>(&self, first: &K, choose: impl FnMut((&K, &S)) -> Option<T>) -> Vec<T> {
+        self.lock().states.range::<K, _>(first..).map_while(choose).collect()
+    }
+
     /// Notes the answer to a call, unless `covers` says that what is known is as new: what the watch
     /// told of the same version is never older.
     pub fn answered(&self, key: K, state: &S, covers: impl FnOnce(&S) -> bool) {

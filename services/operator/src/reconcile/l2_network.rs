@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
 use l2sces_custom_resources::{ConnectivityStatus, FINALIZER, L2Network, L2NetworkStatus};
 use l2sces_kubernetes::{conditions, finalizer};
@@ -12,6 +13,20 @@ use crate::{
     plan::{Claim, NetworkKey, Plan, Problem, Reference, made_network, recorded_slice},
     services::{Board, ObjectKey, ObjectState, Objects, Trouble},
 };
+
+/// The most addresses that a status lists, of up to some 120 bytes each with its pod: an API server keeps no
+/// resource of more than 1.5 MiB.
+const MOST_ADDRESSES: usize = 5_000;
+
+/// The pods of a network, as its status tells of them.
+#[derive(Debug, Default)]
+struct Pods {
+    count: i32,
+    /// Their addresses, each with the name of its pod.
+    addresses: BTreeMap<String, String>,
+    /// That they are not all, if so.
+    truncated: Option<Condition>,
+}
 
 impl Reconciler {
     pub(super) async fn l2_network(
@@ -125,7 +140,7 @@ impl Reconciler {
             .clone()
             .or_else(|| claim.objection.clone())
             .or_else(|| self.network_problem(plan, claim, here.as_ref(), between.as_ref()));
-        let (connected_pod_count, assigned_ips) = self.pods(claim, &before);
+        let pods = self.pods(claim, &before, generation);
         let (vni, mtu) = match &between {
             // Pods are attached to what has an identity: that a leader has just begun, or that the
             // sco-provider is away, takes it from no network.
@@ -144,10 +159,11 @@ impl Reconciler {
         };
         let mut conditions = vec![conditions::ready(problem.as_ref(), generation)];
         conditions.extend(conditions::ignored(&ignored_fields(network), generation));
+        conditions.extend(pods.truncated);
         L2NetworkStatus {
-            connected_pod_count,
+            connected_pod_count: pods.count,
             last_assigned_ip: None,
-            assigned_ips,
+            assigned_ips: pods.addresses,
             internal_connectivity: of_own(&self.fabric.board, &here),
             provider_connectivity: network
                 .spec
@@ -162,23 +178,20 @@ impl Reconciler {
         }
     }
 
-    /// How many pods a network has in the cluster, and their addresses, each with the name of its pod. What
-    /// was known before stays while the sdn-controller does not say: that a leader has just begun takes
-    /// no pod away.
-    fn pods(&self, claim: &Claim, before: &L2NetworkStatus) -> (i32, BTreeMap<String, String>) {
+    /// The pods that a network has in the cluster. What was known before stays while the sdn-controller does
+    /// not say: that a leader has just begun takes no pod away.
+    fn pods(&self, claim: &Claim, before: &L2NetworkStatus, generation: Option<i64>) -> Pods {
         if claim.problem.is_some() {
-            return (0, BTreeMap::new());
+            return Pods::default();
         }
         if self.fabric.board.fault().is_some() {
-            return (before.connected_pod_count, before.assigned_ips.clone());
+            return Pods {
+                count: before.connected_pod_count,
+                addresses: before.assigned_ips.clone(),
+                truncated: conditions::still_truncated(&before.conditions),
+            };
         }
-        let ports = self.fabric.board.ports_of(&claim.key);
-        let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
-        let assigned_ips = addresses.map(|(name, state)| {
-            let address = state.address.split('/').next().unwrap_or_default();
-            (address.to_owned(), name.to_string())
-        });
-        (i32::try_from(ports.len()).unwrap_or(i32::MAX), assigned_ips.collect())
+        Pods::of(&self.fabric.board.ports_of(&claim.key), generation)
     }
 
     /// Why a network is not as it is to be.
@@ -245,6 +258,23 @@ impl Reconciler {
     }
 }
 
+impl Pods {
+    /// Those of a network's ports, of which not all may be listed.
+    fn of(ports: &BTreeMap<Name, ObjectState>, generation: Option<i64>) -> Self {
+        let addresses = ports.iter().filter(|(_, state)| !state.address.is_empty());
+        let all = addresses.clone().count();
+        let addresses = addresses.take(MOST_ADDRESSES).map(|(name, state)| {
+            let address = state.address.split('/').next().unwrap_or_default();
+            (address.to_owned(), name.to_string())
+        });
+        Self {
+            count: i32::try_from(ports.len()).unwrap_or(i32::MAX),
+            addresses: addresses.collect(),
+            truncated: conditions::truncated("addresses", all.min(MOST_ADDRESSES), all, generation),
+        }
+    }
+}
+
 fn connectivity(board: &Board, state: Option<&ObjectState>) -> ConnectivityStatus {
     match state {
         _ if board.fault().is_some() => ConnectivityStatus::Unknown,
@@ -263,4 +293,33 @@ fn ignored_fields(network: &L2Network) -> Vec<String> {
         fields.push("spec.config".to_owned());
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_lists_only_so_many_addresses_and_says_so() {
+        let ports = |count: usize| -> BTreeMap<Name, ObjectState> {
+            let port = |number: usize| {
+                let address = format!("10.{}.{}.1/8", number / 256, number % 256);
+                let name = format!("pod-{number:05}").parse::<Name>().unwrap();
+                (name, ObjectState { address, ..ObjectState::default() })
+            };
+            let bare = ("bare".parse().unwrap(), ObjectState::default());
+            (0..count).map(port).chain([bare]).collect()
+        };
+        let few = Pods::of(&ports(2), Some(1));
+        assert_eq!((few.count, few.truncated), (3, None));
+        assert_eq!(few.addresses["10.0.1.1"], "pod-00001");
+        let many = Pods::of(&ports(MOST_ADDRESSES + 7), Some(1));
+        assert_eq!((many.count, many.addresses.len()), (5_008, MOST_ADDRESSES));
+        assert!(many.addresses.contains_key("10.0.0.1"), "the same whenever it is looked at");
+        let said = many.truncated.unwrap();
+        assert_eq!(
+            (&*said.type_, &*said.message),
+            ("Truncated", "5000 of 5007 addresses are listed")
+        );
+    }
 }

@@ -2,12 +2,46 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use l2sces_custom_resources::{LinkStatus, MetricValue};
+use l2sces_kubernetes::conditions;
 use l2sces_proto::measurement::v1::{LinkMeasurement, MeasurementPolicy};
 use l2sces_reconcile::Outcome;
 
+/// The most links that a status lists, of up to some 400 bytes each: an API server keeps no resource of more
+/// than 1.5 MiB, and each of many nodes may be linked with each.
+const MOST_LINKS: usize = 1_000;
+
 /// Least time between looks at what is measured.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// What a status says of links.
+#[derive(Debug, PartialEq)]
+pub(super) struct Links {
+    pub(super) metrics: Vec<LinkStatus>,
+    /// That they are not all, if so.
+    pub(super) truncated: Option<Condition>,
+}
+
+impl Links {
+    /// What is said of these, by their state and status; where there are too many, of those that are down
+    /// rather than of those that are up.
+    pub(super) fn of<L>(
+        mut links: Vec<L>,
+        is_up: impl Fn(&L) -> bool,
+        status: impl Fn(L) -> LinkStatus,
+        generation: Option<i64>,
+    ) -> Self {
+        let all = links.len();
+        if all > MOST_LINKS {
+            links.sort_by_key(is_up);
+            links.truncate(MOST_LINKS);
+        }
+        let metrics: Vec<_> = links.into_iter().map(status).collect();
+        let truncated = conditions::truncated("links", metrics.len(), all, generation);
+        Self { metrics, truncated }
+    }
+}
 
 /// When to look again at links that are measured: nobody tells of what is measured.
 pub(super) fn look_again(policy: Option<&MeasurementPolicy>) -> Outcome {
@@ -75,6 +109,26 @@ mod tests {
             [("rtt", "1002.346"), ("jitter", "0.002"), ("loss", "0.2500"), ("throughput", "12345")]
         );
         assert_eq!(status.status, "Up");
+    }
+
+    #[test]
+    fn of_too_many_links_those_are_told_that_are_down() {
+        let links = |count: usize| -> Vec<(String, bool)> {
+            (0..count).map(|number| (format!("a{number}"), number % 500 != 499)).collect()
+        };
+        let of = |links: Vec<(String, bool)>| {
+            Links::of(links, |(_, up)| *up, |(source, up)| status(&source, "b", up, None), None)
+        };
+        let all = of(links(MOST_LINKS));
+        assert_eq!((all.metrics.len(), all.truncated), (MOST_LINKS, None));
+        assert_eq!(all.metrics[0].source_node, "a0", "their order is as it was");
+
+        let some = of(links(MOST_LINKS * 3));
+        assert_eq!(some.truncated.unwrap().message, "1000 of 3000 links are listed");
+        let (down, up) = some.metrics.split_at(6);
+        assert!(down.iter().all(|link| link.status == "Down"), "{down:?}");
+        assert_eq!(up.len(), MOST_LINKS - 6);
+        assert_eq!(up[0].source_node, "a0");
     }
 
     #[test]

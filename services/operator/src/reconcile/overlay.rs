@@ -1,11 +1,17 @@
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
-use l2sces_custom_resources::{FINALIZER, LinkStatus, Overlay, OverlayStatus};
+use l2sces_custom_resources::{FINALIZER, Overlay, OverlayStatus};
 use l2sces_kubernetes::{conditions, finalizer, ignored_of_monitor};
 use l2sces_model::Name;
+use l2sces_proto::fabric::v1::Link;
 use l2sces_reconcile::Outcome;
 
-use super::{Failure, Key, LOOK_AGAIN, Reconciler, links};
+use super::{
+    Failure, Key, LOOK_AGAIN, Reconciler,
+    links::{self, Links},
+};
 use crate::{
     plan::{Plan, PlannedOverlay, Problem, Reference},
     services::{Fabric, ObjectKey},
@@ -36,9 +42,14 @@ impl Reconciler {
         let generation = overlay.metadata.generation;
         let mut conditions = vec![conditions::ready(problem.as_ref(), generation)];
         conditions.extend(conditions::ignored(&ignored_fields(&overlay), generation));
-        let (link_metrics, outcome) = self.overlay_links(planned).await;
+        let (links, outcome) = self.overlay_links(planned, generation).await;
+        let links = links.unwrap_or_else(|| Links {
+            metrics: before.link_metrics.clone(),
+            truncated: conditions::still_truncated(&before.conditions),
+        });
+        conditions.extend(links.truncated);
         let after = OverlayStatus {
-            link_metrics: link_metrics.unwrap_or_else(|| before.link_metrics.clone()),
+            link_metrics: links.metrics,
             observed_generation: generation,
             conditions: conditions::with_times(conditions, &before.conditions),
             nodes: i32::try_from(planned.nodes.len()).ok(),
@@ -137,22 +148,26 @@ impl Reconciler {
 
     /// What is of the links between nodes of an overlay, unless the sdn-controller does not say; and
     /// when to look again.
-    async fn overlay_links(&self, planned: &PlannedOverlay) -> (Option<Vec<LinkStatus>>, Outcome) {
+    async fn overlay_links(
+        &self,
+        planned: &PlannedOverlay,
+        generation: Option<i64>,
+    ) -> (Option<Links>, Outcome) {
         let outcome = links::look_again(planned.measurement.as_ref());
         if self.fabric.board.fault().is_some() {
             return (None, outcome);
         }
-        let is_own = |node: &str| planned.nodes.iter().any(|own| own.as_str() == node);
-        let listed = self.fabric.list_links(None).await.ok().map(|listed| {
-            let own =
-                listed.iter().filter(|link| is_own(&link.source_node) && is_own(&link.target_node));
-            own.map(|link| {
+        let nodes: BTreeSet<&str> = planned.nodes.iter().map(Name::as_str).collect();
+        let is_own = |node: &str| nodes.contains(node);
+        let links = self.fabric.list_links(None).await.ok().map(|mut links| {
+            links.retain(|link| is_own(&link.source_node) && is_own(&link.target_node));
+            let status = |link: Link| {
                 let (source, target) = (&link.source_node, &link.target_node);
                 links::status(source, target, link.up, link.measurement.as_ref())
-            })
-            .collect()
+            };
+            Links::of(links, |link| link.up, status, generation)
         });
-        (listed, outcome)
+        (links, outcome)
     }
 }
 
