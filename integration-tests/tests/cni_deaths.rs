@@ -209,7 +209,7 @@ async fn a_network_comes_back_to_its_pods(runtime: &Runtime) -> Result<()> {
     runtime.only(&[&stays, &neighbour]).await?;
     let (_, address) = told(&of_neighbour, "net1")?;
     let address = address.trim_end_matches("/16");
-    stays.netns.run(["ping", "-c", "1", "-W", "5", "-I", "net2", address]).await?;
+    stays.netns.run(["ping", "-c", "1", "-w", "30", "-I", "net2", address]).await?;
     runtime.named("beside", "blue", &[address]).await?;
     for pod in [&stays, &neighbour] {
         runtime.detach(pod).await?;
@@ -255,7 +255,7 @@ async fn a_crowd_comes_to_one_node_at_once_and_goes() -> Result<()> {
     for (from, to) in [(0, CROWD - 1), (CROWD / 2, 0)] {
         let (_, address) = told(&runtime.attach(&pods[to]).await?, "net1")?;
         let address = address.trim_end_matches("/16");
-        pods[from].netns.run(["ping", "-c", "1", "-W", "5", address]).await?;
+        pods[from].netns.run(["ping", "-c", "1", "-w", "30", address]).await?;
     }
 
     // As containerd does it: more than once, some at the same time.

@@ -64,7 +64,7 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     let result = runtime.attach(&other).await?;
     let (_, address) = told(&result, "net1")?;
     let address = address.trim_end_matches("/16").to_owned();
-    one.netns.run(["ping", "-c", "1", "-W", "5", "-I", "net1", &address]).await?;
+    one.netns.run(["ping", "-c", "1", "-w", "30", "-I", "net1", &address]).await?;
     runtime.named("other", "blue", &[&address]).await?;
     runtime.counts("blue", 2).await?;
     runtime.counts("red", 1).await?;
@@ -139,7 +139,7 @@ async fn addresses_are_chosen_where_a_network_has_none(runtime: &Runtime) -> Res
         ensure!(told(&result, "net1")?.1 == address, "{result}");
         is_as_told(pod, &result, "net1").await?;
     }
-    one.netns.run(["ping", "-c", "1", "-W", "5", "192.168.1.3"]).await?;
+    one.netns.run(["ping", "-c", "1", "-w", "30", "192.168.1.3"]).await?;
     runtime.named("chooses-too", "bare", &["192.168.1.3"]).await?;
     // It is in use, whatever the prefix.
     let late = runtime.pod("a1", "late", Some(&asking("192.168.1.3/16"))).await?;

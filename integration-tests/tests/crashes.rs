@@ -157,8 +157,8 @@ async fn killed(world: &mut World, blue: &[Member], unit: &Unit, round: usize) -
     let address: std::net::IpAddr = address.parse()?;
     // An earlier pod may have had the address, with another MAC address.
     blue[3].pod.namespace().ip(["neigh", "flush", "all"]).await?;
-    let report = Ping::new(address, 3).run(blue[3].pod.namespace()).await?;
-    ensure!(report.is_perfect(), "what was attached meanwhile answers: {report:?}");
+    let report = Ping::new(address, 3).run_until_answered(blue[3].pod.namespace()).await?;
+    ensure!(report.has_answers(3), "what was attached meanwhile answers: {report:?}");
     world.detach("blue", new.name()).await?;
     world.port_gone("blue", new.name()).await?;
     world.delete_network(&network).await?;

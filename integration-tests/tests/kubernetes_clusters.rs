@@ -64,7 +64,7 @@ async fn everything_reaches_everything(lab: &Lab) -> Result<()> {
     ensure!(addresses.len() == 4, "pods have the addresses {addresses:?}");
     let kubectl = lab.kubectl("a")?;
     for address in &addresses {
-        let ping = ["ping", "-c", "1", "-W", "5", address];
+        let ping = ["ping", "-c", "1", "-w", "30", address];
         lab.control().run(ping).await?;
         kubectl.run(["exec", "daemonset/everywhere", "--"].iter().chain(&ping)).await?;
     }

@@ -62,15 +62,15 @@ async fn unicast_reaches_no_third_port(world: &World, members: &[Member]) -> Res
     from.reaches(to).await?;
     let before = sent_to(world, &third).await?;
     let target = sent_to(world, std::slice::from_ref(to)).await?;
-    let ping = Ping { interval: Duration::from_millis(5), ..Ping::new(to.address, 100) };
-    let report = ping.run(from.pod.namespace()).await?;
-    // ping(8) may have left before the last reply.
-    ensure!(report.gaps.is_empty() && report.received >= 99, "{report:?}");
+    // Seldom enough that a switch that has no processor for seconds has room for what comes meanwhile.
+    let ping = Ping { interval: Duration::from_millis(20), ..Ping::new(to.address, 100) };
+    let report = ping.run_until_answered(from.pod.namespace()).await?;
+    ensure!(report.has_answers(100), "{report:?}");
     // The control: the counters of the port that the frames went to have moved.
     wait::holds("the target's counter moves", LIMIT, || async {
         let now = sent_to(world, std::slice::from_ref(to)).await.map_err(|e| e.to_string())?;
         let moved = now[to.pod.name()] - target[to.pod.name()];
-        if moved >= 99 { Ok(()) } else { Err(format!("{moved} frames")) }
+        if moved >= 100 { Ok(()) } else { Err(format!("{moved} frames")) }
     })
     .await?;
     let after = sent_to(world, &third).await?;
@@ -221,7 +221,7 @@ async fn full_frames_fit(world: &World, members: &[Member]) -> Result<()> {
     // Less the headers of IPv4, UDP, Geneve with one option, and Ethernet.
     ensure!(mtu == layout::UNDERLAY_MTU - 62, "MTU {mtu}");
     let full = Ping { size: Some(mtu - 28), dont_fragment: true, ..Ping::new(to.address, 3) };
-    let report = full.run(from.pod.namespace()).await?;
-    ensure!(report.is_perfect(), "frames of the full MTU: {report:?}");
+    let report = full.run_until_answered(from.pod.namespace()).await?;
+    ensure!(report.has_answers(3), "frames of the full MTU: {report:?}");
     Ok(())
 }

@@ -20,6 +20,9 @@ use crate::{
     namespace::Namespace,
 };
 
+/// How many seconds [`Ping::run_until_answered`] takes at most.
+const DEADLINE: &str = "30";
+
 /// How to ping (ping(8)).
 #[derive(Clone, Debug)]
 pub struct Ping {
@@ -61,6 +64,11 @@ impl PingReport {
     /// Every request was answered, once.
     pub fn is_perfect(&self) -> bool {
         self.sent > 0 && self.sent == self.received && self.duplicates == 0
+    }
+
+    /// So many requests were answered, or more, each once, and none is known to be lost.
+    pub fn has_answers(&self, number: u32) -> bool {
+        self.received >= u64::from(number) && self.gaps.is_empty() && self.duplicates == 0
     }
 
     /// Requests that were not answered.
@@ -109,8 +117,27 @@ impl Ping {
     /// # Errors
     /// `ping` could not be started. That nobody answers is no error.
     pub async fn run(&self, namespace: &Namespace) -> Result<PingReport, LabError> {
+        self.run_with(namespace, &[]).await
+    }
+
+    /// Pings until `count` requests are answered, but for no longer than half a minute, whatever
+    /// `patience` says: unlike [`run`](Self::run), it takes no reply for lost that a busy machine holds
+    /// up. It may send more requests; of those that are lost the report has gaps, see
+    /// [`PingReport::has_answers`].
+    ///
+    /// # Errors
+    /// `ping` could not be started. That nobody answers is no error.
+    pub async fn run_until_answered(&self, namespace: &Namespace) -> Result<PingReport, LabError> {
+        self.run_with(namespace, &["-w", DEADLINE]).await
+    }
+
+    async fn run_with(
+        &self,
+        namespace: &Namespace,
+        arguments: &[&str],
+    ) -> Result<PingReport, LabError> {
         let mut ping = namespace.command("ping")?;
-        ping.args(self.arguments()).arg("-c").arg(self.count.to_string());
+        ping.args(self.arguments()).args(arguments).arg("-c").arg(self.count.to_string());
         let output = crate::command::output(ping.arg(self.destination.to_string())).await?;
         Ok(parse(&output.stdout))
     }
@@ -253,6 +280,16 @@ mod tests {
         assert_eq!(report, expected);
         assert_eq!(report.lost(), 2);
         assert!(!report.is_perfect());
+    }
+
+    #[test]
+    fn requests_under_way_are_not_lost_but_gaps_and_duplicates_count() {
+        let report = PingReport { sent: 5, received: 3, ..Default::default() };
+        assert!(report.has_answers(3) && !report.is_perfect());
+        assert!(!report.has_answers(4));
+        let with_gap = PingReport { gaps: BTreeSet::from([2]), ..report.clone() };
+        assert!(!with_gap.has_answers(3));
+        assert!(!PingReport { duplicates: 1, ..report }.has_answers(3));
     }
 
     #[test]
