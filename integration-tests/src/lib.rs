@@ -18,4 +18,4 @@ mod world;
 pub use members::{Member, members_of, members_on};
 pub use networks::{NetworkKey, port_of};
 pub use traffic::{Carried, Figures, Traffic};
-pub use world::{LIMIT, Labels, World, described, named, patient};
+pub use world::{LIMIT, Labels, World, described, named, patient, psql};

@@ -1,7 +1,7 @@
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::Result;
-use l2sces_lab::{Pod, probe::Ping};
+use l2sces_lab::{Pod, probe::Ping, wait};
 use l2sces_model::MacAddress;
 
 use crate::{NetworkKey, World};
@@ -63,6 +63,21 @@ impl World {
         self.attach(network, &pod, Some(address), &mac.to_string()).await?;
         Ok(Member { pod, address, mac })
     }
+
+    /// Waits until nothing is under way among members, which then send nothing unless they are told to:
+    /// their ports have told where they are, and their kernels know for good where the others are.
+    pub async fn quiet(&self, members: &[Member]) -> Result<()> {
+        self.ports_introduced().await?;
+        for member in members {
+            member.knows(members).await?;
+        }
+        for (number, member) in members.iter().enumerate() {
+            for other in &members[number + 1..] {
+                member.all_has_come(other, self.limit).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Member {
@@ -78,6 +93,29 @@ impl Member {
             other.pod.name(),
             other.address
         );
+        Ok(())
+    }
+
+    /// Tells the kernel where others are, so that it never asks.
+    async fn knows(&self, members: &[Self]) -> Result<()> {
+        let others = members.iter().filter(|other| other.address != self.address);
+        let lines = others.map(|Self { address, mac, .. }| {
+            format!("neigh replace {address} lladdr {mac} dev net1 nud permanent\n")
+        });
+        self.pod.namespace().ip_batch(&lines.collect::<String>()).await?;
+        Ok(())
+    }
+
+    /// Waits until all that two members have sent each other has come: each request of a ping is answered,
+    /// the last of them after all that was sent before.
+    async fn all_has_come(&self, other: &Self, limit: Duration) -> Result<()> {
+        let (one, another) = (self.pod.name(), other.pod.name());
+        wait::holds(&format!("nothing is under way from {one} to {another}"), limit, || async {
+            let report = Ping::new(other.address, 3).run(self.pod.namespace()).await;
+            let report = report.map_err(|error| error.to_string())?;
+            if report.is_perfect() { Ok(()) } else { Err(format!("{report:?}")) }
+        })
+        .await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
-use l2sces_lab::{Lab, Pod, wait};
+use l2sces_lab::{Lab, Pod, Unit, wait};
 use l2sces_proto::slice::v1::{
     AttachPortRequest, CreateNetworkRequest, DeleteNetworkRequest, DetachPortRequest,
     GetNetworkRequest, GetPortRequest, NamespaceAttachment, Network, NetworkSpec, Port, PortSpec,
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use crate::{
     World,
-    world::{gone, named},
+    world::{gone, named, psql},
 };
 
 /// Names a network: by its name alone in slice `s1`, else as (slice, name).
@@ -162,6 +162,23 @@ impl World {
         })
         .await?;
         Ok(self.port(&key, name).await?)
+    }
+
+    /// Waits until every port has told its network where its address is, which each does once, at some
+    /// time after it is ready.
+    pub async fn ports_introduced(&self) -> Result<()> {
+        let roles = self.lab.layout().postgres.roles.iter();
+        for role in roles.filter(|role| matches!(role.unit, Unit::SdnController(_))) {
+            let silent = "SELECT count(*) FROM port WHERE NOT introduced";
+            wait::holds("every port has told where its address is", self.limit, || async {
+                match psql(&role.url, silent).await {
+                    Ok(silent) if silent == "0" => Ok(()),
+                    silent => Err(format!("{silent:?} of {} have not", role.name)),
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Asks for the removal of a port. Does not wait.

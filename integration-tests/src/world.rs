@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use l2sces_lab::{Lab, LabOptions, TableRows, Topology, Unit, layout, wait};
+use l2sces_lab::{Lab, LabOptions, TableRows, Topology, Unit, command, layout, wait};
 use l2sces_proto::{
     resource::v1::{Condition, ConditionStatus, Metadata},
     slice::v1::{
@@ -308,6 +308,13 @@ pub(crate) async fn rows_left(lab: &Lab) -> Result<Vec<String>> {
     let line =
         |table: TableRows| format!("{} rows in {}.{}", table.rows, table.schema, table.table);
     Ok(rows.map(line).collect())
+}
+
+/// What a query prints, asked by the role of a database's URL.
+pub async fn psql(url: &str, query: &str) -> Result<String> {
+    let mut psql = command::command("psql");
+    psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command", query, url]);
+    Ok(command::run(&mut psql).await?.trim().to_owned())
 }
 
 /// A cluster of the lab, as it is registered.

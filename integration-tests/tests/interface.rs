@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::{LIMIT, World, members_of, port_of};
+use integration_tests::{LIMIT, World, members_of, port_of, psql};
 use l2sces_lab::{Unit, command, probe, wait};
 use l2sces_proto::resource::v1::Metadata;
 use l2sces_proto::slice::v1::{
@@ -240,10 +240,4 @@ async fn a_role_reads_no_other_role_s_tables_and_calls_no_other_role_s_service()
     let mut networks = world.networks.clone();
     networks.list_networks(ListNetworksRequest::default()).await?;
     world.down().await
-}
-
-async fn psql(url: &str, query: &str) -> Result<String> {
-    let mut psql = command::command("psql");
-    psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command", query, url]);
-    Ok(command::run(&mut psql).await?.trim().to_owned())
 }

@@ -25,10 +25,8 @@ async fn nothing_crosses_networks() -> Result<()> {
         try_join_all(members[1..].iter().map(|other| members[0].reaches(other))).await?;
     }
     for (attackers, victims) in [(&blue, &red), (&red, &blue)] {
-        for victim in victims {
-            // Or their kernels would ask each other whether they are still there.
-            victim.pod.namespace().ip(["neigh", "flush", "all"]).await?;
-        }
+        // Or some would hear what their own network had said before.
+        world.quiet(victims).await?;
         let watch =
             |victim: &Member| Sniffer::start(victim.pod.namespace(), Some("net1"), |_| true);
         let watched: Vec<_> = victims.iter().map(watch).collect::<Result<_, _>>()?;
