@@ -23,7 +23,7 @@ pub(crate) const UNDERLAY_INTERFACE: &str = "eth-phy";
 pub(crate) const WAN_INTERFACE: &str = "eth-wan";
 
 /// How long Open vSwitch may take to carry something out; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a node's Open vSwitch, before all else on the machine if `comes_first`, and makes its underlay
 /// bridges.

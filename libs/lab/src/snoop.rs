@@ -16,6 +16,8 @@ use crate::{
     command,
     error::{Context, LabError},
     layout::Node,
+    openvswitch::PATIENCE,
+    wait,
 };
 
 /// Names a flow (its table, priority and match, in the notation of ovs-ofctl(8)), a group or a meter.
@@ -47,7 +49,7 @@ impl Node {
     /// Starts `ovs-ofctl snoop` on a bridge that has a controller, and returns when it listens.
     ///
     /// # Errors
-    /// There is no such bridge.
+    /// There is no such bridge, or it has no controller.
     pub async fn snoop(&self, bridge: &str) -> Result<Snoop, LabError> {
         let what = || format!("listen to the controller of {bridge} on {}", self.name);
         let socket = format!("unix:{}", self.directory.join(format!("{bridge}.snoop")).display());
@@ -58,6 +60,7 @@ impl Node {
         // Where it makes a control socket of its own: the machine's folder may not be there.
         ofctl.env("OVS_RUNDIR", &self.directory);
         let mut child = ofctl.spawn().context(what)?;
+        let pid = child.id().unwrap_or_default();
         let stderr =
             child.stderr.take().ok_or(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         let mut lines = BufReader::new(stderr.context(what)?).lines();
@@ -72,7 +75,15 @@ impl Node {
                 }
             }
         });
-        Ok(Snoop { text, _child: child })
+        let snoop = Snoop { text, _child: child };
+        // It makes its control socket when it has exchanged greetings with the switch, which has joined
+        // it to the controller's connection before.
+        let control = self.directory.join(format!("ovs-ofctl.{pid}.ctl"));
+        wait::holds(&what(), PATIENCE, || async {
+            if control.exists() { Ok(()) } else { Err(snoop.text()) }
+        })
+        .await?;
+        Ok(snoop)
     }
 
     /// Every flow, group and meter of a bridge, without its counters.
