@@ -90,7 +90,8 @@ impl World {
 
     /// The lab of [`World::bare`], and a control cluster, whose slice-operator makes slices.
     pub async fn with_control_cluster() -> Result<Self> {
-        let options = LabOptions { control_cluster: true, ..LabOptions::default() };
+        let environment = patient().into_iter().collect();
+        let options = LabOptions { control_cluster: true, environment, ..LabOptions::default() };
         Self::with(&Topology::two_clusters(), options).await
     }
 

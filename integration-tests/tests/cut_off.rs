@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use integration_tests::{LIMIT, Labels, Traffic, World, members_of};
+use integration_tests::{LIMIT, Labels, Traffic, World, members_of, patient};
 use l2sces_lab::{
     probe::{LinkCounters, LinkName},
     wait,
@@ -33,7 +33,8 @@ async fn gateway_in_use(traffic: &Traffic, links: &LinkCounters, from: &str) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_without_controllers_repeats_nothing() -> Result<()> {
-    let environment = vec![("L2SCES_GATEWAY_GRACE".to_owned(), GRACE.to_owned())];
+    let grace = ("L2SCES_GATEWAY_GRACE".to_owned(), GRACE.to_owned());
+    let environment = patient().into_iter().chain([grace]).collect();
     let mut world = World::of("a=a1*,a2* b=b1*", &Labels::new(), environment).await?;
     world.create_slice("s1").await?;
     let blue = members_of(&mut world, "blue").await?;
@@ -48,7 +49,7 @@ async fn a_gateway_without_controllers_repeats_nothing() -> Result<()> {
     world.lab.set_management(&gateway, false).await?;
     // Nobody tells the gateway, so nobody is told by it: what it does must not matter.
     let other = informed.pod.node();
-    wait::holds("another gateway takes over", LIMIT, || async {
+    wait::holds("another gateway takes over", 4 * LIMIT, || async {
         let now = gateway_in_use(&traffic, &links, informed.pod.name()).await;
         match now {
             Ok(now) if now == other => Ok(()),

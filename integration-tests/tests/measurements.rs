@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use integration_tests::{
-    LIMIT, Labels, World, members_of,
+    LIMIT, Labels, World, members_of, patient,
     topology::{mesh, slice},
 };
 use l2sces_lab::{
@@ -288,7 +288,7 @@ fn is_probe(packet: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_neither_see_nor_forge_probes_and_nothing_is_left_of_them() -> Result<()> {
-    let mut world = World::of("a=a1*,a2 b=b1*", &Labels::new(), Vec::new()).await?;
+    let mut world = World::of("a=a1*,a2 b=b1*", &Labels::new(), patient()).await?;
     world.create_slice("s1").await?;
     let members = members_of(&mut world, "blue").await?;
     let node = Namespace::named(&world.lab.node("a1")?.namespace);

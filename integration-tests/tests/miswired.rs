@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use integration_tests::{LIMIT, Labels, Member, Traffic, World, members_of};
+use integration_tests::{LIMIT, Labels, Member, Traffic, World, members_of, patient};
 use l2sces_lab::{
     Namespace, Unit,
     probe::{self, Frame, Sniffer},
@@ -90,6 +90,7 @@ async fn mended(world: &World, tunnels: &[String; 2]) -> Result<()> {
 
 /// Every pod sends every discovery frame that was seen, as it is and in its own name.
 async fn forge(members: &[Member], seen: &Sniffer) -> Result<()> {
+    seen.wait_for(6, LIMIT).await.context("discovery frames")?;
     let genuine: Vec<_> = seen.frames().iter().filter_map(|it| discovery_frame(it)).collect();
     ensure!(genuine.len() >= 6, "only {} discovery frames were seen", genuine.len());
     for member in members {
@@ -106,7 +107,7 @@ async fn forge(members: &[Member], seen: &Sniffer) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tunnels_that_end_at_the_wrong_peers_are_found_and_named() -> Result<()> {
-    let mut world = World::of("a=a1,a2,a3", &Labels::new(), Vec::new()).await?;
+    let mut world = World::of("a=a1,a2,a3", &Labels::new(), patient()).await?;
     let underlay = Namespace::named(&world.lab.layout().cluster("a")?.underlay.namespace);
     let seen = Sniffer::start(&underlay, None, |packet| discovery_in(packet).is_some())?;
     world.create_slice("s1").await?;
