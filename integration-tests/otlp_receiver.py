@@ -29,7 +29,8 @@ def described(resource, span):
         "status": trace_pb2.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
         "attributes": attributes(span.attributes),
         "links": [link.trace_id.hex() for link in span.links],
-        "nanoseconds": span.end_time_unix_nano - span.start_time_unix_nano,
+        "start_time_unix_nano": span.start_time_unix_nano,
+        "end_time_unix_nano": span.end_time_unix_nano,
     }
 
 

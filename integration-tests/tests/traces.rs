@@ -32,6 +32,7 @@ struct Span {
     status: String,
     attributes: BTreeMap<String, serde_json::Value>,
     links: Vec<String>,
+    start_time_unix_nano: u64,
 }
 
 impl Span {
@@ -53,6 +54,13 @@ impl Span {
 
     fn instance(&self) -> &str {
         Self::text(&self.resource, "service.instance.id")
+    }
+
+    /// Whether it may follow from another of its process: it is its child, or has begun since. What comes
+    /// of several causes in one trace, that have come in together, is the child of the first.
+    fn follows(&self, cause: &Self) -> bool {
+        let has_begun_since = self.start_time_unix_nano >= cause.start_time_unix_nano;
+        self.instance() == cause.instance() && (self.parent == cause.id || has_begun_since)
     }
 }
 
@@ -213,16 +221,19 @@ fn check_creation(spans: &[Span]) -> Result<()> {
     ensure!(confirmed("sdn-controller", "a2") != confirmed("sdn-controller", "b2"));
     // A port's own flows wait for its interface, and what is done when they are there for them.
     for (port, node) in [("one", "a2"), ("two", "b2")] {
-        let is_own = |span: &Span| span.attribute("key").contains(&format!("name: \"{port}\""));
-        let asked = |compilation: &Span| parent(compilation).is_some_and(is_own);
-        let mut own = installs.iter().filter(|span| {
-            span.attribute("l2sces.switch.name") == node && parent(span).is_some_and(asked)
-        });
-        ensure!(own.next().is_some(), "flows of {port} are not confirmed");
-        let is_next = |span: &&&Span| {
-            is_own(span) && parent(span).is_some_and(|parent| parent.name == "compile flows")
+        let key = format!("name: \"{port}\"");
+        let own = trace.iter().filter(|span| span.attribute("key").contains(&key));
+        let own: Vec<&Span> = own.copied().collect();
+        let is_asked = |compilation: &Span| {
+            compilation.name == "compile flows"
+                && own.iter().any(|cause| compilation.follows(cause))
         };
-        ensure!(trace.iter().any(|span| is_next(&span)), "nothing follows the flows of {port}");
+        let mut flows = installs.iter().filter(|span| {
+            span.attribute("l2sces.switch.name") == node && parent(span).is_some_and(is_asked)
+        });
+        ensure!(flows.next().is_some(), "flows of {port} are not confirmed");
+        let is_next = |span: &Span| trace.iter().any(|it| is_asked(it) && span.follows(it));
+        ensure!(own.iter().any(|span| is_next(span)), "nothing follows the flows of {port}");
     }
     for switch in ["br-ned of a/a1", "br-ned of b/b1"] {
         ensure!(!confirmed("sco-provider", switch).is_empty(), "{switch} has confirmed nothing");
@@ -232,7 +243,7 @@ fn check_creation(spans: &[Span]) -> Result<()> {
             span.name == change
                 && (span.service(), &*span.kind) == ("sdn-controller", "consumer")
                 && parent(span).is_some_and(|parent| parent.service() == "sco-provider")
-                && trace.iter().any(|it| it.name == "compile flows" && it.parent == span.id)
+                && trace.iter().any(|it| it.name == "compile flows" && it.follows(span))
         });
         let controllers: BTreeSet<_> = followers.map(|span| span.instance()).collect();
         ensure!(controllers.len() == 2, "{change}: in {controllers:?}");
