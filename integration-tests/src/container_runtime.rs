@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     time::Duration,
 };
 
@@ -293,24 +293,36 @@ impl Runtime {
 
     /// Runs the plugin to its end. What it says to success may be nothing.
     pub async fn run(&self, call: &Call, configuration: &Value) -> Result<Result<Value, Refusal>> {
-        let output = self.start(call, configuration).await?.wait_with_output().await?;
-        let text = String::from_utf8(output.stdout)?;
-        let told = match text.as_str() {
-            "" => Value::Null,
-            text => serde_json::from_str(text).with_context(|| text.to_owned())?,
-        };
-        if output.status.success() {
-            return Ok(Ok(told));
-        }
-        let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
-        let code = told["code"].as_u64().with_context(|| format!("an error: {told}"))?;
-        Ok(Err(Refusal { code, message: text("msg"), version: text("cniVersion") }))
+        told_by(&self.output(call, configuration).await?)
+    }
+
+    async fn output(&self, call: &Call, configuration: &Value) -> Result<Output> {
+        Ok(self.start(call, configuration).await?.wait_with_output().await?)
     }
 
     /// Runs the plugin, which must do as it is told.
     pub async fn succeed(&self, call: &Call, configuration: &Value) -> Result<Value> {
-        let told = self.run(call, configuration).await?;
-        told.map_err(|refusal| anyhow::anyhow!("{call:?}: {refusal:?}"))
+        accepted(call, self.run(call, configuration).await?)
+    }
+
+    /// Makes a DEL, which must succeed; again while it leaves the sandbox for later, since nobody
+    /// answered in time: containerd makes more than one.
+    pub async fn del(&self, del: &Call, configuration: &Value) -> Result<()> {
+        let made = wait::holds("a DEL is answered", PATIENCE, || async {
+            match self.left_by(del, configuration).await {
+                Ok(Some(left)) => Err(left),
+                made => Ok(made.map(drop)),
+            }
+        });
+        made.await?
+    }
+
+    /// Makes a DEL once; what it says if it leaves the sandbox for later.
+    async fn left_by(&self, del: &Call, configuration: &Value) -> Result<Option<String>> {
+        let output = self.output(del, configuration).await?;
+        accepted(del, told_by(&output)?)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok(said.contains("is left to be detached later").then_some(said))
     }
 
     /// Runs the plugin, which must refuse.
@@ -330,8 +342,7 @@ impl Runtime {
     /// The DEL of a sandbox behind another plugin.
     pub async fn detach(&self, sandbox: &Sandbox) -> Result<()> {
         let configuration = self.chained(sandbox, "1.0.0")?;
-        self.succeed(&Call::about(sandbox, "DEL"), &configuration).await?;
-        Ok(())
+        self.del(&Call::about(sandbox, "DEL"), &configuration).await
     }
 
     /// The ports that the sdn-controller has, those that are being deleted too.
@@ -456,6 +467,25 @@ impl Runtime {
     pub async fn down(self) -> Result<()> {
         Ok(self.lab.down().await?)
     }
+}
+
+/// What the plugin has said.
+fn told_by(output: &Output) -> Result<Result<Value, Refusal>> {
+    let told = match str::from_utf8(&output.stdout)? {
+        "" => Value::Null,
+        text => serde_json::from_str(text).with_context(|| text.to_owned())?,
+    };
+    if output.status.success() {
+        return Ok(Ok(told));
+    }
+    let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+    let code = told["code"].as_u64().with_context(|| format!("an error: {told}"))?;
+    Ok(Err(Refusal { code, message: text("msg"), version: text("cniVersion") }))
+}
+
+/// What a call was told that must not be refused.
+fn accepted(call: &Call, told: Result<Value, Refusal>) -> Result<Value> {
+    told.map_err(|refusal| anyhow::anyhow!("{call:?}: {refusal:?}"))
 }
 
 /// What another plugin has made before: `eth0`, by which the kubelet reaches the pod.

@@ -150,7 +150,8 @@ async fn a_lost_del_is_made_up_for(runtime: &Runtime) -> Result<()> {
     let (lost, alive) = (&pods[0], &pods[1]);
     let agent = Unit::SpsAgent("a1".to_owned());
     runtime.lab.kill(&agent).await?;
-    runtime.detach(lost).await?;
+    let configuration = runtime.chained(lost, "1.0.0")?;
+    runtime.succeed(&Call::about(lost, "DEL"), &configuration).await?;
     runtime.lab.start(&agent).await?;
     runtime.remove(lost).await?;
     // Who leads looks for such ports at once, and every half a minute.

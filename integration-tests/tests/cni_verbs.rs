@@ -71,7 +71,7 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     let bare = runtime.alone("a1", "0.4.0")?;
     let late = Call::about(&one, "DEL").set("CNI_NETNS", "");
     let dels = [(&del, &configuration), (&del, &bare), (&late, &bare), (&late, &configuration)];
-    try_join_all(dels.map(|(del, configuration)| runtime.succeed(del, configuration))).await?;
+    try_join_all(dels.map(|(del, configuration)| runtime.del(del, configuration))).await?;
     runtime.only(&[&other]).await?;
     ensure!(!interfaces(&one).await?.iter().any(|name| name.starts_with("net")));
     runtime.remove(&one).await?;
@@ -80,7 +80,7 @@ async fn a_pod_comes_and_goes(runtime: &Runtime) -> Result<()> {
     runtime.lab.delete_pod(&other.netns)?;
     for _ in 0..2 {
         let late = Call::about(&other, "DEL").set("CNI_NETNS", "").set("CNI_ARGS", "");
-        runtime.succeed(&late, &bare).await?;
+        runtime.del(&late, &bare).await?;
     }
     runtime.only(&[]).await?;
     runtime.forget(&other).await?;
@@ -174,7 +174,7 @@ async fn every_version_is_spoken(runtime: &Runtime) -> Result<()> {
         } else {
             runtime.succeed(&check, &configuration).await?;
         }
-        runtime.succeed(&Call::about(&pod, "DEL"), &configuration).await?;
+        runtime.del(&Call::about(&pod, "DEL"), &configuration).await?;
         runtime.remove(&pod).await?;
     }
     runtime.only(&[]).await
@@ -189,7 +189,7 @@ async fn alone_its_first_network_is_the_pods_interface(runtime: &Runtime) -> Res
     ensure!(interfaces(&pod).await?.len() == 2, "{:?}", interfaces(&pod).await?);
     configuration["prevResult"] = result;
     runtime.succeed(&Call::about(&pod, "CHECK"), &configuration).await?;
-    runtime.succeed(&Call::about(&pod, "DEL"), &configuration).await?;
+    runtime.del(&Call::about(&pod, "DEL"), &configuration).await?;
     runtime.remove(&pod).await?;
     runtime.create_network("bare", None).await?;
     let lan = r#"[{"name": "red", "ifname": "lan0"}]"#;
@@ -234,14 +234,14 @@ async fn as_multus_would_call_it(runtime: &Runtime) -> Result<()> {
     ensure!(result["interfaces"].as_array().is_some_and(|all| all.len() == 1), "{result}");
 
     // One goes, the other stays.
-    runtime.succeed(&call("DEL", "net1"), &blue).await?;
+    runtime.del(&call("DEL", "net1"), &blue).await?;
     wait::holds("net1 is gone", PATIENCE, || async {
         let found = interfaces(&pod).await.map_err(|error| error.to_string())?;
         if found == ["lan0"] { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await?;
     runtime.only(&[&pod]).await?;
-    runtime.succeed(&call("DEL", "lan0"), &red).await?;
+    runtime.del(&call("DEL", "lan0"), &red).await?;
     runtime.only(&[]).await?;
     runtime.remove(&pod).await
 }
@@ -373,7 +373,7 @@ async fn garbage_goes_and_what_is_valid_stays(runtime: &Runtime) -> Result<()> {
     configuration["cni.dev/valid-attachments"] = json!([]);
     runtime.succeed(&gc, &configuration).await?;
     runtime.only(&[&elsewhere]).await?;
-    runtime.succeed(&Call::about(&elsewhere, "DEL"), &runtime.alone("a2", "1.1.0")?).await?;
+    runtime.del(&Call::about(&elsewhere, "DEL"), &runtime.alone("a2", "1.1.0")?).await?;
     runtime.only(&[]).await?;
     for sandbox in sandboxes.iter().chain([&elsewhere]) {
         runtime.remove(sandbox).await?;
