@@ -258,6 +258,18 @@ impl World {
         Ok(left)
     }
 
+    /// Waits until nothing is left of us.
+    pub async fn nothing_left(&self) -> Result<()> {
+        wait::holds("nothing is left", self.limit, || async {
+            match self.leftovers().await {
+                Ok(left) if left.is_empty() => Ok(()),
+                left => Err(format!("{left:#?}")),
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
     /// Waits until the condition `Ready` is true of what is wanted now.
     pub(crate) async fn ready<F>(&self, what: &str, state: impl Fn() -> F) -> Result<()>
     where

@@ -107,8 +107,7 @@ async fn killed_services_lose_no_change() -> Result<()> {
         result.with_context(|| switches_logged(&world, unit))?;
     }
     world.delete_everything().await?;
-    let left = world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    world.nothing_left().await?;
     world.down().await
 }
 

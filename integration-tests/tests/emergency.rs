@@ -81,8 +81,7 @@ async fn every_tenant_hears_only_itself() -> Result<()> {
     cli(&world, &["delete", "-f", &ports]).await?;
     cli(&world, &["delete", "-f", &networks]).await?;
     world.delete_everything().await?;
-    let left = world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    world.nothing_left().await?;
     world.down().await
 }
 

@@ -259,8 +259,7 @@ async fn endpoints_behind_a_port_are_learned_and_outlive_their_controller() -> R
     })
     .await?;
     story.world.delete_everything().await?;
-    let left = story.world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    story.world.nothing_left().await?;
     story.world.down().await
 }
 
@@ -323,8 +322,7 @@ async fn endpoints_that_move_are_followed_and_those_at_two_places_told_of() -> R
     announced_addresses_are_not_taken(&story).await?;
     one_that_moves_to_and_fro_stays(&story).await?;
     story.world.delete_everything().await?;
-    let left = story.world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    story.world.nothing_left().await?;
     story.world.down().await
 }
 

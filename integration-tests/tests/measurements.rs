@@ -382,7 +382,6 @@ async fn endpoints_neither_see_nor_forge_probes_and_nothing_is_left_of_them() ->
     }
     drop((genuine, pods, agents, peer));
     world.delete_everything().await?;
-    let left = world.leftovers().await?;
-    ensure!(left.is_empty(), "{left:#?}");
+    world.nothing_left().await?;
     world.down().await
 }

@@ -67,8 +67,7 @@ async fn slices_are_what_the_resources_of_a_control_cluster_say() -> Result<()> 
     the_slice_goes_after_its_networks(&mut world, &kubectl).await?;
     all_can_go_at_once(&mut world, &kubectl, &resources).await?;
     world.delete_everything().await?;
-    let left = world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    world.nothing_left().await?;
     world.down().await
 }
 

@@ -32,8 +32,7 @@ async fn a_network_is_one_switch_and_leaves_nothing_behind() -> Result<()> {
     names_go_with_their_ports(&mut world, &blue).await?;
     full_frames_fit(&world, &blue).await?;
     world.delete_everything().await?;
-    let left = world.leftovers().await?;
-    ensure!(left.is_empty(), "left behind: {left:#?}");
+    world.nothing_left().await?;
     world.down().await
 }
 
