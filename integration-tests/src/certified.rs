@@ -26,12 +26,23 @@ pub async fn agents_start_while_nobody_signs(world: &KubernetesWorld) -> Result<
         let after = certificate(&world.lab, agent).await?;
         ensure!(after == *before, "{agent}: {after}");
     }
+    // Which the operator has noticed, so that what it says next is news.
+    gateways_are(&kubectl, "Unreachable").await?;
     world.lab.start(&Unit::ScoProvider).await?;
+    gateways_are(&kubectl, "Ready").await?;
     // Once somebody signs, there is another.
     start_anew(&kubectl, "sps-agent").await?;
     let after = certificate(&world.lab, "sps-agent").await?;
     ensure!(after != before[0], "{after}");
     Ok(())
+}
+
+/// Waits until the operator gives this as the reason why gateways are ready or not, which it has of the
+/// sco-provider.
+async fn gateways_are(kubectl: &Kubectl, reason: &str) -> Result<()> {
+    let reasons = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].reason}";
+    let ask = ["get", "networkedgedevice", "--all-namespaces", "--output", reasons];
+    shows(kubectl, &ask, |reasons| reasons == reason).await.map(drop)
 }
 
 /// What the certificate of an agent says.
