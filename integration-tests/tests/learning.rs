@@ -134,16 +134,21 @@ impl Story {
 
     /// No frame of a stream has come twice to any host, nor to two of them. While an address moves,
     /// it may be unknown for a moment where the frames come from: then they come to all, once.
-    fn nothing_twice(&self, id: StreamId, sent: u32) -> Result<()> {
-        let received: Vec<_> = self.hosts.iter().map(|host| host.receiver.of(id)).collect();
-        for (host, received) in self.hosts.iter().zip(&received) {
+    async fn nothing_twice(&self, id: StreamId, sent: u32) -> Result<()> {
+        let of_hosts = || self.hosts.iter().map(|host| host.receiver.of(id)).collect::<Vec<_>>();
+        // What comes to all does not come to all at the same time.
+        wait::holds("no frame has come to two hosts", LIMIT, || async {
+            let received = of_hosts();
+            let times = |number| received.iter().filter(|received| received.has(number)).count();
+            let several = |number: &u32| (2..self.hosts.len()).contains(&times(*number));
+            let twice: Vec<_> = (0..=sent).filter(several).collect();
+            if twice.is_empty() { Ok(()) } else { Err(format!("{twice:?} of {sent} did")) }
+        })
+        .await?;
+        for (host, received) in self.hosts.iter().zip(of_hosts()) {
             let twice = received.duplicates();
             ensure!(twice.is_empty(), "{} got {twice:?} again", host.member.pod.name());
         }
-        let times = |number| received.iter().filter(|received| received.has(number)).count();
-        let several = |number: &u32| (2..self.hosts.len()).contains(&times(*number));
-        let twice: Vec<_> = (0..=sent).filter(several).collect();
-        ensure!(twice.is_empty(), "{twice:?} of {sent} came to two hosts");
         Ok(())
     }
 
@@ -288,7 +293,7 @@ async fn killed_controllers_lose_nothing(story: &Story) -> Result<()> {
                 if lost.is_empty() { Ok(()) } else { Err(format!("{lost:?} of {sent} lost")) }
             })
             .await?;
-            story.nothing_twice(id, sent)?;
+            story.nothing_twice(id, sent).await?;
         }
         story.found(NESTED, host).await?;
     }
@@ -311,11 +316,17 @@ async fn endpoints_that_move_are_followed_and_those_at_two_places_told_of() -> R
         story.learned(to, &[NESTED]).await?;
         story.learned(from, &[]).await?;
         story.found(NESTED, to).await?;
+        sent(&streams, 1).await?;
         for stream in streams {
-            let (id, sent) = (stream.id(), stream.stop());
-            story.nothing_twice(id, sent)?;
-            let came = to.receiver.of(id).frames();
-            ensure!(came > 0, "of {sent} frames none came to {}", to.member.pod.name());
+            let id = stream.id();
+            let what = format!("frames come to {}", to.member.pod.name());
+            wait::holds(&what, LIMIT, || async {
+                let came = to.receiver.of(id).frames();
+                if came > 0 { Ok(()) } else { Err(format!("of {} none", stream.sent())) }
+            })
+            .await?;
+            let sent = stream.stop();
+            story.nothing_twice(id, sent).await?;
         }
     }
 
