@@ -34,11 +34,16 @@ fn violated(status: &Status) -> Vec<String> {
 async fn bad_input_is_named_and_changes_nothing() -> Result<()> {
     let mut world = World::up().await?;
     members_of(&mut world, "blue").await?;
-    // Names are registered after their ports are ready: from then on nothing moves.
-    let rows = wait::holds("all names are registered", LIMIT, || async {
+    // Names are registered, and clusters told of each other's ports, after these are ready: from then on
+    // nothing moves.
+    let rows = wait::holds("everybody is told of all ports", LIMIT, || async {
         let rows = world.lab.table_rows().await.map_err(|error| error.to_string())?;
-        let registered = rows.iter().find(|table| table.table == "records").map(|table| table.rows);
-        if registered == Some(4) { Ok(rows) } else { Err(format!("{registered:?}")) }
+        let of = |name: &str| -> Vec<i64> {
+            rows.iter().filter(|table| table.table == name).map(|table| table.rows).collect()
+        };
+        // Each cluster by which gateways the network crosses, and of the two ports of the other.
+        let told = (of("records"), of("exchange_item"));
+        if told == (vec![4], vec![3, 3]) { Ok(rows) } else { Err(format!("{told:?}")) }
     })
     .await?;
     let cases = [
@@ -139,7 +144,7 @@ async fn garbage_on_every_port_breaks_nothing() -> Result<()> {
         socket.send_to(&garbage[..length], layout.control.dns)?;
     }
     for service in layout.services() {
-        let health = world.lab.health(&service.unit).await;
+        let health = world.lab.health(&service.unit, LIMIT).await;
         ensure!(health.is_ok(), "{}: {health:?}", service.unit);
     }
     blue[0].reaches(&blue[3]).await?;

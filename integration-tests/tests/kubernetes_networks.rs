@@ -446,7 +446,7 @@ spec: {type: vnet, networkCIDR: 10.1.0.0/24}
     let refused = command::output(&mut leave(lab, "b", &["--timeout=3s"])?).await?;
     let is_told = refused.stderr.contains("--force gives it up");
     ensure!(!refused.status.success() && is_told, "{}", shown(&refused));
-    let flags = ["--force", "--keep-crds", "--timeout=30s"];
+    let flags = ["--force", "--keep-crds", "--timeout=60s"];
     let forced = command::output(&mut leave(lab, "b", &flags)?).await?;
     let is_told = forced.stderr.contains("given up: ");
     ensure!(forced.status.success() && is_told, "{}", shown(&forced));

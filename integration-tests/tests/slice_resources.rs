@@ -133,9 +133,9 @@ async fn they_wait_for_their_clusters(
     world.register(vec![b]).await?;
     says(kubectl, "sliceoverlay/overlay", "Ready").await?;
     says(kubectl, "slicenetwork/blue", "Ready").await?;
-    let shown = kubectl.run(["get", "sliceoverlay", "overlay", "--no-headers"]).await?;
-    let columns: Vec<_> = shown.split_whitespace().collect();
-    ensure!(columns[..3] == ["overlay", "Ready", "4"], "{shown}");
+    let row = ["get", "sliceoverlay", "overlay", "--no-headers"];
+    shows(kubectl, &row, |row| row.split_whitespace().take(3).eq(["overlay", "Ready", "4"]))
+        .await?;
     let clusters = ".status.clusterStatuses[*]['clusterName','status']";
     let clusters = field(kubectl, "slicenetwork/blue", clusters).await?;
     ensure!(clusters == "a b Ready Ready", "{clusters}");

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::{
-    Labels, World, described, members_on,
+    LIMIT, Labels, World, described, members_on,
     topology::{mesh, slice},
 };
 use l2sces_lab::{
@@ -70,7 +70,7 @@ async fn tunnels_use_the_underlay_whose_address_is_registered() -> Result<()> {
     let blue = members_on(&mut world, "blue", &["a"], &NODES).await?;
     blue[0].reaches(&blue[1]).await?;
     for (node, sniffer) in NODES.iter().zip(&chosen) {
-        ensure!(sniffer.count() >= 3, "{node} received {} by the chosen one", sniffer.count());
+        sniffer.wait_for(3, LIMIT).await.with_context(|| format!("{node}, by the chosen one"))?;
     }
     for (node, sniffer) in NODES.iter().zip(&others) {
         ensure!(sniffer.count() == 0, "{node} received {} by the other", sniffer.count());

@@ -4,6 +4,7 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,9 @@ use crate::{
     narrator::Narrator,
     workspace::{self, Profile},
 };
+
+/// How long a service may take to say how it is.
+const ANSWER: Duration = Duration::from_secs(5);
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -240,7 +244,7 @@ async fn status(lab: &Lab) -> Result<ExitCode> {
         let pid = lab.pid(&unit);
         let state = match pid {
             None => Err("not running".to_owned()),
-            Some(_) if unit.is_service() => lab.health(&unit).await.map(|()| "serving"),
+            Some(_) if unit.is_service() => lab.health(&unit, ANSWER).await.map(|()| "serving"),
             Some(_) => Ok("running"),
         };
         is_well &= state.is_ok();

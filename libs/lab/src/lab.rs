@@ -393,14 +393,14 @@ impl Lab {
         self.inner.supervisor.records()
     }
 
-    /// Whether a service answers that it serves; if not, why.
+    /// Whether a service answers within `limit` that it serves; if not, why.
     ///
     /// # Errors
     /// The reason, in one sentence.
-    pub async fn health(&self, unit: &Unit) -> Result<(), String> {
+    pub async fn health(&self, unit: &Unit, limit: Duration) -> Result<(), String> {
         let layout = &self.inner.layout;
         let service = layout.service(unit).map_err(|error| error.to_string())?;
-        services::health(layout, service).await
+        services::health(layout, service, limit).await
     }
 
     /// What a process has logged since the lab came up.

@@ -30,6 +30,9 @@ const SCO_OPENFLOW_PORT: u16 = 6654;
 /// How long a service may take to become healthy; the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a service that comes up may take to answer before it is asked again.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// What all services are started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
@@ -227,21 +230,25 @@ pub(crate) async fn healthy(
         if let Err(error) = supervisor.check_alive(&service.unit) {
             return Ok(Err(error));
         }
-        health(layout, service).await.map(Ok)
+        health(layout, service, ANSWER).await.map(Ok)
     })
     .await?
 }
 
 /// Asks a service whether it serves; says why not.
-pub(crate) async fn health(layout: &Layout, service: &Service) -> Result<(), String> {
+pub(crate) async fn health(
+    layout: &Layout,
+    service: &Service,
+    limit: Duration,
+) -> Result<(), String> {
     let credentials = crate::certificates::admin(layout).map_err(|error| error.to_string())?;
     let namespace = Namespace::named(&layout.control.namespace);
     let channel = channel::connect(&namespace, &service.endpoint, &credentials)
         .map_err(|error| error.to_string())?;
     let request = HealthCheckRequest::default();
     let check = async { HealthClient::new(channel).check(request).await };
-    match tokio::time::timeout(Duration::from_secs(5), check).await {
-        Err(_) => Err("no answer in 5 s".to_owned()),
+    match tokio::time::timeout(limit, check).await {
+        Err(_) => Err(format!("no answer in {limit:?}")),
         Ok(Err(status)) => Err(format!("{:?}: {}", status.code(), status.message())),
         Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
         Ok(Ok(answer)) => Err(answer.get_ref().status().as_str_name().to_owned()),
