@@ -317,8 +317,10 @@ fn put_text(out: &mut Vec<u8>, text: &str, space: usize) {
     out.resize(end, 0);
 }
 
+/// The text in a fixed space. Its last byte is a zero, whatever a switch writes there: so all that
+/// is read can be written.
 fn take_text(reader: &mut Reader<'_>, space: usize) -> Result<String, DecodeError> {
-    let bytes = reader.take(space)?;
+    let bytes = &reader.take(space)?[..space - 1];
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(text).into_owned())
 }

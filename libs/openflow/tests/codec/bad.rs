@@ -1,6 +1,6 @@
 //! For each thing that can be wrong, a message with which it is.
 
-use l2sces_openflow::{DecodeError, EncodeError, Message};
+use l2sces_openflow::{DecodeError, EncodeError, Message, PortStatus};
 
 /// A message of a type with the body in hexadecimal.
 fn message(kind: u8, body: &str) -> Vec<u8> {
@@ -130,6 +130,19 @@ fn bundles_do_not_nest() {
     let outer = message(4, &format!("4f4e4600 000008fd 00000000 0000 0000 {hex}"));
     let (_, Message::BundleAdd(add)) = Message::decode(&outer).unwrap() else { panic!() };
     assert!(matches!(*add.message, Message::Experimenter { .. }));
+}
+
+#[test]
+fn the_last_byte_of_a_name_is_its_zero_whatever_is_there() {
+    let port =
+        format!("00000001 00000000 020000000001 0000 {} {}", "61".repeat(16), "00".repeat(32));
+    let status = message(12, &format!("00 00000000000000 {port}"));
+    let (xid, decoded) = Message::decode(&status).unwrap();
+    let Message::PortStatus(PortStatus { port, .. }) = &decoded else { panic!() };
+    assert_eq!(port.name, "a".repeat(15));
+    let mut again = Vec::new();
+    decoded.encode(xid, &mut again).unwrap();
+    assert_eq!(Message::decode(&again), Ok((xid, decoded)));
 }
 
 #[test]
