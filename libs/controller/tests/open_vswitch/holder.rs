@@ -1,15 +1,15 @@
 //! Whose certificate a switch must show.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use l2sces_controller::EngineConfig;
 use l2sces_pki::{Authority, CredentialPaths, Credentials};
 use tempfile::TempDir;
 
-use crate::support::{Controller, OpenVswitch, eventually, in_namespace, run, switch};
+use crate::{
+    process::replace,
+    support::{Controller, OpenVswitch, eventually, in_namespace, run, switch},
+};
 
 /// Where the controller listens, as the switch reaches it.
 const CONTROLLER: SocketAddr =
@@ -50,13 +50,18 @@ impl World {
     /// The switch connects, and shows the certificate of this identity.
     fn connect_as(&self, identity: &str) {
         let (certificate, key) = self.credentials(identity).own_pem();
-        let path = |name: &str| self.ovs.directory().join(name).display().to_string();
-        let [pem, key_file] = [path("switch.pem"), path("switch.key")];
-        fs::write(&pem, certificate).unwrap();
-        fs::write(&key_file, key).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = self.ovs.directory().join(name);
+            replace(&path, text);
+            path.display().to_string()
+        };
+        // The switch looks at the files all the time, and takes both as soon as the key is another
+        // one.
+        let pem = write("switch.pem", &certificate);
+        let key = write("switch.key", &key);
         self.ovs.vsctl("del-controller br1");
         let ca = self.directory.path().join("ca.pem");
-        self.ovs.vsctl(&format!("set-ssl {key_file} {pem} {}", ca.display()));
+        self.ovs.vsctl(&format!("set-ssl {key} {pem} {}", ca.display()));
         self.ovs.vsctl(&format!(
             "set-controller br1 ssl:{CONTROLLER} -- set controller br1 max_backoff=1000"
         ));

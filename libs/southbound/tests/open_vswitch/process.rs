@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     future::Future,
     path::Path,
     process::{Child, Command, Stdio},
@@ -49,6 +50,13 @@ pub(crate) async fn listens(socket: &Path) {
     eventually(&what, || async { UnixStream::connect(socket).await.is_ok() }).await;
 }
 
+/// Writes a file that Open vSwitch may read at any moment: what it reads is whole.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let new = format!("{}.new", path.display());
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
 /// Runs a command that must succeed; returns what it prints.
 pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -> String {
     let output = Command::new(program).args(args).output();
@@ -62,7 +70,7 @@ pub(crate) fn run<I: IntoIterator<Item: AsRef<OsStr>>>(program: &str, args: I) -
 /// A process of Open vSwitch that is killed when the thread that starts it ends. Its files and its
 /// log, of this name, are in the directory.
 pub(crate) fn daemon(directory: &Path, log: &str, words: &[&str]) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(directory.join(log));
+    let log = fs::File::options().create(true).append(true).open(directory.join(log));
     let log = log.unwrap();
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL"])

@@ -1,6 +1,6 @@
 //! Sessions over TLS, with certificates on both sides.
 
-use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 
 use l2sces_openflow::{Action, Flow, FlowKey, Instruction, Match};
 use l2sces_southbound::{Change, ListenArgs, Listener};
@@ -17,7 +17,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{OpenVswitch, PATIENCE, in_namespace};
+use crate::{
+    process::replace,
+    support::{OpenVswitch, PATIENCE, in_namespace},
+};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -56,16 +59,16 @@ fn server_config(authority: &Issuer) -> Arc<ServerConfig> {
 /// certificate.
 fn equip(ovs: &OpenVswitch, issuer: &Issuer, trusted: &Issuer) -> Vec<u8> {
     let (certificate, key) = issue(issuer, "switch");
-    let directory = ovs.management();
-    let directory = directory.parent().unwrap();
-    let write = |name: &str, text: String| {
-        let path = directory.join(name);
-        fs::write(&path, text).unwrap();
-        Path::to_str(&path).unwrap().to_owned()
+    let management = ovs.management();
+    let write = |name: &str, text: &str| {
+        let path = management.with_file_name(name);
+        replace(&path, text);
+        path.display().to_string()
     };
-    let key = write("switch.key", key.serialize_pem());
-    let pem = write("switch.pem", to_pem(&certificate));
-    let ca = write("ca.pem", trusted.pem());
+    // The switch looks at the files all the time, and takes both as soon as the key is another one.
+    let ca = write("ca.pem", &trusted.pem());
+    let pem = write("switch.pem", &to_pem(&certificate));
+    let key = write("switch.key", &key.serialize_pem());
     ovs.vsctl(&format!("set-ssl {key} {pem} {ca}"));
     certificate.to_vec()
 }
