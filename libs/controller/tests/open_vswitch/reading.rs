@@ -5,23 +5,24 @@ use l2sces_openflow::{FlowMod, FlowModCommand, Message, Program, TunnelOption};
 use l2sces_southbound::difference;
 
 use crate::{
-    relay::Seen,
+    relay::{Relay, Seen},
     support::{Controller, OpenVswitch, eventually, in_namespace, port, switch, vni},
 };
 
 const LINKS: [(u64, u64, u32); 1] = [(1, 2, 1)];
 
-/// Two joined bridges with places for the networks 5 to 7.
-async fn bridges(controller: &Controller) -> OpenVswitch {
+/// Two joined bridges with places for the networks 5 to 7, and their relays.
+async fn bridges(controller: &Controller) -> (OpenVswitch, Vec<Relay>) {
     let ovs = OpenVswitch::start().await;
+    let mut relays = Vec::new();
     for number in [1, 2] {
         let bridge = format!("br{number}");
-        controller.relay(&ovs, &bridge);
+        relays.push(controller.relay(&ovs, &bridge));
         ovs.add_bridge(&bridge, number).await;
         (5..=7).for_each(|vni| ovs.add_port(&bridge, &format!("pod{vni}-{number}")));
     }
     ovs.join(1, 2);
-    ovs
+    (ovs, relays)
 }
 
 /// Tells an engine everything that is wanted: a slice of two switches, with networks.
@@ -51,7 +52,7 @@ fn readings(seen: &[Seen], bridge: &str) -> usize {
 fn the_tunnel_option_is_mapped_before_anything_is_read_or_written() {
     in_namespace(|| async {
         let mut controller = Controller::start().await;
-        let _ovs = bridges(&controller).await;
+        let (_ovs, _) = bridges(&controller).await;
         put(&mut controller, &[(5, &[1, 2])]).await;
         let seen = controller.seen();
         for bridge in ["br1", "br2"] {
@@ -70,7 +71,7 @@ fn the_tunnel_option_is_mapped_before_anything_is_read_or_written() {
 fn after_a_time_without_a_controller_exactly_what_is_needed_is_sent() {
     in_namespace(|| async {
         let mut first = Controller::start().await;
-        let ovs = bridges(&first).await;
+        let (ovs, _) = bridges(&first).await;
         let all: [(u32, &[u64]); 3] = [(5, &[1, 2]), (6, &[1, 2]), (7, &[1])];
         put(&mut first, &all).await;
         let original = [ovs.program("br1").await, ovs.program("br2").await];
@@ -116,17 +117,19 @@ fn after_a_time_without_a_controller_exactly_what_is_needed_is_sent() {
 fn what_others_change_is_mended_at_once_without_asking_again_and_again() {
     in_namespace(|| async {
         let mut controller = Controller::start().await;
-        let ovs = bridges(&controller).await;
+        let (ovs, relays) = bridges(&controller).await;
         put(&mut controller, &[(5, &[1, 2])]).await;
         let original = ovs.program("br1").await;
         let seen = controller.seen();
         assert_eq!((readings(&seen, "br1"), readings(&seen, "br2")), (1, 1));
 
         // Several at once, of every kind.
+        let held = relays[0].hold_reports().await;
         ovs.ofctl("add-flow", "br1", "table=0,priority=7777,in_port=99,actions=flood");
         ovs.ofctl("add-flow", "br1", "table=77,priority=1,actions=output:1");
         ovs.ofctl("del-flows", "br1", "table=0");
         assert_ne!(ovs.program("br1").await, original);
+        drop(held);
         eventually("it is mended", || async { ovs.program("br1").await == original }).await;
         let seen = controller.seen();
         assert_eq!((readings(&seen, "br1"), readings(&seen, "br2")), (1, 0));
@@ -195,7 +198,7 @@ fn a_switch_that_refuses_something_is_read_again_and_recovers() {
 fn a_network_stays_ready_while_a_port_comes() {
     in_namespace(|| async {
         let mut controller = Controller::start().await;
-        let _ovs = bridges(&controller).await;
+        let (_ovs, _) = bridges(&controller).await;
         put(&mut controller, &[(7, &[1])]).await;
         for is_first in [true, false] {
             controller.engine.put_port(port(7, 2)).await;

@@ -13,7 +13,7 @@ use l2sces_openflow::{Frames, GroupMod, GroupModCommand, Message, MultipartReque
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixListener, UnixStream},
-    sync::Notify,
+    sync::{Mutex as AsyncMutex, MutexGuard, Notify},
 };
 
 /// What the relays have seen, in their order.
@@ -59,6 +59,8 @@ struct Faults {
     loses_orders: AtomicBool,
     is_cut_off: AtomicBool,
     cut: Notify,
+    /// Held by whoever holds back what the switch says.
+    says: AsyncMutex<()>,
 }
 
 impl Relay {
@@ -95,6 +97,11 @@ impl Relay {
     /// Loses what the engine sends from now on, as a connection does that is about to break.
     pub(crate) fn lose_orders(&self) {
         self.faults.loses_orders.store(true, Ordering::SeqCst);
+    }
+
+    /// Holds back what the switch says until the guard is dropped.
+    pub(crate) async fn hold_reports(&self) -> MutexGuard<'_, ()> {
+        self.faults.says.lock().await
     }
 
     /// Breaks the connection.
@@ -148,6 +155,7 @@ async fn forward(
         let mut frames = Frames::default();
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from_switch.read(&mut buffer).await {
+            let _says = faults.says.lock().await;
             frames.push(&buffer[..count]);
             while let Some(frame) = frames.next_frame().unwrap() {
                 let (_, message) = Message::decode(frame.bytes).unwrap();
