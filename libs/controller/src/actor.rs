@@ -7,10 +7,7 @@ mod changes;
 mod connections;
 mod links;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use l2sces_fabric::{Fabric, Subject};
 use l2sces_model::DatapathId;
@@ -41,14 +38,6 @@ const INPUTS: usize = 1024;
 /// How many commands and inputs are taken in before compiling: many changes at once are compiled
 /// and sent as one.
 const BATCH: usize = 1024;
-
-/// How long a switch that does not connect holds up the others after a start: Open vSwitch tries at
-/// least every second, as the agents tell it.
-const GATHERING: Duration = Duration::from_secs(3);
-
-/// How long a datapath may go on by what it has cached: Open vSwitch looks at its tables again at once
-/// when they have changed, and is done in milliseconds, or somewhat later on a busy machine.
-const SETTLING: Duration = Duration::from_millis(250);
 
 /// Something that concerns a switch.
 enum Input {
@@ -98,7 +87,11 @@ impl Actor {
             sessions: BTreeMap::new(),
             rounds: Rounds::default(),
             steps: Steps::default(),
-            pace: Pace { patience: config.patience, settling: SETTLING },
+            pace: Pace {
+                patience: config.patience,
+                settling: config.settling,
+                gathering: config.gathering,
+            },
             parked: Vec::new(),
             discovery: Discovery::new(DiscoveryKey::new(&config.discovery_key)),
             learning: Learning::default(),
@@ -221,7 +214,7 @@ impl Actor {
             Command::PutLearned(port, addresses) => self.restore_learned(&port, &addresses),
             Command::SetComplete => {
                 self.complete = true;
-                self.gathering = Some(Instant::now() + GATHERING);
+                self.gathering = Some(Instant::now() + self.pace.gathering);
                 let ids: Vec<_> = self.sessions.keys().copied().collect();
                 ids.into_iter().for_each(|id| self.synchronize(id));
                 self.stale_everything();

@@ -27,6 +27,15 @@ const EVENTS: usize = 256;
 /// How long a switch that answers nothing may hold up the others, unless it is configured.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a datapath may go on by what it has cached, unless it is configured: Open vSwitch looks
+/// at its tables again at once when they have changed, and is done in milliseconds, or somewhat later
+/// on a busy machine.
+const SETTLING: Duration = Duration::from_millis(250);
+
+/// How long a switch that does not connect holds up the others after a start, unless it is
+/// configured: Open vSwitch tries at least every second, as the agents tell it.
+const GATHERING: Duration = Duration::from_secs(3);
+
 /// How an engine talks to switches.
 pub struct EngineConfig {
     /// Address and port to listen on for OpenFlow connections.
@@ -40,6 +49,12 @@ pub struct EngineConfig {
     /// How long a switch that answers nothing may hold up the others when they turn one after the
     /// other. It is not waited for again before it has answered.
     pub patience: Duration,
+    /// How long after a switch has turned the next one turns: its datapath may go on by what it has
+    /// cached. Not waited for when a link has broken.
+    pub settling: Duration,
+    /// How long a switch that does not connect may hold up the others after a start. It is over
+    /// sooner when all have been read.
+    pub gathering: Duration,
 }
 
 /// Why an engine cannot start.
@@ -54,15 +69,22 @@ pub enum EngineError {
 }
 
 impl EngineConfig {
-    /// A configuration with a discovery key of its own and one second of patience.
+    /// A configuration with a discovery key of its own, and times that suit real switches.
     ///
     /// # Errors
     /// The system gives no random numbers.
     pub fn new(listen: SocketAddr, credentials: Option<Credentials>) -> Result<Self, EngineError> {
         let mut discovery_key = [0; 32];
         SystemRandom::new().fill(&mut discovery_key).map_err(|_| EngineError::Random)?;
-        let ageing_time = AgeingTime::default();
-        Ok(Self { listen, credentials, discovery_key, ageing_time, patience: PATIENCE })
+        Ok(Self {
+            listen,
+            credentials,
+            discovery_key,
+            ageing_time: AgeingTime::default(),
+            patience: PATIENCE,
+            settling: SETTLING,
+            gathering: GATHERING,
+        })
     }
 }
 

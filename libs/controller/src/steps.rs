@@ -64,6 +64,8 @@ pub(crate) struct Pace {
     pub(crate) patience: Duration,
     /// For what a datapath has cached, when ways have turned.
     pub(crate) settling: Duration,
+    /// For one that has not connected since the start.
+    pub(crate) gathering: Duration,
 }
 
 /// A step to hand out.
@@ -186,8 +188,11 @@ pub(crate) fn turns(before: &Program, after: &Program) -> BTreeSet<GroupId> {
 mod tests {
     use super::*;
 
-    const PACE: Pace =
-        Pace { patience: Duration::from_secs(1), settling: Duration::from_millis(250) };
+    const PACE: Pace = Pace {
+        patience: Duration::from_secs(1),
+        settling: Duration::from_millis(250),
+        gathering: Duration::from_secs(3),
+    };
 
     fn id(number: u64) -> DatapathId {
         number.try_into().unwrap()

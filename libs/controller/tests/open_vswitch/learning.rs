@@ -49,7 +49,7 @@ struct Bridge {
 
 impl Bridge {
     async fn start(ageing_time: AgeingTime) -> Self {
-        let mut controller = Controller::with_ageing_time(ageing_time).await;
+        let mut controller = Controller::with(|config| config.ageing_time = ageing_time).await;
         let ovs = OpenVswitch::start().await;
         controller.relay(&ovs, "br1");
         ovs.add_bridge("br1", 1).await;
@@ -255,7 +255,7 @@ fn what_was_learned_is_restored_and_what_is_silent_is_forgotten() {
         drop(second);
 
         // One that forgets after a second.
-        let mut third = Controller::with_ageing_time(AgeingTime(1)).await;
+        let mut third = Controller::with(|config| config.ageing_time = AgeingTime(1)).await;
         third.relay(&bridge.ovs, "br1");
         put(&third).await;
         third.engine.put_learned("one".into(), BTreeSet::from([guest(1)])).await;

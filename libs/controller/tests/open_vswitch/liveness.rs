@@ -15,7 +15,7 @@ use crate::{
 const INTERVAL: u64 = 800;
 
 /// How soon a cut is noticed. Without BFD it takes 20 s.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(15);
 
 async fn states(controller: &Controller) -> Vec<LinkState> {
     let states = controller.engine.links().await;

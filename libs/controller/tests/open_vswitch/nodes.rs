@@ -62,13 +62,14 @@ pub(crate) struct Pings {
 }
 
 impl Pings {
-    /// Starts them, one every 20 ms.
+    /// Starts them, one every 100 ms: a socket of a node holds those that come in while the node
+    /// has no processor.
     pub(crate) fn start(from: &OpenVswitch, to: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let output = File::create(directory.path().join("output")).unwrap();
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "nsenter", "-t", &from.pid(), "-n"])
-            .args(["ping", "-n", "-i", "0.02", to])
+            .args(["ping", "-n", "-i", "0.1", to])
             .stdin(Stdio::null())
             .stdout(output)
             .spawn()

@@ -15,6 +15,9 @@ const SWITCHES: [u64; 4] = [1, 2, 3, 4];
 /// How long the engine waits for a switch that answers nothing: long beside what all else takes.
 const FORBEARANCE: Duration = Duration::from_secs(10);
 
+/// How long a new engine waits for switches that connect to it: they come sooner.
+const GATHERING: Duration = Duration::from_secs(20);
+
 /// A ring of four switches. The ways to switch 4 lead over switch 1, or, if the link between them
 /// is dear, the other way round: then 3, 2 and 1 turn, in this order.
 fn ring(cost: u32) -> [(u64, u64, u32); 4] {
@@ -24,7 +27,7 @@ fn ring(cost: u32) -> [(u64, u64, u32); 4] {
 /// Four bridges in a ring, with a network on all, ready.
 async fn start() -> (OpenVswitch, Controller, Vec<Relay>) {
     let ovs = OpenVswitch::start().await;
-    let mut controller = Controller::with_patience(FORBEARANCE).await;
+    let mut controller = Controller::with(|config| config.patience = FORBEARANCE).await;
     let mut relays = Vec::new();
     for number in SWITCHES {
         let bridge = format!("br{number}");
@@ -45,7 +48,11 @@ async fn start() -> (OpenVswitch, Controller, Vec<Relay>) {
 
 /// A new controller for bridges that have their programs.
 async fn take_over(ovs: &OpenVswitch, cost: u32) -> (Controller, Vec<Relay>) {
-    let controller = Controller::with_patience(FORBEARANCE).await;
+    let controller = Controller::with(|config| {
+        config.patience = FORBEARANCE;
+        config.gathering = GATHERING;
+    })
+    .await;
     let bridges = SWITCHES.iter().map(|number| format!("br{number}"));
     let relays = bridges.map(|bridge| controller.relay(ovs, &bridge)).collect();
     for number in SWITCHES {

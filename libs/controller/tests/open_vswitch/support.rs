@@ -11,8 +11,8 @@ use std::{
 };
 
 use l2sces_controller::{
-    AgeingTime, Engine, EngineConfig, Event, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec,
-    SliceSpec, SwitchSpec,
+    Engine, EngineConfig, Event, LinkEnd, LinkSpec, NetworkSpec, PortRole, PortSpec, SliceSpec,
+    SwitchSpec,
 };
 use l2sces_model::{DatapathId, MacAddress, Name, Vni};
 use l2sces_openflow::{Program, SessionConfig};
@@ -21,7 +21,7 @@ use l2sces_trace::Caused;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
-pub(crate) use crate::process::{PATIENCE, eventually, in_namespace, run};
+pub(crate) use crate::process::{PATIENCE, eventually, in_namespace, in_namespace_within, run};
 use crate::{
     process::{daemon, listens},
     relay::{Log, Relay, Seen},
@@ -161,26 +161,18 @@ pub(crate) struct Controller {
 
 impl Controller {
     pub(crate) async fn start() -> Self {
-        Self::with(AgeingTime::default(), FORBEARANCE).await
+        Self::with(|_| ()).await
     }
 
-    pub(crate) async fn with_ageing_time(ageing_time: AgeingTime) -> Self {
-        Self::with(ageing_time, FORBEARANCE).await
-    }
-
-    /// Switches that answer nothing hold up the others for `patience`.
-    pub(crate) async fn with_patience(patience: Duration) -> Self {
-        Self::with(AgeingTime::default(), patience).await
-    }
-
-    async fn with(ageing_time: AgeingTime, patience: Duration) -> Self {
+    /// With something configured in another way.
+    pub(crate) async fn with(configure: impl FnOnce(&mut EngineConfig)) -> Self {
         // A port that was free a moment ago.
         let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
         drop(socket);
         let mut config = EngineConfig::new(address, None).unwrap();
-        config.ageing_time = ageing_time;
-        config.patience = patience;
+        config.patience = FORBEARANCE;
+        configure(&mut config);
         Self::of(config).await
     }
 

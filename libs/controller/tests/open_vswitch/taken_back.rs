@@ -1,5 +1,7 @@
 //! A switch loses its controller in the middle of a change, whose steps wait for it.
 
+use std::time::Duration;
+
 use l2sces_controller::{Event, NetworkSpec, PortRole};
 use l2sces_fabric::{Fabric, pipeline};
 use l2sces_model::MacAddress;
@@ -9,12 +11,19 @@ use crate::{
     nodes::{Pings, make_underlay, node},
     relay::{Relay, Seen},
     simulator::{Frame, Simulator, Wire},
-    support::{Controller, OpenVswitch, eventually, id, in_namespace, port, slice, switch, vni},
+    support::{
+        Controller, OpenVswitch, eventually, id, in_namespace_within, port, slice, switch, vni,
+    },
 };
 
 const SWITCHES: [u64; 4] = [1, 2, 3, 4];
 const NETWORK: u32 = 5;
 const POD: u32 = 100;
+
+/// How long a datapath may go on by what it has cached: it may have no processor for a while.
+const SETTLING: Duration = Duration::from_secs(3);
+/// The switches turn some thirty times.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A ring of four switches. The ways to switch 4 lead over switch 1, or, if the link between them
 /// is dear, the other way round: then 3, 2 and 1 turn, in this order. What goes after that is a
@@ -68,7 +77,7 @@ impl Ring {
     /// Four nodes, with a pod on each that all others reach.
     async fn start() -> Self {
         make_underlay();
-        let mut controller = Controller::start().await;
+        let mut controller = Controller::with(|config| config.settling = SETTLING).await;
         let (mut nodes, mut relays) = (Vec::new(), Vec::new());
         for number in SWITCHES {
             let peers = peers(number);
@@ -87,6 +96,8 @@ impl Ring {
         controller.put_network(NETWORK, &SWITCHES).await;
         controller.engine.set_complete().await;
         controller.links_up().await;
+        // What turned while links came up is over when this is.
+        controller.put_slice(&SWITCHES, &links(1)).await;
         let this = Self { controller, nodes, relays };
         // The underlay's addresses are resolved, and the pods know each other's.
         for (from, to) in this.pairs() {
@@ -174,7 +185,7 @@ enum Order {
 
 #[test]
 fn what_waits_for_a_switch_that_is_lost_is_ordered_anew() {
-    in_namespace(|| async {
+    in_namespace_within(LIMIT, || async {
         let mut ring = Ring::start().await;
         let cases = [(2, Order::Lost), (2, Order::MadeButNotConfirmed), (3, Order::Lost)];
         for (victim, order) in cases {

@@ -1,7 +1,10 @@
 //! The fabric is proved by walking its tables with an interpreter. That is worth as much as the
 //! interpreter does what Open vSwitch does: both are asked what becomes of a sample of frames.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use l2sces_fabric::Fabric;
 use l2sces_model::MacAddress;
@@ -18,7 +21,7 @@ use crate::{
     clusters::{self, EDGE, NETWORKS, THROUGH_B, TOGETHER, TRUNK},
     scenario::{self, scenario},
     simulator::{Frame, Simulator},
-    support::{OpenVswitch, in_namespace},
+    support::{OpenVswitch, in_namespace_within},
 };
 
 const OPTION: TunnelOption = TunnelOption { class: 0xfff2, kind: 0x81, length: 8, index: 0 };
@@ -29,6 +32,8 @@ const LAST_ACCESS_PORT: u32 = 136;
 const STRANGER: MacAddress = MacAddress::new([2, 0xff, 0, 0, 0, 1]);
 /// Frames asked about, for each network of switches.
 const SAMPLE: usize = 400;
+/// How long so many questions may take.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A switch, and a frame that comes in at one of its ports.
 type Hop = (u64, u32, Frame);
@@ -89,7 +94,9 @@ impl Traced {
             ovs.appctl(&format!("tnl/neigh/set br-phy 10.0.0.{port} 02:00:00:00:01:{port:02x}"));
         }
         let socket = ovs.management("br1");
-        let handle = connect_unix(socket, SessionConfig::default()).await.unwrap().handle;
+        // The session does not get on while frames are traced: it must not take that for silence.
+        let session = SessionConfig { echo_interval: LIMIT, ..SessionConfig::default() };
+        let handle = connect_unix(socket, session).await.unwrap().handle;
         handle.map_tunnel_option(OPTION).await.unwrap();
         let ports = datapath_ports(&ovs.appctl("dpif/show"));
         Self { ovs, handle, installed: Program::default(), ports }
@@ -355,7 +362,7 @@ fn several_clusters() -> Vec<Case> {
 
 #[test]
 fn the_interpreter_and_open_vswitch_agree() {
-    in_namespace(|| async {
+    in_namespace_within(LIMIT, || async {
         let mut traced = Traced::start().await;
         let cases: Vec<_> = random_graphs().into_iter().chain(several_clusters()).collect();
         for case in &cases {
@@ -399,7 +406,7 @@ fn action_lists(program: &mut Program) -> impl Iterator<Item = &mut Vec<Action>>
 /// does not.
 #[test]
 fn a_switch_that_does_something_else_is_found() {
-    in_namespace(|| async {
+    in_namespace_within(LIMIT, || async {
         let mut traced = Traced::start().await;
         let case = several_clusters().remove(0);
         let change = |of: fn(&mut Action)| {

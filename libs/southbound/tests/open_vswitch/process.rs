@@ -23,11 +23,19 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test in a network namespace that goes with it. Needs root.
 pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    in_namespace_within(3 * PATIENCE, test);
+}
+
+/// The same for a test that may take longer.
+pub(crate) fn in_namespace_within<F: Future<Output = ()>>(
+    limit: Duration,
+    test: impl FnOnce() -> F + Send + 'static,
+) {
     let test = move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace (are you root?)");
         run("ip", ["link", "set", "lo", "up"]);
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { timeout(3 * PATIENCE, test()).await.expect("the test hangs") });
+        runtime.block_on(async { timeout(limit, test()).await.expect("the test hangs") });
     };
     if let Err(panic) = thread::spawn(test).join() {
         std::panic::resume_unwind(panic);
