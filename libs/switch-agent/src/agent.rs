@@ -20,8 +20,11 @@ use crate::{
     warm::warm,
 };
 
-/// How long `ovs-vswitchd` may take to carry out a change. Less than the deadline of a call.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long `ovs-vswitchd` may take to carry out a change: less than the deadline of a call.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long Open vSwitch may take to notice that an interface is up.
+pub(crate) const LINK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an [`Agent`] is to own, and how.
 #[derive(Clone, Debug)]
@@ -38,6 +41,10 @@ pub struct AgentConfig {
     pub tls: Option<TlsFiles>,
     /// Where the kernel's parameters of the network are: `/proc/sys/net`, or another mount of it.
     pub parameters: PathBuf,
+    /// How long `ovs-vswitchd` may take to carry out a change.
+    pub patience: Duration,
+    /// How long it may take to notice that an interface is up.
+    pub link_patience: Duration,
 }
 
 /// Certificate files, as paths for another process: absolute.
@@ -70,6 +77,8 @@ pub struct Agent {
     pub(crate) host: Host,
     datapath_type: DatapathType,
     tls: Option<TlsFiles>,
+    patience: Duration,
+    pub(crate) link_patience: Duration,
     /// How the bridge was made last, as far as this process did it. Calls for ports share the
     /// bridge; calls for the bridge have it for themselves.
     pub(crate) bridge: RwLock<Option<Applied>>,
@@ -87,7 +96,16 @@ impl Agent {
     /// # Errors
     /// Netlink is not there.
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
-        let AgentConfig { kind, ovsdb, bridge, datapath_type, tls, parameters } = config;
+        let AgentConfig {
+            kind,
+            ovsdb,
+            bridge,
+            datapath_type,
+            tls,
+            parameters,
+            patience,
+            link_patience,
+        } = config;
         Ok(Self {
             identity: Identity { kind, bridge },
             client: Client::start(database::config(ovsdb)),
@@ -99,6 +117,8 @@ impl Agent {
             },
             datapath_type,
             tls,
+            patience,
+            link_patience,
             bridge: RwLock::new(None),
             ports: NamedLocks::default(),
             measuring: Measuring::default(),
@@ -139,7 +159,7 @@ impl Agent {
         let plan = self.read(|tables| self.plan(tables, switch))?;
         if plan.operations.is_empty() {
             // Whoever wrote what is there may not have waited.
-            self.client.settle(PATIENCE).await?;
+            self.settle().await?;
         } else {
             info!(operations = plan.operations.len(), "changing the bridge");
             self.carry_out(&plan.operations).await?;
@@ -243,13 +263,13 @@ impl Agent {
 
     /// Runs a transaction and waits until Open vSwitch has carried it out.
     pub(crate) async fn carry_out(&self, operations: &[Operation]) -> Result<(), AgentError> {
-        self.client.transact_and_settle(operations, PATIENCE).await?;
+        self.client.transact_and_settle(operations, self.patience).await?;
         Ok(())
     }
 
     /// Waits until Open vSwitch has carried out all that is in the database.
     pub(crate) async fn settle(&self) -> Result<(), AgentError> {
-        Ok(self.client.settle(PATIENCE).await?)
+        Ok(self.client.settle(self.patience).await?)
     }
 
     /// # Errors

@@ -1,7 +1,5 @@
 //! Attaching and detaching ports.
 
-use std::time::Duration;
-
 use ipnet::IpNet;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -11,9 +9,6 @@ use crate::{
     netlink::Namespace,
     plan::{self, PortRow},
 };
-
-/// How long Open vSwitch may take to notice that an interface is up.
-const LINK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Makes a port as described, or changes what differs. Returns when Open vSwitch has carried it
@@ -181,7 +176,7 @@ impl Agent {
             let (_, row) = tables.find("Interface", name)?;
             (row.string("link_state") != Some("down")).then_some(())
         });
-        if timeout(LINK_PATIENCE, seen).await.is_err() {
+        if timeout(self.link_patience, seen).await.is_err() {
             debug!(port = name, "Open vSwitch sees the interface down");
         }
     }

@@ -8,7 +8,9 @@ use l2sces_proto::switch::v1::switch_service_server::SwitchServiceServer;
 use tonic::service::Routes;
 use tracing::info;
 
-use crate::{Agent, AgentArgs, AgentConfig, AgentKind, SwitchApi, TlsFiles, measure::Traffic};
+use crate::{
+    Agent, AgentArgs, AgentConfig, AgentKind, SwitchApi, TlsFiles, agent, measure::Traffic,
+};
 
 /// Runs an agent until SIGTERM or SIGINT. The bridge stays as it is.
 ///
@@ -33,6 +35,8 @@ pub fn start(kind: AgentKind, args: AgentArgs) -> anyhow::Result<Arc<Agent>> {
         datapath_type: args.datapath_type,
         tls: tls_files(&args.server.tls).context("TLS files")?,
         parameters: args.network_parameters,
+        patience: agent::PATIENCE,
+        link_patience: agent::LINK_PATIENCE,
     })?;
     let agent = Arc::new(agent);
     let traffic = Traffic { agent: Arc::clone(&agent), most_ports: args.metrics_ports };

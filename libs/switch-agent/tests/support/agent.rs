@@ -16,6 +16,8 @@ pub(crate) fn config(node: &Node, kind: AgentKind) -> AgentConfig {
         datapath_type: DatapathType::Netdev,
         tls: None,
         parameters: "/proc/sys/net".into(),
+        patience: PATIENCE,
+        link_patience: PATIENCE,
     }
 }
 
