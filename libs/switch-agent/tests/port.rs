@@ -11,7 +11,7 @@ mod support;
 use advertisements::Advertisements;
 use futures::{StreamExt as _, future::join_all};
 use l2sces_model::MacAddress;
-use l2sces_ovsdb::{Client, Config, Mutation, Mutator, Operation, Row, Value};
+use l2sces_ovsdb::{Atom, Client, Config, Mutation, Mutator, Operation, Row, Value};
 use l2sces_proto::{
     resource::v1::ChangeKind,
     switch::v1::{
@@ -525,17 +525,14 @@ fn a_watcher_that_is_too_slow_is_sent_away() {
         let client = Client::start(Config::new(node.ovsdb().parse().unwrap(), "Open_vSwitch"));
         timeout(PATIENCE, client.connected()).await.unwrap();
         // Rows of a table that the agent monitors and of which Open vSwitch makes nothing.
-        let mut flood = Vec::new();
-        for number in 0..5_000 {
-            let (name, target) = (format!("m{number}"), format!("none:{number}"));
-            flood.push(Operation::insert_named(
-                "Manager",
-                &name,
-                Row::new().with("target", target),
-            ));
-            let reference = Mutation::new("manager_options", Mutator::Insert, Value::named(name));
-            flood.push(Operation::mutate("Open_vSwitch", [], [reference]));
-        }
+        let manager = |number: u32| {
+            let row = Row::new().with("target", format!("none:{number}"));
+            Operation::insert_named("Manager", format!("m{number}"), row)
+        };
+        let mut flood: Vec<_> = (0..5_000).map(manager).collect();
+        let names = Value::set((0..5_000).map(|number| Atom::NamedUuid(format!("m{number}"))));
+        let references = Mutation::new("manager_options", Mutator::Insert, names);
+        flood.push(Operation::mutate("Open_vSwitch", [], [references]));
         client.transact(&flood).await.unwrap();
         add_interface("tap0");
         let tap = api::Port {
