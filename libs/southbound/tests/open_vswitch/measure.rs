@@ -33,6 +33,9 @@ fn what_goes_over_a_session_is_counted() {
         let _measuring = metrics::set_default_local_recorder(&recorder);
         let value = |name: &str| measured(&handle).get(name).copied();
         let sessions = || value("l2sces_openflow_sessions");
+        let handshakes = |outcome: &str| {
+            value(&format!("l2sces_openflow_handshakes_total{{outcome=\"{outcome}\"}}"))
+        };
 
         let ovs = OpenVswitch::start().await;
         ovs.add_port("p1", 1);
@@ -41,12 +44,15 @@ fn what_goes_over_a_session_is_counted() {
         // One that is no switch, and then one.
         let mut stranger = TcpStream::connect(address).await.unwrap();
         stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        tokio::select! {
+            switch = listener.accept() => panic!("accepted {switch:?}"),
+            () = eventually("it is refused", || async { handshakes("failed") == Some(1.0) }) => {}
+        }
+        assert_eq!(handshakes("done"), Some(0.0));
         ovs.set_controller(&format!("tcp:{address}"));
         let mut switch = listener.accept().await;
         assert_eq!(sessions(), Some(1.0));
-        let handshakes = "l2sces_openflow_handshakes_total";
-        assert_eq!(value(&format!("{handshakes}{{outcome=\"done\"}}")), Some(1.0));
-        assert_eq!(value(&format!("{handshakes}{{outcome=\"failed\"}}")), Some(1.0));
+        assert_eq!(handshakes("done"), Some(1.0));
 
         let to_controller = flow(Action::Controller, 1);
         let changes = vec![

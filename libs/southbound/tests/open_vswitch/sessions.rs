@@ -1,6 +1,6 @@
 //! Sessions with a real switch that connects to us.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use l2sces_model::DatapathId;
 use l2sces_openflow::{
@@ -14,9 +14,9 @@ use l2sces_southbound::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
-    sync::Notify,
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{OpenVswitch, PATIENCE, event, eventually, in_namespace, listener};
 
@@ -280,6 +280,21 @@ fn a_switch_comes_back_after_its_connection_is_cut_and_after_it_died() {
     });
 }
 
+/// Forwards every connection until it is stopped. Then they stay open, and nobody reads them.
+async fn forward(relay: TcpListener, upstream: SocketAddr, stop: CancellationToken) {
+    loop {
+        let (mut inner, _) = relay.accept().await.unwrap();
+        let mut outer = TcpStream::connect(upstream).await.unwrap();
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = copy_bidirectional(&mut inner, &mut outer) => {}
+                () = stop.cancelled() => std::future::pending::<()>().await,
+            }
+        });
+    }
+}
+
 #[test]
 fn a_switch_that_falls_silent_counts_as_dead() {
     in_namespace(|| async {
@@ -288,33 +303,23 @@ fn a_switch_that_falls_silent_counts_as_dead() {
         let relay = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let session = SessionConfig {
             echo_interval: Duration::from_secs(2),
-            echo_misses: 2,
+            echo_misses: 6,
             ..SessionConfig::default()
         };
         let args = ListenArgs { session, ..ListenArgs::new(([127, 0, 0, 1], 0).into(), None) };
         let mut listener = Listener::bind(args).await.unwrap();
-        let upstream = listener.local_address();
         ovs.set_controller(&format!("tcp:{}", relay.local_addr().unwrap()));
-        let (mut inner, _) = relay.accept().await.unwrap();
-        let mut outer = TcpStream::connect(upstream).await.unwrap();
-        let stop = Arc::new(Notify::new());
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = copy_bidirectional(&mut inner, &mut outer) => {}
-                () = stopped.notified() => {}
-            }
-            // The streams stay open, and nobody reads them.
-            std::future::pending::<()>().await;
-        });
+        let stop = CancellationToken::new();
+        tokio::spawn(forward(relay, listener.local_address(), stop.clone()));
         let mut switch = accept(&mut listener).await;
 
-        // While it answers echo requests, it lives on.
+        // While it answers echo requests, it lives on: for longer than a silent one.
         let start = Instant::now();
-        eventually("time passes", || async { start.elapsed() > 4 * session.echo_interval }).await;
+        let while_alive = (session.echo_misses + 2) * session.echo_interval;
+        eventually("time passes", || async { start.elapsed() > while_alive }).await;
         assert!(switch.handle.read_flows().await.is_ok());
 
-        stop.notify_one();
+        stop.cancel();
         let reason = event(&mut switch, |event| match event {
             SwitchEvent::Closed(reason) => Some(reason),
             _ => None,
