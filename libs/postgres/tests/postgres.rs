@@ -98,7 +98,7 @@ async fn a_receiver_that_is_too_slow_gets_a_resync_for_what_it_missed() {
     let pool = connect(&postgres.args(), &migrator().await).await.unwrap();
     let mut receiver = notifications(pool.clone(), "things");
     assert_eq!(next(&mut receiver).await, Notification::Resync);
-    sqlx::query("SELECT pg_notify('things', n::text) FROM generate_series(1, 3000) AS n")
+    sqlx::query("SELECT pg_notify('things', n::text) FROM generate_series(1, 2000) AS n")
         .execute(&pool)
         .await
         .unwrap();
@@ -113,8 +113,9 @@ async fn a_receiver_that_is_too_slow_gets_a_resync_for_what_it_missed() {
     while next(&mut receiver).await != Notification::Resync {
         payloads += 1;
     }
-    assert!((1_024..3_000).contains(&payloads), "{payloads}");
-    // Whatever was still on its way then is covered by the resync or told after it.
+    assert!((1_024..2_000).contains(&payloads), "{payloads}");
+    // Whatever was still on its way then is covered by the resync or told after it: for that and the
+    // last one there is room.
     notify(&pool, "last").await;
     while next(&mut receiver).await != Notification::Payload("last".into()) {}
 }

@@ -1,8 +1,7 @@
-//! A Postgres of one's own, in a temporary directory.
+//! A Postgres of one's own, in a temporary directory, which nobody reaches but by its socket there.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
 
 use std::{
-    net::TcpListener,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
@@ -15,7 +14,6 @@ use tempfile::TempDir;
 /// Ends with the value.
 pub(crate) struct TemporaryPostgres {
     dir: TempDir,
-    port: u16,
 }
 
 impl TemporaryPostgres {
@@ -25,8 +23,7 @@ impl TemporaryPostgres {
         if let Some((uid, gid)) = unprivileged() {
             chown(dir.path(), Some(uid), Some(gid)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let postgres = Self { dir, port };
+        let postgres = Self { dir };
         let mut initdb = postgres.program("initdb");
         initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]);
         run(initdb.arg("--pgdata").arg(postgres.data()));
@@ -35,8 +32,8 @@ impl TemporaryPostgres {
 
     pub(crate) fn start(&self) {
         let options = format!(
-            "-c fsync=off -c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''",
-            self.port
+            "-c fsync=off -c listen_addresses='' -c unix_socket_directories='{}'",
+            self.dir.path().display()
         );
         let mut pg_ctl = self.program("pg_ctl");
         pg_ctl.args(["start", "--wait", "--silent", "--options", &options, "--log=/dev/null"]);
@@ -52,7 +49,10 @@ impl TemporaryPostgres {
 
     pub(crate) fn args(&self) -> PostgresArgs {
         PostgresArgs {
-            database_url: format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
+            database_url: format!(
+                "postgres://postgres@localhost/postgres?host={}",
+                self.dir.path().display()
+            ),
             database_connections: 4,
         }
     }
