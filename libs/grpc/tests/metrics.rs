@@ -3,26 +3,34 @@
 
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{Write, read_to_string},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use l2sces_pki::Role;
 use l2sces_proto::dns::v1::DeleteRecordRequest;
 use l2sces_telemetry::{LogFormat, TelemetryArgs};
 use support::{Pki, TestServer, apply};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 use tonic::Request;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 async fn scrape(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    let mut metrics = String::new();
-    stream.read_to_string(&mut metrics).await.unwrap();
-    metrics
+    // In one go: who connects and says nothing is not waited for.
+    let exchange = move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")?;
+        read_to_string(stream)
+    };
+    spawn_blocking(exchange).await.unwrap().unwrap()
 }
 
 /// Scrapes until there is a line: a call ends at its server later than at its client.
@@ -34,7 +42,7 @@ async fn measured(address: SocketAddr, line: &str) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    let found = timeout(Duration::from_secs(20), wait).await.is_ok();
+    let found = timeout(PATIENCE, wait).await.is_ok();
     assert!(found, "no {line} in {metrics}");
 }
 

@@ -3,24 +3,35 @@
 
 mod support;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{Write, read_to_string},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    time::Duration,
+};
 
 use l2sces_postgres::{PostgresArgs, connect};
 use l2sces_telemetry::{LogFormat, TelemetryArgs, init};
 use sqlx::migrate::Migrator;
 use support::TemporaryPostgres;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What is measured of the database, by name and labels.
 async fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
+    // In one go: who connects and says nothing is not waited for.
+    let exchange = move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")?;
+        read_to_string(stream)
+    };
+    let text = spawn_blocking(exchange).await.unwrap().unwrap();
     text.lines()
         .filter_map(|line| line.strip_prefix("l2sces_database_")?.rsplit_once(' '))
         .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
@@ -33,13 +44,14 @@ async fn measured(address: SocketAddr, used: f64, available: f64) -> BTreeMap<St
     let wait = async {
         loop {
             last = scrape(address).await;
-            if last["connections{state=\"used\"}"] == used && last["available"] == available {
+            let is_so = |name: &str, value: f64| last.get(name) == Some(&value);
+            if is_so("connections{state=\"used\"}", used) && is_so("available", available) {
                 return;
             }
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let found = timeout(Duration::from_secs(20), wait).await.is_ok();
+    let found = timeout(PATIENCE, wait).await.is_ok();
     assert!(found, "not {used} used and {available}: {last:?}");
     last
 }

@@ -1,28 +1,25 @@
 //! Talking to the endpoint of metrics.
 
 use std::{
-    io::Write,
-    net::SocketAddr,
+    io::{Write, read_to_string},
+    net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::task::spawn_blocking;
 
 /// Sends a request and returns all that comes back until the connection ends.
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
-    let talk = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).await.unwrap();
-        response
+    let request = request.to_owned();
+    // In one go: who connects and says nothing is not waited for.
+    let talk = move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.write_all(request.as_bytes())?;
+        read_to_string(stream)
     };
-    timeout(Duration::from_secs(20), talk).await.expect("the connection ends in time")
+    spawn_blocking(talk).await.unwrap().expect("the connection ends in time")
 }
 
 /// What Prometheus' own checker says of metrics; nothing where it is not installed.
