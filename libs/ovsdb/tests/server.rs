@@ -327,7 +327,7 @@ async fn the_probe_of_the_server_is_answered_and_garbage_ends_the_connection() {
     let asks = r#"{"id":"probe","method":"echo","params":["x"]}{"id":9,"method":"steal"}"#;
     let server = tokio::spawn(silent_server(UnixListener::bind(&socket).unwrap(), asks));
     let mut config = config(&socket);
-    config.probe_interval = Some(Duration::from_millis(200));
+    config.probe_interval = Some(Duration::from_secs(2));
     let client = Client::start(config);
     let heard = timeout(PATIENCE, server).await.unwrap().unwrap();
     assert!(heard.contains(r#"{"error":null,"id":"probe","result":["x"]}"#), "{heard}");
