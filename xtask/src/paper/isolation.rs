@@ -120,7 +120,8 @@ fn section(seen: &Seen, blue: &[Host], red: &[Host]) -> Section {
         method: "tcpdump in three pods: ping and pong of one network, in different clusters, and \
                  pung of another network with the same addresses, on the node of pong. ping pings \
                  pong, five times a second, and then scans the whole network as the paper does, \
-                 with `nmap -sn -PE -T4`, whose addresses include pung's. At the end, as a control, \
+                 with `nmap -sn -PE -T4`, but with more patience, so that no pod is missed that is \
+                 busy; its addresses include pung's. At the end, as a control, \
                  another pod of pung's network pings pung: its recording does see packets. The \
                  paper's recordings hold frames of its controller's link discovery besides; in none \
                  of them is the third pod in another network.",

@@ -22,11 +22,12 @@ pub async fn scan_arp(
     interface: &str,
     cidr: &str,
 ) -> Result<BTreeSet<Host>, LabError> {
-    scan(namespace, interface, cidr, &["-PR", "-T5"]).await
+    scan(namespace, interface, cidr, &["-PR", "-T5", "--max-retries", "1"]).await
 }
 
-/// Looks for every address of a network by ARP and pings those that are found, with nmap and with
-/// the patience of the paper on L2S-CES; returns who answers.
+/// Looks for every address of a network by ARP and pings those that are found, with nmap as in the
+/// paper on L2S-CES, but with enough patience for hosts that have no processor for a while; returns
+/// who answers.
 ///
 /// # Errors
 /// nmap failed.
@@ -35,7 +36,8 @@ pub async fn scan_echo(
     interface: &str,
     cidr: &str,
 ) -> Result<BTreeSet<Host>, LabError> {
-    let patience = ["--max-rtt-timeout", "500ms", "--initial-rtt-timeout", "250ms"];
+    let patience =
+        ["--initial-rtt-timeout", "5s", "--max-rtt-timeout", "10s", "--max-retries", "5"];
     scan(namespace, interface, cidr, &[&["-PE", "-T4"], &patience[..]].concat()).await
 }
 
@@ -45,7 +47,7 @@ async fn scan(
     cidr: &str,
     options: &[&str],
 ) -> Result<BTreeSet<Host>, LabError> {
-    let scan = ["nmap", "-n", "-sn", "--max-retries", "1", "-e", interface];
+    let scan = ["nmap", "-n", "-sn", "-e", interface];
     Ok(parse(&namespace.run(scan.iter().chain(options).chain([&cidr])).await?))
 }
 
