@@ -21,9 +21,9 @@ const NETWORK: u32 = 5;
 const POD: u32 = 100;
 
 /// How long a datapath may go on by what it has cached: it may have no processor for a while.
-const SETTLING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(1);
 /// The switches turn some thirty times.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A ring of four switches. The ways to switch 4 lead over switch 1, or, if the link between them
 /// is dear, the other way round: then 3, 2 and 1 turn, in this order. What goes after that is a

@@ -20,7 +20,7 @@ use super::{
     Inventory, NAMESPACE,
     configuration::FORMER_ISSUER,
     explained,
-    object::{SELECTOR, api, api_of, list, shown},
+    object::{SELECTOR, api, list, shown},
 };
 use crate::error::CliError;
 
