@@ -3,6 +3,7 @@
 mod room;
 
 use std::{
+    ffi::{OsStr, OsString},
     path::PathBuf,
     process::{ExitCode, Stdio},
 };
@@ -67,13 +68,16 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         tally.add(&mut tests(&parts)?).await?;
     }
     narrator.chapter("Stories of the whole system");
-    let stories = ["--package", "integration-tests", "--no-fail-fast"];
-    let mut stories = tests(&stories)?;
+    // Of the whole workspace: of one package alone, dependencies have other features and are built anew.
+    let mut stories = tests(&["--workspace", "--exclude", "xtask", "--no-fail-fast"])?;
+    for story in stories_by_name()? {
+        stories.arg("--test").arg(story);
+    }
     stories.args(args.stories.as_deref().filter(|filter| !filter.is_empty()));
     // One after the other: they look for lost frames, and each has the machine for itself.
     stories.args(["--", "--test-threads=1"]);
     if let Some(changes) = args.changes {
-        stories = tests(&["--package", "integration-tests", "--test", "changes"])?;
+        stories = tests(&["--workspace", "--exclude", "xtask", "--test", "changes"])?;
         stories.args(["--", "--test-threads=1", "--nocapture"]);
         stories.env("L2SCES_CHANGES", changes.to_string());
         stories.env("L2SCES_SEED", args.seed.to_string());
@@ -96,6 +100,18 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("\n{tally}; finished in {:.2}s", narrator.elapsed());
     Ok(if tally.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The names of the test programs that are stories.
+fn stories_by_name() -> Result<Vec<OsString>> {
+    let directory = workspace::root().join("integration-tests/tests");
+    let mut names = Vec::new();
+    for entry in directory.read_dir().with_context(|| format!("read {}", directory.display()))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().filter(|_| path.is_file()).map(OsStr::to_owned));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// What is repeated of each test that fails, in lines.
