@@ -67,7 +67,7 @@ impl Intents {
         if spec == before.spec {
             return write.finish(before, &[]).await;
         }
-        check_ports(transaction, &key, &spec, &slice.spec).await?;
+        check_ports(transaction, &key, &spec, &slice.spec, force).await?;
         let (had, keeps) = (before.spec.spanned(&slice.spec), spec.spanned(&slice.spec));
         if !force && let Some(pods) = pods_lost(&before, &had, &keeps) {
             let reason = format!("has {pods}: delete them first, or use force");
@@ -125,16 +125,20 @@ async fn lock_slice(transaction: &mut Transaction, key: &Key) -> Result<Stored<S
     found(transaction.lock::<Slice>(&slice, Lock::Shared).await?, &slice)
 }
 
+/// Whether every port is still in a cluster that the network spans. With `force` those that are being
+/// deleted need none.
 async fn check_ports(
     transaction: &mut Transaction,
     key: &Key,
     spec: &NetworkSpec,
     slice: &SliceSpec,
+    force: bool,
 ) -> Result<(), Refusal> {
     let scope = Scope { slice: key.slice(), network: key.name().as_str() };
     let spanned: Vec<&str> = spec.spanned(slice).into_iter().map(Name::as_str).collect();
     for place in transaction.port_places(scope, "").await? {
-        if !spanned.contains(&place.cluster.as_str()) {
+        let is_needed = place.lasts || !force;
+        if is_needed && !spanned.contains(&place.cluster.as_str()) {
             let reason = format!("has port {} in cluster '{}'", place.example, place.cluster);
             return Err(Refusal::in_use(key, reason));
         }

@@ -66,7 +66,7 @@ impl Intents {
             return write.finish(before, &[]).await;
         }
         check_networks(transaction, &before, &spec, force).await?;
-        check_ports(transaction, &key, &spec, &clusters).await?;
+        check_ports(transaction, &key, &spec, &clusters, force).await?;
         let stored = transaction.replace::<Slice>(&before.meta, &spec).await?;
         transaction.place(stored.meta.uid, &places::of_slice(&stored)).await?;
         let changed = [Changed::from(&stored.meta)];
@@ -165,11 +165,14 @@ async fn check_networks(
     Ok(())
 }
 
+/// Whether every port still has its node. With `force` those that are being deleted need none: they may
+/// wait for a cluster that never comes back.
 async fn check_ports(
     transaction: &mut Transaction,
     key: &Key,
     spec: &SliceSpec,
     clusters: &BTreeMap<Name, ClusterSpec>,
+    force: bool,
 ) -> Result<(), Refusal> {
     let parts = spec.clusters.iter().filter_map(|part| Some((part, clusters.get(&part.cluster)?)));
     let members: BTreeSet<(&str, &str)> = parts
@@ -180,7 +183,8 @@ async fn check_ports(
         .collect();
     let scope = Scope { slice: key.name().as_str(), network: "" };
     for place in transaction.port_places(scope, "").await? {
-        if !members.contains(&(place.cluster.as_str(), place.node.as_str())) {
+        let is_needed = place.lasts || !force;
+        if is_needed && !members.contains(&(place.cluster.as_str(), place.node.as_str())) {
             let (node, cluster) = (place.node, place.cluster);
             let reason =
                 format!("has port {} on node '{node}' of cluster '{cluster}'", place.example);

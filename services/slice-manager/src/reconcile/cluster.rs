@@ -86,8 +86,11 @@ impl Worker {
         }
         let left = self.clear(cluster.meta.uid, places).await?;
         if left.is_empty() {
+            let ports = self.store.keys_in_cluster(name, &target).await?;
             self.remove(&cluster.meta, None).await?;
             self.remotes.forget(name);
+            // Those of one that was given up are gone with it.
+            self.signals.wake(ports);
             return Ok(());
         }
         self.report(cluster, finding::of_removal(&left), detail).await?;

@@ -25,7 +25,6 @@ impl Worker {
         TraceContext::link_current(port.meta.origin);
         let cluster = &port.spec.cluster;
         let remote = self.carrier(cluster).await?;
-        let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
         let place = Target::Cluster(cluster.clone()).describe();
         let object =
             ObjectKey::Port { slice: slice.clone(), network: network.clone(), name: name.clone() };
@@ -33,12 +32,15 @@ impl Worker {
         if port.meta.is_deleting() {
             // No place has to be remembered: a port is in its cluster or nowhere.
             let gone = match remote {
-                Ok(remote) => remote.delete(&object, false).await,
-                Err(trouble) => Err(trouble),
+                // With its cluster everything in it is gone.
+                None => Ok(true),
+                Some(Ok(remote)) => remote.delete(&object, false).await,
+                Some(Err(trouble)) => Err(trouble),
             };
             self.removed(&port, gone, place, network_key).await?;
             return Ok(Outcome::Done);
         }
+        let remote = remote.ok_or_else(|| Failure::Missing(Key::Cluster(cluster.clone())))?;
         // A port never changes.
         let version = Version { uid: port.meta.uid, generation: 1 };
         let wanted = Wanted {

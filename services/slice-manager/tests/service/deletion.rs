@@ -141,3 +141,30 @@ async fn a_cluster_can_leave_only_when_nothing_of_others_is_in_it() {
     world.until_left(&["cluster a", "slice s"]).await;
     assert!(world.b.fake.keys().is_empty());
 }
+
+#[tokio::test]
+async fn ports_are_given_up_with_a_cluster_that_never_comes_back() {
+    let forced =
+        || api::DeleteClusterRequest { name: "a".to_owned(), force: true, ..Default::default() };
+    let mut world = World::with_port().await;
+    world.a.stop().await;
+    world.delete_slice(true).await.unwrap();
+    world.manager.clusters.delete_cluster(forced()).await.unwrap();
+    world.until_left(&["cluster b"]).await;
+
+    // Or the slice goes on without the cluster.
+    let mut world = World::with_port().await;
+    world.a.stop().await;
+    let mut slice = world.slice("s").await.unwrap();
+    slice.spec.as_mut().unwrap().clusters.retain(|part| part.cluster == "b");
+    let update =
+        |force| api::UpdateSliceRequest { slice: Some(slice.clone()), force, ..Default::default() };
+    let needed = world.manager.slices.update_slice(update(true)).await;
+    assert_eq!(code(needed), Code::FailedPrecondition, "the port is to stay");
+    world.detach("p").await.unwrap();
+    let unforced = world.manager.slices.update_slice(update(false)).await;
+    assert_eq!(code(unforced), Code::FailedPrecondition, "the port is still there");
+    world.manager.slices.update_slice(update(true)).await.unwrap();
+    world.manager.clusters.delete_cluster(forced()).await.unwrap();
+    world.until_left(&["cluster b", "network s n", "slice s"]).await;
+}
