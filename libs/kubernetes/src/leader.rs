@@ -11,13 +11,16 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long others wait for a leader that is silent.
 const DURATION: Duration = Duration::from_secs(15);
 /// How long a leader that cannot renew its Lease goes on: shorter, so that it has stopped when
 /// another begins, though clocks run at slightly different speeds.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest that one attempt may take: of an API server whose host is gone nothing is heard, and the next
+/// attempt goes to another.
+const ATTEMPT: Duration = Duration::from_secs(4);
 /// How often a leader renews its Lease, and how often others look at it.
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -87,12 +90,13 @@ impl Candidate {
     async fn acquire(&self) {
         let mut seen = None;
         loop {
-            match self.try_acquire(&mut seen).await {
-                Ok(true) => return,
-                Ok(false) => {}
+            match timeout(ATTEMPT, self.try_acquire(&mut seen)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
                 // Somebody else was faster.
-                Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+                Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {}
+                Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {}
+                Ok(Err(error)) => tracing::warn!(%error, "cannot read or write the Lease"),
                 Err(error) => tracing::warn!(%error, "cannot read or write the Lease"),
             }
             sleep(PERIOD.mul_f64(rand::random_range(0.8..1.2))).await;
@@ -127,10 +131,12 @@ impl Candidate {
         loop {
             sleep(PERIOD).await;
             let begun = Instant::now();
-            match tokio::time::timeout_at(renewed + RENEW_DEADLINE, self.renew()).await {
+            let limit = (begun + ATTEMPT).min(renewed + RENEW_DEADLINE);
+            match timeout_at(limit, self.renew()).await {
                 Ok(Ok(true)) => renewed = begun,
-                Ok(Ok(false)) | Err(_) => return,
+                Ok(Ok(false)) => return,
                 Ok(Err(error)) => tracing::warn!(%error, "cannot renew the Lease"),
+                Err(error) => tracing::warn!(%error, "cannot renew the Lease"),
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
                 return;

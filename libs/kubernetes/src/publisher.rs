@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Namespaced,
-    conditions::{BLOCKED, READY, WAITING},
+    conditions::{READY, WAITING},
 };
 
 /// Writes statuses and events in the name of an operator.
@@ -122,11 +122,8 @@ fn is_news(before: Option<&Condition>, after: &Condition) -> bool {
     if after.status != "True" && after.reason == WAITING {
         return false;
     }
-    before.is_none_or(|before| {
-        let is_another = (&before.status, &before.reason) != (&after.status, &after.reason);
-        // Somebody has to do something, and now something else.
-        is_another || (after.reason == BLOCKED && before.message != after.message)
-    })
+    // Messages count what is left, and each count would be an event.
+    before.is_none_or(|before| (&before.status, &before.reason) != (&after.status, &after.reason))
 }
 
 /// The most characters of an event's note: 1 kB, with some room for those of several bytes.
@@ -135,7 +132,10 @@ const MAX_NOTE: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Problem, conditions::ready};
+    use crate::{
+        Problem,
+        conditions::{BLOCKED, ready},
+    };
 
     #[test]
     fn events_tell_what_is_wrong_and_not_that_it_still_is() {
@@ -149,7 +149,7 @@ mod tests {
             (None, &waiting, false),
             (Some(&waiting), &blocked, true),
             (Some(&blocked), &blocked, false),
-            (Some(&blocked), &not_ready(BLOCKED, "another CIDR"), true),
+            (Some(&blocked), &not_ready(BLOCKED, "another CIDR"), false),
             (Some(&away), &not_ready("Unreachable", "for 2 s"), false),
             (Some(&blocked), &waiting, false),
             (Some(&blocked), &is_ready, true),

@@ -4,6 +4,7 @@
 //! planned, or removed; resources get their finalizer, their status, and are let go when nothing
 //! is left of them.
 
+mod absences;
 mod device;
 mod l2_network;
 mod links;
@@ -25,7 +26,7 @@ use l2sces_kubernetes::{Failure, Publisher};
 use l2sces_model::Name;
 use l2sces_reconcile::{Outcome, Queue};
 
-use self::{neighbors::Neighbors, troubles::Troubles};
+use self::{absences::Absences, neighbors::Neighbors, troubles::Troubles};
 use crate::{
     caches::{Caches, Changed},
     plan::{NetworkKey, Plan, Reference},
@@ -76,6 +77,7 @@ pub(crate) struct Reconciler {
     queue: Queue<Key>,
     /// None until all resources are known.
     plan: Mutex<Option<Arc<Plan>>>,
+    absences: Absences,
     neighbors: Neighbors,
     troubles: Troubles,
 }
@@ -102,6 +104,7 @@ impl Reconciler {
             sco,
             queue,
             plan: Mutex::new(None),
+            absences: Absences::default(),
             neighbors: Neighbors::default(),
             troubles: Troubles::default(),
         }

@@ -23,7 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// by the resources that name them.
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
-    found: Mutex<HashMap<Name, BTreeMap<String, Found>>>,
+    slices: Mutex<HashMap<Name, Known>>,
+}
+
+/// What is known of the neighbors of a slice.
+#[derive(Debug, Default)]
+struct Known {
+    /// The slice was made by this operator: before, it has had no links that could be lost.
+    is_new: bool,
+    names: BTreeMap<String, Found>,
 }
 
 /// What a name has come to.
@@ -48,11 +56,17 @@ pub(super) struct Resolved {
 type Answer = Result<BTreeSet<IpAddr>, String>;
 
 impl Neighbors {
-    /// Looks the neighbors of a slice up, of which some may be addresses. Those without any are left out,
-    /// unless they had some before: these stay.
-    pub(super) async fn resolve(&self, slice: &Name, neighbors: &BTreeSet<String>) -> Resolved {
+    /// Looks the neighbors of a slice up, of which some may be addresses. A name that has no address any
+    /// more keeps those that it had. One that has had none yet is left out of a new slice after a while; of
+    /// another slice it may have a link, and what there is stays.
+    pub(super) async fn resolve(
+        &self,
+        slice: &Name,
+        is_new: bool,
+        neighbors: &BTreeSet<String>,
+    ) -> Resolved {
         let answers = join_all(neighbors.iter().map(|neighbor| look_up(neighbor))).await;
-        self.settle(slice, neighbors.iter().zip(answers), Instant::now())
+        self.settle(slice, is_new, neighbors.iter().zip(answers), Instant::now())
     }
 
     /// Forgets a slice that is not wanted any more.
@@ -63,21 +77,25 @@ impl Neighbors {
     fn settle<'a>(
         &self,
         slice: &Name,
+        is_new: bool,
         answers: impl Iterator<Item = (&'a String, Answer)>,
         now: Instant,
     ) -> Resolved {
-        let mut found = self.lock();
-        let mut before = found.remove(slice).unwrap_or_default();
+        let mut slices = self.lock();
+        let known = slices.remove(slice).unwrap_or(Known { is_new, names: BTreeMap::new() });
+        let Known { is_new, names: mut before } = known;
         let mut after = BTreeMap::new();
         let mut trouble = None;
         for (neighbor, answer) in answers {
             let it = match answer {
                 Ok(addresses) => Found { addresses, missed_since: None },
                 Err(why) => {
-                    trouble.get_or_insert_with(|| unknown(neighbor, &why));
-                    let Found { addresses, missed_since } =
-                        before.remove(neighbor).unwrap_or_default();
-                    Found { addresses, missed_since: missed_since.or(Some(now)) }
+                    let mut it: Found = before.remove(neighbor).unwrap_or_default();
+                    it.missed_since.get_or_insert(now);
+                    if it.addresses.is_empty() || it.is_missed_for_long(now) {
+                        trouble.get_or_insert_with(|| unknown(neighbor, &why));
+                    }
+                    it
                 }
             };
             after.insert(neighbor.clone(), it);
@@ -86,23 +104,24 @@ impl Neighbors {
             after.values().flat_map(|it| it.addresses.iter().copied()).collect();
         // No address at all would be all clusters.
         let is_enough = after.is_empty() || !addresses.is_empty();
-        let is_early = after.values().any(|it| it.is_early(now));
-        found.insert(slice.clone(), after);
+        let is_held =
+            |it: &Found| it.addresses.is_empty() && !(is_new && it.is_missed_for_long(now));
+        let is_complete = is_enough && !after.values().any(is_held);
+        slices.insert(slice.clone(), Known { is_new, names: after });
         let addresses = addresses.iter().map(ToString::to_string);
-        Resolved { addresses: (is_enough && !is_early).then(|| addresses.collect()), trouble }
+        Resolved { addresses: is_complete.then(|| addresses.collect()), trouble }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, BTreeMap<String, Found>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Known>> {
         // No code that holds the lock can leave it half changed.
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Found {
-    /// Whether it is too early to do without it.
-    fn is_early(&self, now: Instant) -> bool {
-        let is_missing = |since| now.duration_since(since) < PATIENCE;
-        self.addresses.is_empty() && self.missed_since.is_some_and(is_missing)
+    /// Whether it has had no address for so long that it is not just being waited for.
+    fn is_missed_for_long(&self, now: Instant) -> bool {
+        self.missed_since.is_some_and(|since| now.duration_since(since) >= PATIENCE)
     }
 }
 
@@ -153,7 +172,7 @@ mod tests {
             }
         });
         let slice = "s".parse().unwrap();
-        let resolved = neighbors.settle(&slice, names.iter().zip(answers), now);
+        let resolved = neighbors.settle(&slice, true, names.iter().zip(answers), now);
         (resolved.addresses, resolved.trouble.map(|trouble| trouble.message))
     }
 
@@ -181,12 +200,29 @@ mod tests {
         let now = Instant::now();
         let (first, _) = settle(&neighbors, &[("b.example", &["192.0.2.9"])], now);
         assert_eq!(first, addresses(&["192.0.2.9"]));
+        let (away, trouble) = settle(&neighbors, &[("b.example", &[])], now);
+        assert_eq!((away, trouble), (addresses(&["192.0.2.9"]), None), "it may be back soon");
         let now = now + PATIENCE * 10;
         let (away, trouble) = settle(&neighbors, &[("b.example", &[])], now);
         assert_eq!(away, addresses(&["192.0.2.9"]));
         assert!(trouble.is_some());
         let (moved, trouble) = settle(&neighbors, &[("b.example", &["2001:db8::1"])], now);
         assert_eq!((moved, trouble), (addresses(&["2001:db8::1"]), None));
+    }
+
+    #[test]
+    fn a_slice_that_was_there_before_loses_no_link_for_want_of_an_address() {
+        let neighbors = Neighbors::default();
+        let (slice, now) = ("s".parse().unwrap(), Instant::now());
+        let names = ["192.0.2.7".to_owned(), "b.example".to_owned()];
+        let answers =
+            || [Ok(BTreeSet::from([names[0].parse().unwrap()])), Err("unheard of".to_owned())];
+        for is_new in [false, true] {
+            let answers = names.iter().zip(answers());
+            let resolved = neighbors.settle(&slice, is_new, answers, now + PATIENCE * 2);
+            assert_eq!(resolved.addresses, None);
+            assert!(resolved.trouble.is_some());
+        }
     }
 
     #[test]
@@ -205,7 +241,7 @@ mod tests {
         let neighbors = Neighbors::default();
         let named = BTreeSet::from(["192.0.2.7".to_owned(), "2001:db8::1".to_owned()]);
         assert!(!have_names(&named));
-        let resolved = neighbors.resolve(&"s".parse().unwrap(), &named).await;
+        let resolved = neighbors.resolve(&"s".parse().unwrap(), true, &named).await;
         let expected = addresses(&["192.0.2.7", "2001:db8::1"]);
         assert_eq!(resolved, Resolved { addresses: expected, trouble: None });
     }

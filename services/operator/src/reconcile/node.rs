@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, ResourceExt,
@@ -18,7 +20,10 @@ use crate::{
 impl Reconciler {
     pub(super) async fn node(&self, plan: &Plan, name: &Name) -> Result<(), Failure> {
         match plan.nodes.get(name) {
-            Some(planned) => self.keep_node(name, planned).await,
+            Some(planned) => {
+                self.absences.forget(name);
+                self.keep_node(name, planned).await
+            }
             None => self.remove_node(name).await,
         }
     }
@@ -51,8 +56,12 @@ impl Reconciler {
     /// agents are needed.
     async fn remove_node(&self, name: &Name) -> Result<(), Failure> {
         let node = self.kubernetes_node(name);
-        // The agents of a node that has left the cluster do not come back.
+        // The agents of a node that has left the cluster do not come back, unless it registers anew.
         let force = node.is_none();
+        if force && self.is_known(name)? && !self.absences.has_lasted(name, Instant::now()) {
+            let message = format!("node {name} has left the cluster, and may come back");
+            return Err(Trouble::waiting(message).into());
+        }
         self.remove_gateway(name, force).await?;
         let key = ObjectKey::Node(name.clone());
         let is_there = self.fabric.board.is_there(&key).map_err(Trouble::unreachable)?;
@@ -62,7 +71,16 @@ impl Reconciler {
         if let Some(node) = node {
             self.label(&node, false, Some(false)).await?;
         }
+        self.absences.forget(name);
         Ok(())
+    }
+
+    /// Whether one of the services has a node.
+    fn is_known(&self, name: &Name) -> Result<bool, Trouble> {
+        let (node, gateway) = (ObjectKey::Node(name.clone()), ObjectKey::Gateway(name.clone()));
+        let is_node = self.fabric.board.is_there(&node).map_err(Trouble::unreachable)?;
+        let is_gateway = self.sco.board.is_there(&gateway).map_err(Trouble::unreachable)?;
+        Ok(is_node || is_gateway)
     }
 
     async fn remove_gateway(&self, name: &Name, force: bool) -> Result<(), Failure> {

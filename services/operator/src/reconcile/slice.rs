@@ -46,7 +46,7 @@ impl Reconciler {
         self.fabric.apply_slice(name, &uid, slice).await?;
         let gateways = planned.gateways.iter().map(ToString::to_string).collect();
         let Resolved { addresses, trouble } =
-            self.neighbors.resolve(name, &planned.neighbors).await;
+            self.neighbors.resolve(name, is_new, &planned.neighbors).await;
         if let Some(addresses) = addresses {
             self.sco.apply_slice_member(name, &uid, gateways, addresses).await?;
         }

@@ -1,7 +1,6 @@
 //! The services that carry out what is planned: the cluster's sdn-controller and the sco-provider.
 //! Of both it is known by a watch how their objects fare.
 
-mod acknowledgements;
 mod board;
 mod fabric;
 mod feed;

@@ -13,8 +13,8 @@ use prost::Message;
 use tonic::Status;
 
 use super::{
-    Board, Change, ChangeStream, ObjectKey, ObjectState, Objects, Trouble,
-    acknowledgements::Acknowledgements, surpassed, versions::Versions,
+    Board, Change, ChangeStream, ObjectKey, ObjectState, Objects, Trouble, surpassed,
+    versions::Versions,
 };
 use crate::plan::NetworkKey;
 
@@ -27,8 +27,6 @@ pub(crate) struct Sco {
     client: ScoServiceClient<Channel>,
     cluster: Name,
     versions: Versions,
-    /// Of this cluster's parts of slices and networks, since the watch began.
-    acknowledgements: Acknowledgements,
     pub(crate) board: Board,
 }
 
@@ -38,12 +36,11 @@ impl Sco {
             client: ScoServiceClient::new(channel),
             cluster,
             versions: Versions::default(),
-            acknowledgements: Acknowledgements::default(),
             board: Board::new(),
         }
     }
 
-    /// Applies a gateway of this cluster, unless it is known to be there as it is.
+    /// Applies a gateway of this cluster.
     pub(crate) async fn apply_gateway(
         &self,
         node: &Name,
@@ -71,7 +68,7 @@ impl Sco {
         Ok(state)
     }
 
-    /// The same for this cluster's part of a slice.
+    /// Applies this cluster's part of a slice.
     pub(crate) async fn apply_slice_member(
         &self,
         slice: &Name,
@@ -88,19 +85,13 @@ impl Sco {
             neighbors,
         };
         let generation = self.versions.generation(&key, member.encode_to_vec());
-        if let Some(state) = self.acknowledged(&key, uid, generation) {
-            return Ok(state);
-        }
         member.version = Some(version(uid, generation));
         let request = ApplySliceMemberRequest { member: Some(member) };
         let answer = self.client.clone().apply_slice_member(request).await;
-        let state = answer.map(|answer| answer.into_inner().state);
-        let state = self.applied(&key, uid, generation, state)?;
-        self.acknowledgements.note(key, uid, generation, state.clone());
-        Ok(state)
+        self.applied(&key, uid, generation, answer.map(|answer| answer.into_inner().state))
     }
 
-    /// The same for this cluster's part of a network; answers with the network's identity.
+    /// Applies this cluster's part of a network; answers with the network's identity.
     pub(crate) async fn apply_network_member(
         &self,
         network: &NetworkKey,
@@ -117,16 +108,10 @@ impl Sco {
             address_range,
         };
         let generation = self.versions.generation(&key, member.encode_to_vec());
-        if let Some(state) = self.acknowledged(&key, uid, generation) {
-            return Ok(state);
-        }
         member.version = Some(version(uid, generation));
         let request = ApplyNetworkMemberRequest { member: Some(member) };
         let answer = self.client.clone().apply_network_member(request).await;
-        let state = answer.map(|answer| answer.into_inner().state);
-        let state = self.applied(&key, uid, generation, state)?;
-        self.acknowledgements.note(key, uid, generation, state.clone());
-        Ok(state)
+        self.applied(&key, uid, generation, answer.map(|answer| answer.into_inner().state))
     }
 
     /// Has a gateway removed, with `force` without waiting for its agent; whether nothing is left.
@@ -185,7 +170,6 @@ impl Sco {
 
     /// Begins to tell how objects fare.
     pub(crate) async fn watch(&self) -> Result<ChangeStream, Status> {
-        self.acknowledgements.forget_all();
         let stream = self.client.clone().watch(WatchRequest {}).await?.into_inner();
         let cluster = self.cluster.clone();
         Ok(Box::pin(stream.map(move |change| change.map(|change| read(&cluster, &change)))))
@@ -193,12 +177,6 @@ impl Sco {
 
     fn gateway_key(&self, node: &Name) -> sco::GatewayKey {
         sco::GatewayKey { cluster: self.cluster.to_string(), node: node.to_string() }
-    }
-
-    /// How a slice or network fares, if it is known to have just this version of the cluster's part.
-    fn acknowledged(&self, key: &ObjectKey, uid: &str, generation: i64) -> Option<ObjectState> {
-        let whole = self.board.current(key)?;
-        self.acknowledgements.cover(key, uid, generation, &whole).then_some(whole)
     }
 
     fn applied(
@@ -218,8 +196,6 @@ impl Sco {
     }
 
     fn deleted(&self, key: &ObjectKey, answer: Result<bool, Status>) -> Result<bool, Trouble> {
-        // Also when there is no answer: it may be carried out all the same.
-        self.acknowledgements.forget(key);
         let gone = answer.map_err(|status| Trouble::of_call(SERVICE, &status))?;
         if gone {
             self.versions.forget(key);

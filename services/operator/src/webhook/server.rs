@@ -30,7 +30,7 @@ const PATH: &str = "/mutate-v1-pod";
 /// Connections at a time. Nobody has to show who it is, and no pod is to keep the API server out: there
 /// are fewer of one address, each is closed by anything but a review that is answered, and none lasts.
 const MOST_CONNECTIONS: usize = 256;
-const MOST_OF_ONE: usize = 32;
+const MOST_OF_ONE: usize = 128;
 const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
 /// Largest review that is read, in bytes: more than an API server stores of an object, twice.
 const LARGEST_REVIEW: usize = 4 << 20;

@@ -59,6 +59,10 @@ impl NodeEntry {
         self.deleting = node.deleting;
     }
 
+    pub(super) fn is_going(&self) -> bool {
+        self.deleting
+    }
+
     pub(super) fn state(&self, name: &Name) -> Option<ObjectState> {
         Some(ObjectState {
             key: Key::Node(name.clone()),

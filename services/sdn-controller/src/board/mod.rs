@@ -207,6 +207,11 @@ impl Board {
         let _ = self.changes.send(Caused::now(deleted));
     }
 
+    /// Whether a node is to be removed.
+    pub(crate) fn is_going(&self, node: &Name) -> bool {
+        self.lock().nodes.get(node).is_some_and(NodeEntry::is_going)
+    }
+
     /// Takes note of what a node's agent made of its bridge; answers whether it had made it before.
     pub(crate) fn set_agent(&self, node: &Name, fact: Fact<()>) -> bool {
         let mut had_made = false;

@@ -150,7 +150,7 @@ impl Reconciler {
         self.release_address(port).await?;
         self.store.remove_port(&port.key).await?;
         self.board.remove(&Key::Port(port.key.clone()), &port.version);
-        if port.node_forced {
+        if self.board.is_going(&port.node) {
             self.queue.wake(Key::Node(port.node.clone()));
         }
         Ok(())
