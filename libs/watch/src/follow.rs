@@ -210,8 +210,10 @@ mod tests {
         ) {
             let tell = |news| self.told.borrow_mut().push(news);
             tokio::select! {
-                () = follow("the service", &self.board, watch, tell) => unreachable!("it goes on"),
+                // It begins before anything is followed.
+                biased;
                 () = story => {}
+                () = follow("the service", &self.board, watch, tell) => unreachable!("it goes on"),
             }
         }
 

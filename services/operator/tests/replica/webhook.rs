@@ -139,7 +139,7 @@ async fn what_cannot_be_had_is_refused_and_why() {
 }
 
 /// More connections than an operator has of one address, and fewer than it has of all.
-const MANY: usize = 128;
+const MANY: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_keeps_connections_keeps_the_api_server_from_nothing() {

@@ -154,8 +154,15 @@ impl Acknowledged {
         let mut given = Given::Nothing;
         for observation in observations {
             let is_whole = observation.parts == parts && observation.made_for == version;
+            // Somebody may have changed it between the question and the answer, of which the watch has
+            // told meanwhile: it is asked again.
+            let is_outdated = seen.get(&observation.id).is_some_and(|seen| {
+                seen.life == observation.life && seen.generation > observation.generation
+            });
             let acknowledged = known.get(&observation.id).filter(|known| {
-                known.life == observation.life && observation.generation <= known.generation
+                known.life == observation.life
+                    && observation.generation <= known.generation
+                    && !is_outdated
             });
             if !is_whole || acknowledged.is_none() {
                 version = None;
@@ -252,6 +259,18 @@ mod tests {
         let answered = acknowledged.note(&with_pods(1), false);
         assert_eq!(given(&answered), Given::Pods { attached: 3 });
         assert_eq!(Observation::of(&with_pods(-1)).1.attached_pods, None);
+    }
+
+    #[test]
+    fn an_answer_of_what_was_before_the_watch_told_is_asked_again() {
+        let acknowledged = Acknowledged::default();
+        acknowledged.see(&Observation::of(&network(2, 2)).1);
+        let answered = acknowledged.note(&network(1, 1), true);
+        let state = acknowledged.state([&answered].into_iter());
+        assert!(state.uid.is_empty() && state.reason != "Drifted", "{state:?}");
+        let answered = acknowledged.note(&network(2, 2), false);
+        let state = acknowledged.state([&answered].into_iter());
+        assert!(state.ready && !state.uid.is_empty(), "{state:?}");
     }
 
     #[test]
