@@ -217,9 +217,10 @@ mod tests {
         let names = ["192.0.2.7".to_owned(), "b.example".to_owned()];
         let answers =
             || [Ok(BTreeSet::from([names[0].parse().unwrap()])), Err("unheard of".to_owned())];
-        for is_new in [false, true] {
+        // It is not new either when the operator has known it for a while.
+        for (is_new, now) in [(false, now), (true, now + PATIENCE * 2)] {
             let answers = names.iter().zip(answers());
-            let resolved = neighbors.settle(&slice, is_new, answers, now + PATIENCE * 2);
+            let resolved = neighbors.settle(&slice, is_new, answers, now);
             assert_eq!(resolved.addresses, None);
             assert!(resolved.trouble.is_some());
         }
