@@ -133,7 +133,7 @@ async fn listening_ends_with_its_receiver() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(10), gone).await.expect("nobody listens any more");
+    timeout(Duration::from_secs(30), gone).await.expect("nobody listens any more");
 }
 
 async fn listeners(pool: &PgPool) -> i64 {
